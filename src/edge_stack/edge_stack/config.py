@@ -1,0 +1,131 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+robot.yaml as data: which nodes run, in which class, at which rate, with which parameters.
+
+Launch files, the process runner, the supervisor and the demo all read the stack from here, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_stack.errors import ConfigurationError
+from edge_stack.share import share_folder
+from edge_stack.yaml_file import YamlFile, load_yaml
+
+DEFAULT_CONTROL_RATE_HZ = 24.0
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """
+    One node of the stack.
+
+    priority_class: critical, essential or background. stage: bring-up order; one stage comes up together. when: always,
+    sim (with the simulated robot) or robot (with a real one). rate_hz: wanted rate, or None where the node has none.
+    parameters: as the node gets them.
+    """
+
+    name: str
+    package: str
+    executable: str
+    priority_class: str
+    stage: int
+    when: str
+    enabled: bool
+    rate_hz: float | None
+    parameters: dict[str, Any]
+    remappings: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """The whole stack, as read from one file."""
+
+    path: Path
+    robot_file: Path
+    control_rate_hz: float
+    nodes: tuple[NodeConfig, ...]
+
+    def select(self, *, sim: bool, disabled: Collection[str] = ()) -> tuple[NodeConfig, ...]:
+        """
+        Return the nodes that run, in bring-up order.
+
+        Raises ConfigurationError when a disabled name is no node of this stack.
+        """
+        unknown = sorted(set(disabled) - {node.name for node in self.nodes})
+        if unknown:
+            known = ", ".join(node.name for node in self.nodes)
+            raise ConfigurationError(f"{self.path}: no node is called {', '.join(unknown)}; there are {known}")
+        mine = ("always", "sim") if sim else ("always", "robot")
+        chosen = [n for n in self.nodes if n.enabled and n.when in mine and n.name not in disabled]
+        return tuple(sorted(chosen, key=lambda node: node.stage))
+
+
+def config_folder() -> Path:
+    """Return the installed config folder."""
+    return share_folder("edge_stack") / "config"
+
+
+def default_config_path() -> Path:
+    """Return the shipped robot.yaml."""
+    return config_folder() / "robot.yaml"
+
+
+def load_config(path: str | Path | None = None, *, robot: str | None = None) -> StackConfig:
+    """
+    Load the stack from a robot.yaml.
+
+    path: the file; None for the shipped one. robot: name or file that replaces the file's own robot.
+    Raises ConfigurationError with file, line and field.
+    """
+    file = load_yaml(default_config_path() if path is None else path, "robot_stack")
+    robot_file = _robot_file(file, robot)
+    control_rate_hz = float(file.data.get("control_rate_hz", DEFAULT_CONTROL_RATE_HZ))
+    stands_for = {"$robot": str(robot_file), "$config": str(file.path.resolve()), "$control_rate_hz": control_rate_hz}
+    nodes = []
+    for name, entry in file.data["nodes"].items():
+        rate_hz = float(entry["rate_hz"]) if "rate_hz" in entry else None
+        parameters: dict[str, Any] = {"priority_class": entry["class"]}
+        if rate_hz is not None:
+            parameters["rate_hz"] = rate_hz
+        for key, value in entry.get("parameters", {}).items():
+            if key in parameters:
+                field = ("nodes", name, "parameters", key)
+                raise file.error(field, f"is set by {'class' if key == 'priority_class' else key} of the node already")
+            if isinstance(value, str) and value.startswith("$"):
+                if value not in stands_for:
+                    known = ", ".join(stands_for)
+                    raise file.error(("nodes", name, "parameters", key), f"{value} is unknown; known are {known}")
+                value = stands_for[value]
+            parameters[key] = value
+        nodes.append(
+            NodeConfig(
+                name=name,
+                package=entry.get("package", "edge_stack"),
+                executable=entry["executable"],
+                priority_class=entry["class"],
+                stage=entry.get("stage", 0),
+                when=entry.get("when", "always"),
+                enabled=entry.get("enabled", True),
+                rate_hz=rate_hz,
+                parameters=parameters,
+                remappings=dict(entry.get("remappings", {})),
+            )
+        )
+    return StackConfig(file.path.resolve(), robot_file, control_rate_hz, tuple(nodes))
+
+
+def _robot_file(file: YamlFile, robot: str | None) -> Path:
+    wanted = robot or file.data["robot"]
+    candidates = [Path(wanted), file.path.parent / "robots" / f"{wanted}.yaml", config_folder() / "robots" / f"{wanted}.yaml"]
+    for candidate in candidates:
+        if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
+            return candidate.resolve()
+    known = sorted(p.stem for folder in {c.parent for c in candidates[1:]} for p in folder.glob("*.yaml"))
+    text = f"there is no robot '{wanted}'; known are {', '.join(known) or 'none'}, or give the path of a .yaml file"
+    raise ConfigurationError(text) if robot else file.error(("robot",), text)

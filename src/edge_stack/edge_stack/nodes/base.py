@@ -1,0 +1,435 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Base class of every node: a lifecycle node that says why a transition failed, counts what it does, and never dies of input.
+
+A subclass lists its PARAMETERS and implements configure_node, activate_node, deactivate_node and cleanup_node; each may
+raise to fail its transition with a reason. Everything that arrives on a topic goes through a guarded callback: it runs
+only while the node is active, and what it raises is counted and logged, never passed on to the executor.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from edge_stack_msgs.msg import EventCount, NodeStatus, StageLatency
+from lifecycle_msgs.msg import State
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter as RosParameter
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:  # Humble has them in another place
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+from edge_stack.errors import ConfigurationError
+from edge_stack.nodes import qos
+from edge_stack.nodes.parameters import Parameter, ParameterValues, declare
+from edge_stack.runtime.process import ProcessSettings, ProcessUsage, apply_process_settings
+from edge_stack.statistics import NodeStatistics, StatisticsSnapshot
+
+DIAGNOSTICS_PERIOD_S = 1.0
+_STATE_LABELS = {
+    State.PRIMARY_STATE_UNCONFIGURED: "unconfigured",
+    State.PRIMARY_STATE_INACTIVE: "inactive",
+    State.PRIMARY_STATE_ACTIVE: "active",
+    State.PRIMARY_STATE_FINALIZED: "finalized",
+}
+
+BASE_PARAMETERS = (
+    Parameter(
+        "priority_class",
+        "background",
+        "Priority class of the node's work.",
+        choices=("critical", "essential", "background"),
+    ),
+    Parameter("status_period_s", 0.2, "Period of node_status, s.", minimum=0.05, maximum=10.0),
+    Parameter("process_title", "", "Title of the process in ps and top; empty: edge_stack/<node name>."),
+    Parameter("cpu_affinity", (), "Cores that the process may run on; empty: all.", element=int, minimum=0),
+    Parameter("nice", 0, "Nice value of the process.", minimum=-20, maximum=19),
+    Parameter(
+        "scheduling_policy",
+        "other",
+        "Linux scheduling policy of the process.",
+        choices=("other", "batch", "idle", "fifo"),
+    ),
+    Parameter("scheduling_priority", 10, "Real-time priority, used with fifo.", minimum=1, maximum=99),
+)
+
+
+class StackNode(LifecycleNode):
+    """
+    A node of the stack.
+
+    params: current parameter values, by attribute. stats: what the node counts about itself.
+    """
+
+    PARAMETERS: ClassVar[tuple[Parameter, ...]] = ()
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        """Declare parameters and start reporting; nothing is loaded before configure."""
+        super().__init__(name, **kwargs)
+        self.params = ParameterValues()
+        self.stats = NodeStatistics()
+        self._specs = {p.name: p for p in (*BASE_PARAMETERS, *self.PARAMETERS)}
+        self._bad_parameters: dict[str, str] = {}
+        self._message = ""
+        self._problem = ""
+        self._active = threading.Event()
+        self._raised: set[tuple[str, str]] = set()
+        self._usage = ProcessUsage()
+        self._own_subscriptions: list[Subscription] = []
+        self._own_publishers: list[LifecyclePublisher] = []
+
+        for spec in self._specs.values():
+            for problem in declare(self, [spec], self.params):
+                self._bad_parameters[spec.name] = problem
+                self.get_logger().error(problem)
+        unknown = sorted(
+            n for n in self._parameter_overrides if not self.has_parameter(n) and not n.startswith("qos_overrides.")
+        )
+        if unknown:
+            self.get_logger().warning(f"unknown parameters are ignored: {', '.join(unknown)}")
+        self.add_on_set_parameters_callback(self._check_parameters)
+        # A request that the state machine refuses raises in rclpy; here it is answered with success=False.
+        self._change_state_unguarded = self._service_change_state.callback
+        self._service_change_state.callback = self._change_state_guarded
+
+        self._status_publisher = self.create_publisher(NodeStatus, "node_status", qos.status())
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "diagnostics", qos.status())
+        self._status_timer = self.create_timer(self.params.status_period_s, self.publish_status)
+        self._diagnostics_timer = self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        self._apply_process_settings()
+        self.publish_status()
+
+    # ---- for subclasses: the lifecycle ------------------------------------------------------------------------------
+
+    def configure_node(self) -> None:
+        """Load parameters and models, create publishers and subscriptions. Raise ConfigurationError to refuse."""
+
+    def activate_node(self) -> None:
+        """Start work. Publishers publish once this returns."""
+
+    def deactivate_node(self) -> None:
+        """Stop work and keep the model. Publishers are silent already."""
+
+    def cleanup_node(self) -> None:
+        """Free what configure_node made; publishers and subscriptions made through this class go by themselves."""
+
+    def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
+        """Take live changes; params holds the new values already."""
+
+    # ---- for subclasses: what a node does -----------------------------------------------------------------------------
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the node is active. Readable from any thread."""
+        return self._active.is_set()
+
+    def now_s(self) -> float:
+        """Return the node's clock (system or simulated time), s."""
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def publisher(self, msg_type: type, topic: str, profile: QoSProfile) -> LifecyclePublisher:
+        """Create a publisher that is silent unless the node is active; its QoS events are counted. Ends at cleanup."""
+        publisher = self.create_lifecycle_publisher(
+            msg_type,
+            topic,
+            profile,
+            event_callbacks=PublisherEventCallbacks(
+                deadline=lambda e: self._count_event(topic, "deadline_missed", e.total_count_change),
+                liveliness=lambda e: self._count_event(topic, "liveliness_lost", e.total_count_change),
+                incompatible_qos=lambda e: self._incompatible(topic, e, "subscriber"),
+            ),
+        )
+        self._own_publishers.append(publisher)
+        return publisher
+
+    def subscription(
+        self,
+        msg_type: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        profile: QoSProfile,
+        *,
+        raw: bool = False,
+        always: bool = False,
+    ) -> Subscription:
+        """
+        Create a subscription with a guarded callback; its QoS events are counted. Ends at cleanup.
+
+        always: run the callback in every state, not only while active (for latched states that arrive once).
+        """
+
+        def guarded(message: Any) -> None:
+            if not always and not self.is_active:
+                return
+            try:
+                callback(message)
+            except Exception as error:  # noqa: BLE001 (nothing that arrives on a topic may end the node)
+                self.count_raised(topic, error)
+
+        subscription = self.create_subscription(
+            msg_type,
+            topic,
+            guarded,
+            profile,
+            raw=raw,
+            event_callbacks=SubscriptionEventCallbacks(
+                deadline=lambda e: self._count_event(topic, "deadline_missed", e.total_count_change),
+                liveliness=lambda e: self._liveliness_changed(topic, e),
+                incompatible_qos=lambda e: self._incompatible(topic, e, "publisher"),
+                message_lost=lambda e: self._count_event(topic, "message_lost", e.total_count_change),
+            ),
+        )
+        self._own_subscriptions.append(subscription)
+        return subscription
+
+    def report_problem(self, text: str) -> None:
+        """Show what is wrong in node_status and diagnostics until clear_problem(); logged when it changes."""
+        if text != self._problem:
+            self._problem = text
+            self.get_logger().warning(text)
+
+    def clear_problem(self) -> None:
+        """Take back the last reported problem."""
+        self._problem = ""
+
+    def count_raised(self, where: str, error: Exception) -> None:
+        """Count an exception that a callback or worker caught at its edge; each kind is logged once."""
+        kind = type(error).__name__
+        self.stats.event(where, f"raised_{kind}")
+        if (where, kind) not in self._raised:
+            self._raised.add((where, kind))
+            self.get_logger().error(f"{where}: {kind}: {error} (counted from now on, not logged again)")
+
+    # ---- transitions ----------------------------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Configure; refused with its reason when a parameter or a file is wrong."""
+        if self._bad_parameters:
+            return self._refused("configure", ConfigurationError("; ".join(self._bad_parameters.values())))
+        try:
+            self.configure_node()
+        except Exception as error:  # noqa: BLE001 (a failed transition is an answer, not a crash)
+            self._free()
+            return self._refused("configure", error)
+        self._message = ""
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Activate; refused with its reason."""
+        self.stats.reset()
+        result = super().on_activate(state)
+        self._active.set()
+        try:
+            self.activate_node()
+        except Exception as error:  # noqa: BLE001
+            self._active.clear()
+            super().on_deactivate(state)
+            return self._refused("activate", error)
+        self._message = ""
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Deactivate: no message leaves after this."""
+        self._active.clear()
+        try:
+            self.deactivate_node()
+        except Exception as error:  # noqa: BLE001
+            self.count_raised("deactivate", error)
+        self._problem = ""
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free models, publishers and subscriptions."""
+        self._free()
+        self._message = ""
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop work and free everything, from any state."""
+        if self.is_active:
+            self._active.clear()
+            self.deactivate_node()
+        self._free()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured after an error inside rclpy's own part of a transition."""
+        self._active.clear()
+        self._free()
+        return TransitionCallbackReturn.SUCCESS
+
+    def close(self) -> None:
+        """End the node's work whatever its state; called on the way out of the process."""
+        if self.is_active:
+            self._active.clear()
+            try:
+                self.deactivate_node()
+            except Exception as error:  # noqa: BLE001
+                self.count_raised("shutdown", error)
+        self._free()
+
+    # ---- status -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def state_label(self) -> str:
+        """Label of the lifecycle state."""
+        return str(self._state_machine.current_state[1])
+
+    def target_hz(self) -> float:
+        """Return the wanted rate of the node's work, for its status; 0 = paused or as input arrives."""
+        return float(self.params["rate_hz"]) if "rate_hz" in self.params else 0.0
+
+    def publish_status(self) -> None:
+        """Publish node_status now."""
+        figures = self.stats.snapshot()
+        state_id, label = self._state_machine.current_state
+        usage = self._usage.sample()
+        status = NodeStatus(
+            name=self.get_fully_qualified_name(),
+            pid=os.getpid(),
+            priority_class=self.params.priority_class,
+            state_id=state_id,
+            state=_STATE_LABELS.get(state_id, label),
+            message=self._message or self._problem,
+            target_hz=self.target_hz(),
+            rate_hz=figures.rate_hz,
+            latency_p50_ms=figures.latency.p50_ms,
+            latency_p99_ms=figures.latency.p99_ms,
+            stages=[StageLatency(name=n, p50_ms=q.p50_ms, p99_ms=q.p99_ms) for n, q in figures.stages.items()],
+            processed=figures.processed,
+            dropped=figures.dropped,
+            deadline_misses=figures.deadline_misses,
+            events=[EventCount(topic=t, event=e, count=n) for (t, e), n in sorted(figures.events.items())],
+            rss_mb=usage.rss_mb,
+            cpu_pct=usage.cpu_pct,
+        )
+        status.header.stamp = self.get_clock().now().to_msg()
+        self._status_publisher.publish(status)
+
+    def diagnostic_values(self, figures: StatisticsSnapshot) -> dict[str, str]:
+        """Return key-value pairs for diagnostics; subclasses may add theirs."""
+        values = {
+            "state": self.state_label,
+            "class": self.params.priority_class,
+            "target_hz": f"{self.target_hz():.2f}",
+            "rate_hz": f"{figures.rate_hz:.2f}",
+            "latency_p50_ms": f"{figures.latency.p50_ms:.1f}",
+            "latency_p99_ms": f"{figures.latency.p99_ms:.1f}",
+            "processed": str(figures.processed),
+            "dropped": str(figures.dropped),
+            "deadline_misses": str(figures.deadline_misses),
+        }
+        values.update({f"{topic}: {event}": str(n) for (topic, event), n in sorted(figures.events.items())})
+        return values
+
+    def _publish_diagnostics(self) -> None:
+        trouble = self._message or self._problem
+        level = DiagnosticStatus.OK
+        if trouble:
+            level = DiagnosticStatus.WARN if self.is_active else DiagnosticStatus.ERROR
+        status = DiagnosticStatus(
+            level=level,
+            name=self.get_fully_qualified_name().lstrip("/"),
+            message=trouble or self.state_label,
+            hardware_id="edge_stack",
+            values=[KeyValue(key=k, value=v) for k, v in self.diagnostic_values(self.stats.snapshot()).items()],
+        )
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics_publisher.publish(array)
+
+    # ---- inside -------------------------------------------------------------------------------------------------------------
+
+    def _refused(self, transition: str, error: Exception) -> TransitionCallbackReturn:
+        text = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
+        self._message = f"{transition} failed: {text}"
+        self.get_logger().error(self._message)
+        return TransitionCallbackReturn.FAILURE
+
+    def _free(self) -> None:
+        for subscription in self._own_subscriptions:
+            self.destroy_subscription(subscription)
+        self._own_subscriptions.clear()
+        try:
+            self.cleanup_node()
+        except Exception as error:  # noqa: BLE001
+            self.count_raised("cleanup", error)
+        for publisher in self._own_publishers:
+            self.destroy_lifecycle_publisher(publisher)
+        self._own_publishers.clear()
+        gc.collect()
+
+    def _change_state_guarded(self, request: Any, response: Any) -> Any:
+        try:
+            response = self._change_state_unguarded(request, response)
+        except Exception as error:  # noqa: BLE001
+            wanted = request.transition.label or str(request.transition.id)
+            self.get_logger().warning(f"transition {wanted} refused in state {self.state_label}: {error}")
+            response.success = False
+        self.publish_status()
+        return response
+
+    def _check_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
+        for parameter in parameters:
+            spec = self._specs.get(parameter.name)
+            if spec is None:
+                continue
+            problem = spec.check(parameter.value)
+            if problem is None and not spec.live and self._state_machine.current_state[1] in ("inactive", "active"):
+                problem = (
+                    f"parameter {parameter.name} takes effect at configure; deactivate and clean up the node first"
+                )
+            if problem is not None:
+                return SetParametersResult(successful=False, reason=problem)
+        # This is the only such callback and ranges were checked before it, so nothing refuses them after this.
+        self._take_parameters(parameters)
+        return SetParametersResult(successful=True)
+
+    def _take_parameters(self, parameters: list[RosParameter]) -> None:
+        changed = {p.name: p.value for p in parameters if p.name in self._specs}
+        for name, value in changed.items():
+            self.params.assign(name, value)
+            self._bad_parameters.pop(name, None)
+        live = {n: self.params[n] for n in changed if self._specs[n].live}
+        if live:
+            try:
+                self.on_parameters_changed(live)
+            except Exception as error:  # noqa: BLE001
+                self.count_raised("parameters", error)
+
+    def _apply_process_settings(self) -> None:
+        p = self.params
+        settings = ProcessSettings(
+            title=p.process_title or f"edge_stack{self.get_fully_qualified_name()}",
+            cpu_affinity=p.cpu_affinity,
+            nice=p.nice,
+            scheduling_policy=p.scheduling_policy,
+            scheduling_priority=p.scheduling_priority,
+        )
+        for refusal in apply_process_settings(settings):
+            self.get_logger().warning(refusal)
+
+    def _count_event(self, topic: str, name: str, change: int) -> None:
+        if change > 0:
+            self.stats.event(topic, name, change)
+
+    def _liveliness_changed(self, topic: str, event: Any) -> None:
+        if event.not_alive_count_change > 0 or event.alive_count_change < 0:
+            self.stats.event(topic, "liveliness_lost")
+
+    def _incompatible(self, topic: str, event: Any, other: str) -> None:
+        self.stats.event(topic, "incompatible_qos", max(1, event.total_count_change))
+        self.get_logger().warning(
+            f"{topic}: a {other} has incompatible QoS (last policy: {event.last_policy_kind}); they do not talk"
+        )

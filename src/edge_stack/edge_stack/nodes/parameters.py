@@ -1,0 +1,174 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Parameters of a node, declared once as data: name, default, meaning, range, and whether it may change live.
+
+A unit is one Parameter; declare() turns it into a ROS parameter with a descriptor, and check() says in words what is
+wrong with a value. Nothing here keeps values: the node does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, ParameterType
+from rclpy.node import Node
+
+_TYPES = {
+    bool: ParameterType.PARAMETER_BOOL,
+    int: ParameterType.PARAMETER_INTEGER,
+    float: ParameterType.PARAMETER_DOUBLE,
+    str: ParameterType.PARAMETER_STRING,
+}
+_ARRAYS = {
+    bool: ParameterType.PARAMETER_BOOL_ARRAY,
+    int: ParameterType.PARAMETER_INTEGER_ARRAY,
+    float: ParameterType.PARAMETER_DOUBLE_ARRAY,
+    str: ParameterType.PARAMETER_STRING_ARRAY,
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """
+    One parameter of a node.
+
+    default: a bool, int, float, str, or a tuple of one of these; its type is the parameter's. An empty tuple needs
+    ``element`` to say which. minimum, maximum: inclusive, for numbers and for each element of an array.
+    choices: the allowed values of a string. live: may be set in any state; otherwise only while unconfigured.
+    """
+
+    name: str
+    default: Any
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+    element: type | None = None
+
+    def descriptor(self) -> ParameterDescriptor:
+        """Describe the parameter to ROS, with its range and constraints."""
+        kind = self._kind()
+        constraints = []
+        if self.choices:
+            constraints.append("one of: " + ", ".join(self.choices))
+        if not self.live:
+            constraints.append("takes effect at configure")
+        descriptor = ParameterDescriptor(
+            name=self.name, type=kind, description=self.description, additional_constraints="; ".join(constraints)
+        )
+        if self.minimum is not None or self.maximum is not None:
+            if kind == ParameterType.PARAMETER_INTEGER:
+                low = -(2**63) if self.minimum is None else int(self.minimum)
+                high = 2**63 - 1 if self.maximum is None else int(self.maximum)
+                descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+            elif kind == ParameterType.PARAMETER_DOUBLE:
+                low = -1e308 if self.minimum is None else float(self.minimum)
+                high = 1e308 if self.maximum is None else float(self.maximum)
+                descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+        return descriptor
+
+    def check(self, value: Any) -> str | None:
+        """Return what is wrong with a value, or None."""
+        if self.choices and value not in self.choices:
+            return f"parameter {self.name}: '{value}' is not one of {', '.join(self.choices)}"
+        values = value if isinstance(value, (list, tuple)) or hasattr(value, "typecode") else (value,)
+        for one in values:
+            if isinstance(one, bool) or not isinstance(one, (int, float)):
+                continue
+            if one != one:
+                return f"parameter {self.name}: NaN is not a value"
+            if self.minimum is not None and one < self.minimum:
+                return f"parameter {self.name}: {one:g} is below the minimum {self.minimum:g}"
+            if self.maximum is not None and one > self.maximum:
+                return f"parameter {self.name}: {one:g} is above the maximum {self.maximum:g}"
+        return None
+
+    def _kind(self) -> int:
+        if isinstance(self.default, (list, tuple)):
+            element = self.element or type(self.default[0])
+            return _ARRAYS[element]
+        return _TYPES[type(self.default)]
+
+
+class ParameterValues(Mapping[str, Any]):
+    """Current values by attribute (values.rate_hz) or key (values["rate_hz"]); arrays are tuples."""
+
+    def __init__(self) -> None:
+        """Start empty; the node fills it as it declares."""
+        self._values: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value of a declared parameter."""
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            raise AttributeError(f"no parameter {name} is declared") from None
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of a declared parameter."""
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over names."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Count parameters."""
+        return len(self._values)
+
+    def assign(self, name: str, value: Any) -> None:
+        """Store a value that was checked."""
+        self._values[name] = tuple(value) if isinstance(value, list) or hasattr(value, "typecode") else value
+
+
+def declare(node: Node, parameters: Iterable[Parameter], values: ParameterValues) -> list[str]:
+    """
+    Declare parameters on a node and store their start values.
+
+    Returns what is wrong with overrides given at start, in words; the default then stands in until they are mended, so
+    that the node lives and can say so.
+    """
+    problems = []
+    for parameter in parameters:
+        default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        override = node._parameter_overrides.get(parameter.name)
+        problem = None
+        if override is not None:
+            value = _coerce(override.value, parameter)
+            problem = _wrong_type(value, parameter) or parameter.check(value)
+            if problem is None:
+                default = value
+            else:
+                problems.append(problem)
+        node.declare_parameter(parameter.name, default, parameter.descriptor(), ignore_override=override is not None)
+        values.assign(parameter.name, default)
+    return problems
+
+
+def _coerce(value: Any, parameter: Parameter) -> Any:
+    """YAML writes 5 for 5.0: take whole numbers where a float is declared, and an empty list for any array."""
+    if isinstance(parameter.default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(parameter.default, tuple):
+        if value is None or len(value) == 0:
+            return []
+        element = parameter.element or type(parameter.default[0])
+        if element is float:
+            return [float(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else v for v in value]
+        return list(value)
+    return value
+
+
+def _wrong_type(value: Any, parameter: Parameter) -> str | None:
+    if isinstance(parameter.default, tuple):
+        element = parameter.element or type(parameter.default[0])
+        if isinstance(value, list) and all(type(v) is element for v in value):
+            return None
+        return f"parameter {parameter.name}: {value!r} is not a list of {element.__name__}"
+    if type(value) is type(parameter.default):
+        return None
+    return f"parameter {parameter.name}: {value!r} is not of type {type(parameter.default).__name__}"
