@@ -21,6 +21,7 @@ __all__ = [
     "ENCODINGS",
     "ImageError",
     "as_bytes",
+    "check_array",
     "from_rgb",
     "row_bytes",
     "to_array",
@@ -239,6 +240,21 @@ def from_rgb(rgb: NDArray[np.uint8], encoding: str) -> NDArray[Any]:
     return out
 
 
+def check_array(array: NDArray[Any], encoding: str) -> None:
+    """Check that an array has the dtype and the channels of an encoding.
+
+    Raises:
+        ImageError: it has not, or the encoding is unknown.
+    """
+    form = _format(encoding)
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim not in (2, 3) or array.dtype != form.dtype or channels != form.channels or not array.size:
+        shape = "[height, width]" if form.channels == 1 else f"[height, width, {form.channels}]"
+        raise ImageError(
+            f"image: {array.dtype} {list(array.shape)}, {encoding} needs {np.dtype(form.dtype).name} {shape}"
+        )
+
+
 def as_bytes(array: NDArray[Any], encoding: str) -> memoryview:
     """Return the rows of an array without padding, as bytes for a message; without a copy where they lie so already.
 
@@ -250,14 +266,8 @@ def as_bytes(array: NDArray[Any], encoding: str) -> memoryview:
     Raises:
         ImageError: the array's dtype or channels are not the encoding's.
     """
-    form = _format(encoding)
-    channels = array.shape[2] if array.ndim == 3 else 1
-    if array.ndim not in (2, 3) or array.dtype != form.dtype or channels != form.channels or not array.size:
-        shape = "[height, width]" if form.channels == 1 else f"[height, width, {form.channels}]"
-        raise ImageError(
-            f"image: {array.dtype} {list(array.shape)}, {encoding} needs {np.dtype(form.dtype).name} {shape}"
-        )
-    tight = np.ascontiguousarray(array, np.dtype(form.dtype).newbyteorder("<"))
+    check_array(array, encoding)
+    tight = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return tight.view(np.uint8).reshape(-1).data
 
 
