@@ -1,0 +1,24 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Installs edge_stack_sim, the simulated robot of edge_stack."""
+
+from setuptools import find_packages, setup
+
+PACKAGE = "edge_stack_sim"
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    packages=find_packages(exclude=["test", "test.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+    ],
+    install_requires=["setuptools", "numpy", "mujoco", "opencv-python-headless"],
+    zip_safe=True,
+    maintainer="edge_stack contributors",
+    maintainer_email="maintainers@edge-stack.invalid",
+    description="Simulated robot of edge_stack: a table-top arm with a camera in MuJoCo.",
+    license="Apache-2.0",
+    entry_points={"console_scripts": ["sim = edge_stack_sim.nodes.sim:main"]},
+)
