@@ -33,7 +33,6 @@ from edge_stack_sim.scene import (
     PINION_RADIUS,
     REACH_MAX,
     REACH_MIN,
-    TIMESTEP_S,
     WIDTH,
     SceneStyle,
     apply_style,
