@@ -62,9 +62,9 @@ class Parameter:
         )
         if self.minimum is not None or self.maximum is not None:
             if kind == ParameterType.PARAMETER_INTEGER:
-                low = -(2**63) if self.minimum is None else int(self.minimum)
-                high = 2**63 - 1 if self.maximum is None else int(self.maximum)
-                descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+                least = -(2**63) if self.minimum is None else int(self.minimum)
+                most = 2**63 - 1 if self.maximum is None else int(self.maximum)
+                descriptor.integer_range = [IntegerRange(from_value=least, to_value=most)]
             elif kind == ParameterType.PARAMETER_DOUBLE:
                 low = -1e308 if self.minimum is None else float(self.minimum)
                 high = 1e308 if self.maximum is None else float(self.maximum)
@@ -90,8 +90,8 @@ class Parameter:
     def _kind(self) -> int:
         if isinstance(self.default, (list, tuple)):
             element = self.element or type(self.default[0])
-            return _ARRAYS[element]
-        return _TYPES[type(self.default)]
+            return int(_ARRAYS[element])
+        return int(_TYPES[type(self.default)])
 
 
 class ParameterValues(Mapping[str, Any]):
