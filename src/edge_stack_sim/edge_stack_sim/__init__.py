@@ -1,7 +1,3 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """Simulated robot of edge_stack: scene, world, task, and the node over them. Never needed on a robot."""
-
-from edge_stack_sim import gl
-
-gl.choose()  # before anything imports mujoco, which reads the choice at its first import only

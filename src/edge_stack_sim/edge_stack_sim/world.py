@@ -77,9 +77,7 @@ class World:
         self.data = mujoco.MjData(self.model)
         self.style = style
         self._rng = np.random.default_rng(seed)
-        self._renderer: mujoco.Renderer | None = None
-        self._visible = mujoco.MjvOption()
-        self._visible.geomgroup[:] = 1
+        self._renderer: gl.Renderer | None = None
         self._joint_q = np.array([self.model.joint(name).qposadr[0] for name in JOINTS[:5]])
         self._joint_v = np.array([self.model.joint(name).dofadr[0] for name in JOINTS[:5]])
         fingers = ("left_finger", "right_finger")
@@ -214,10 +212,8 @@ class World:
     # ---- camera
 
     def render(self) -> NDArray[np.uint8]:
-        """Draw a frame: uint8 [240, 320, 3] RGB."""
-        renderer = self._open_renderer()
-        renderer.update_scene(self.data, CAMERA, self._visible)
-        image = renderer.render()
+        """Draw a frame: uint8 [240, 320, 3] RGB, a new array. RenderingUnavailableError where nothing can be drawn."""
+        image = self._open_renderer().draw(self.data, CAMERA)
         if self.style.noise_std > 0.0:
             noise = self._rng.normal(0.0, self.style.noise_std, image.shape)
             image = np.clip(image + noise, 0, 255).astype(np.uint8)
@@ -232,7 +228,7 @@ class World:
 
     def annotations(self, min_pixels: int = 12) -> list[Annotation]:
         """Ground truth of everything that shows at least `min_pixels`, as the next `render` would draw it."""
-        geoms = self._segment()
+        geoms = self._open_renderer().segment(self.data, CAMERA)
         classes = self._class_of_geom[geoms]
         found = []
         for class_id, name in enumerate(CLASSES):
@@ -262,27 +258,10 @@ class World:
             self._renderer.close()
             self._renderer = None
 
-    def _open_renderer(self) -> mujoco.Renderer:
+    def _open_renderer(self) -> gl.Renderer:
         if self._renderer is None:
-            try:
-                self._renderer = mujoco.Renderer(self.model, HEIGHT, WIDTH)
-            except Exception as error:
-                raise gl.RenderingUnavailableError(
-                    f"MuJoCo cannot draw here (MUJOCO_GL={gl.choose()}): {error}; install the libraries: {gl.INSTALL}"
-                ) from error
+            self._renderer = gl.Renderer(self.model, HEIGHT, WIDTH)
         return self._renderer
-
-    def _segment(self) -> NDArray[np.int32]:
-        """Geom id of every pixel [H, W], -1 for none."""
-        renderer = self._open_renderer()
-        renderer.enable_segmentation_rendering()
-        try:
-            renderer.update_scene(self.data, CAMERA, self._visible)
-            segments = renderer.render()
-        finally:
-            renderer.disable_segmentation_rendering()
-        is_geom = segments[..., 1] == int(mujoco.mjtObj.mjOBJ_GEOM)
-        return np.where(is_geom, segments[..., 0], -1).astype(np.int32)
 
     def _outline(self, name: str) -> NDArray[np.float64] | None:
         """Pixels [N, 2] whose hull is the projected whole shape; None for jointed things."""
