@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 __all__ = ["InstanceMask", "instance_ids", "instance_masks"]
 
 _STRIDE = 4  # input pixels a prototype pixel
+# OpenCV interpolates the whole image about this many times as fast, a pixel, as numpy the part inside a box.
+_WHOLE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,14 @@ def instance_masks(
         content = plane[top : top + rows, left : left + columns]
         # A pixel belongs to the box if its index lies in [x1, x2).
         x_start, y_start, x_end, y_end = (math.ceil(value) for value in box)
-        y_samples = _samples(y_start, min(y_end, source[0]), source[0], rows)
-        x_samples = _samples(x_start, min(x_end, source[1]), source[1], columns)
-        masks.append(InstanceMask(y_start, x_start, _interpolate(content, y_samples, x_samples) > 0.0))
+        if (y_end - y_start) * (x_end - x_start) * _WHOLE > source[0] * source[1]:
+            whole = cv2.resize(content, (source[1], source[0]), interpolation=cv2.INTER_LINEAR)
+            values = whole[y_start:y_end, x_start:x_end]
+        else:
+            y_samples = _samples(y_start, y_end, source[0], rows)
+            x_samples = _samples(x_start, x_end, source[1], columns)
+            values = _interpolate(content, y_samples, x_samples)
+        masks.append(InstanceMask(y_start, x_start, values > 0.0))
     return masks
 
 
@@ -77,7 +84,8 @@ def instance_ids(
     for index in np.argsort(scores, kind="stable"):
         mask = masks[index]
         height, width = mask.inside.shape
-        ids[mask.top : mask.top + height, mask.left : mask.left + width][mask.inside] = index + 1
+        region = ids[mask.top : mask.top + height, mask.left : mask.left + width]
+        np.copyto(region, np.uint16(index + 1), where=mask.inside)
     return ids
 
 
