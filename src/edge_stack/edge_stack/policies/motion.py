@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from edge_stack.policies.kinematics import ArmKinematics, ToolPose
 
-SPEED_MAX = np.array((1.9, 0.36, 0.36, 2.0, 3.0, 2.8))
+SPEED_MAX = np.array((1.3, 0.24, 0.24, 1.5, 2.5, 2.4))
 """rad/s, m/s, m/s, rad/s, rad/s, rad/s."""
-ACCELERATION_MAX = np.array((8.0, 1.8, 1.8, 8.0, 12.0, 25.0))
+ACCELERATION_MAX = np.array((5.0, 1.2, 1.2, 6.0, 10.0, 20.0))
 """rad/s^2, m/s^2, m/s^2, rad/s^2, rad/s^2, rad/s^2."""
 
 SAFE_HEIGHT = 0.065
