@@ -42,7 +42,9 @@ class OnnxBackend:
         try:
             import onnxruntime as ort
         except ImportError as error:
-            raise ModelError(f"{path}: a .onnx file needs ONNX Runtime: pip install onnxruntime ({error})") from None
+            raise ModelError(
+                f"{path}: a .onnx file needs ONNX Runtime: pip install onnxruntime ({error})"
+            ) from None
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -52,7 +54,7 @@ class OnnxBackend:
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
             session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, the file is no use)
             raise ModelError(
                 f"{path}: not a loadable ONNX model, so damaged or not ONNX at all; export or copy it again"
                 f" ({_first_line(error)})"
@@ -60,7 +62,9 @@ class OnnxBackend:
         inputs = session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _INPUT_TYPES:
             found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
-            raise ModelError(f"{path}: has the inputs {found}; one float image [1, 3, height, width] is needed")
+            raise ModelError(
+                f"{path}: has the inputs {found}; one float image [1, 3, height, width] is needed"
+            )
         self._session = session
         self._input_name = inputs[0].name
         self._dtype = _INPUT_TYPES[inputs[0].type]

@@ -40,7 +40,9 @@ class OpenVinoBackend:
         try:
             import openvino
         except ImportError as error:
-            raise ModelError(f"{path}: backend openvino needs OpenVINO: pip install openvino ({error})") from None
+            raise ModelError(
+                f"{path}: backend openvino needs OpenVINO: pip install openvino ({error})"
+            ) from None
         file = path
         if path.is_dir():
             files = sorted(path.glob("*.xml"))
@@ -60,10 +62,12 @@ class OpenVinoBackend:
                     "ENABLE_CPU_PINNING": False,
                 },
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, the file is no use)
             raise ModelError(f"{path}: {_why(file, str(error))}") from None
         if len(compiled.inputs) != 1:
-            raise ModelError(f"{path}: has {len(compiled.inputs)} inputs; one image [1, 3, height, width] is needed")
+            raise ModelError(
+                f"{path}: has {len(compiled.inputs)} inputs; one image [1, 3, height, width] is needed"
+            )
         self._request = compiled.create_infer_request()
         self._outputs = len(compiled.outputs)
         self._dtype = np.dtype(compiled.inputs[0].get_element_type().to_dtype())
@@ -107,5 +111,7 @@ def _why(file: Path, text: str) -> str:
             "OpenVINO cannot load NMS-free segment, pose and obb models from ONNX (GatherElements); export it with the"
             " dense head or with format=openvino, or use backend: onnxruntime"
         )
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Exception from")]
+    lines = [
+        line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Exception from")
+    ]
     return f"not a loadable model, so damaged or of another kind ({(lines or [text])[0][:200]})"

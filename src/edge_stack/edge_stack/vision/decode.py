@@ -47,7 +47,10 @@ class Thresholds:
 
 
 def decode(
-    outputs: Sequence[NDArray[Any]], meta: ModelMeta, geometry: Geometry, thresholds: Thresholds = Thresholds()
+    outputs: Sequence[NDArray[Any]],
+    meta: ModelMeta,
+    geometry: Geometry,
+    thresholds: Thresholds = Thresholds(),
 ) -> Detections:
     """Turn raw outputs into results in pixels of the original image; outputs must have passed check_outputs."""
     if meta.task == "classify":
@@ -78,7 +81,9 @@ def check_outputs(shapes: Sequence[tuple[int, ...]], meta: ModelMeta) -> str | N
         extra = prototypes[1]
     if meta.layout == "end2end":
         fits = len(first) == 3 and first[0] == 1 and first[2] == 6 + extra
-        return None if fits else f"output {list(first)}; the NMS-free layout needs [1, detections, {6 + extra}]"
+        return (
+            None if fits else f"output {list(first)}; the NMS-free layout needs [1, detections, {6 + extra}]"
+        )
     width = 4 + classes + extra
     fits = len(first) == 3 and first[0] == 1 and first[1] == width
     return None if fits else f"output {list(first)}; {classes} class names need [1, {width}, anchors]"
@@ -146,7 +151,9 @@ def _detections(
             points = np.concatenate((points, np.ones((*points.shape[:2], 1), np.float32)), axis=2)
         return Detections(boxes, scores, classes, keypoints=points)
     if meta.task == "segment":
-        prototypes = outputs[1][0].astype(np.float32, copy=False) if len(rows) else np.empty((0, 1, 1), np.float32)
+        prototypes = (
+            outputs[1][0].astype(np.float32, copy=False) if len(rows) else np.empty((0, 1, 1), np.float32)
+        )
         masks = instance_masks(prototypes, extra, boxes, geometry.source) if len(rows) else []
         # An instance without a single pixel is none.
         kept = [index for index, mask in enumerate(masks) if not mask.empty]

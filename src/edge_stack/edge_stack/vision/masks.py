@@ -57,7 +57,8 @@ def instance_masks(
     masks = []
     for plane, box in zip(logits, boxes):
         if factor > 1:
-            plane = cv2.resize(plane, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+            larger = width * factor, height * factor
+            plane = np.asarray(cv2.resize(plane, larger, interpolation=cv2.INTER_LINEAR), np.float32)
         content = plane[top : top + rows, left : left + columns]
         # A pixel belongs to the box if its index lies in [x1, x2).
         x_start, y_start, x_end, y_end = (math.ceil(value) for value in box)

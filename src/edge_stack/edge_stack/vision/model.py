@@ -160,7 +160,9 @@ def _value(metadata: Mapping[str, Any], key: str, path: Path) -> Any:
 def _names(value: Any, path: Path) -> tuple[str, ...]:
     names = dict(enumerate(value)) if isinstance(value, (list, tuple)) else value
     if not isinstance(names, Mapping) or sorted(names) != list(range(len(names))):
-        raise ModelError(f"{path}: metadata names {str(value)[:80]!r}; a name for each class 0, 1, ... is needed")
+        raise ModelError(
+            f"{path}: metadata names {str(value)[:80]!r}; a name for each class 0, 1, ... is needed"
+        )
     return tuple(str(names[index]) for index in range(len(names)))
 
 

@@ -23,9 +23,7 @@ _BLOCK = 256
 _EPSILON = np.float32(1e-7)
 
 
-def nms(
-    boxes: NDArray[np.float32], scores: NDArray[np.float32], iou: float, limit: int
-) -> NDArray[np.intp]:
+def nms(boxes: NDArray[np.float32], scores: NDArray[np.float32], iou: float, limit: int) -> NDArray[np.intp]:
     """
     Suppress boxes that overlap a kept box of a higher score by more than ``iou``.
 
@@ -103,7 +101,9 @@ def probiou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[
         spread = np.log(determinant / (np.float32(4.0) * np.sqrt(own) + _EPSILON) + _EPSILON)
         distance += spread * np.float32(0.5)
         distance = np.clip(distance, _EPSILON, np.float32(100.0))
-    similarity: NDArray[np.float32] = np.float32(1.0) - np.sqrt(np.float32(1.0) - np.exp(-distance) + _EPSILON)
+    similarity: NDArray[np.float32] = np.float32(1.0) - np.sqrt(
+        np.float32(1.0) - np.exp(-distance) + _EPSILON
+    )
     return similarity
 
 
