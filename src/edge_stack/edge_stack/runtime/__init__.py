@@ -1,3 +1,3 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Real-time parts: the control thread, its histogram, and what a process sets about itself."""
+"""Time and scheduling below the nodes: the control thread, its histograms, and what a process is allowed and uses."""
