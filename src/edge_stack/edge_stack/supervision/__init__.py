@@ -1,0 +1,36 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Supervision: brings the nodes of a stack up in stages, keeps them up, and takes them down; logic without ROS.
+
+StackSupervision decides, from reports and answers, which calls to make; the supervisor node makes them.
+"""
+
+from edge_stack.supervision.lifecycle import State, Step, Transition, Verb, next_step
+from edge_stack.supervision.managed_node import (
+    Limits,
+    ManagedNode,
+    NodeSpec,
+    RateCall,
+    Report,
+    TransitionCall,
+)
+from edge_stack.supervision.stack import Health, NodeView, StackPhase, StackSupervision
+
+__all__ = [
+    "Health",
+    "Limits",
+    "ManagedNode",
+    "NodeSpec",
+    "NodeView",
+    "RateCall",
+    "Report",
+    "StackPhase",
+    "StackSupervision",
+    "State",
+    "Step",
+    "Transition",
+    "TransitionCall",
+    "Verb",
+    "next_step",
+]

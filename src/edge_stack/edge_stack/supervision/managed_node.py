@@ -1,0 +1,399 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+One node under supervision: what is known of it, what is wanted of it, and which call to make next.
+
+A unit of work is one report (a node_status), one answer to a call, or one tick of the clock. The state is believed from
+reports alone; an answer only tells whether a call failed. Nothing here calls anything: call() and rate_call() say what to
+send, and the caller sends it. Time is monotonic, s.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from edge_stack.supervision.lifecycle import State, Step, Transition, leads_away, next_step
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node that is to be supervised. rate_hz: its wanted rate, or None where the supervisor sets none."""
+
+    name: str
+    priority_class: str = "background"
+    stage: int = 0
+    rate_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    How long the supervisor waits for what.
+
+    heartbeat_timeout_s: a node that is silent for longer counts as lost. transition_timeout_s: the same while it is in
+    a transition, in which loading a model may keep it silent. answer_timeout_s: a call with no sign of having arrived is
+    sent again after this. retry_s, retry_max_s: pause after the first failed transition, doubled up to the maximum.
+    max_attempts: failures of one transition before giving up, 0 = never. stage_timeout_s: how long a later stage waits
+    for nodes of an earlier one of which there is no sign.
+    """
+
+    heartbeat_timeout_s: float = 1.5
+    transition_timeout_s: float = 120.0
+    answer_timeout_s: float = 0.5
+    retry_s: float = 0.5
+    retry_max_s: float = 10.0
+    max_attempts: int = 6
+    stage_timeout_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a node says of itself. target_hz: the rate it works towards; message: what is wrong, or empty."""
+
+    pid: int
+    state: State
+    message: str = ""
+    target_hz: float = 0.0
+
+
+@dataclass(frozen=True)
+class TransitionCall:
+    """A transition to ask of a node. number: names this call in answered()."""
+
+    node: str
+    transition: Transition
+    number: int
+
+
+@dataclass(frozen=True)
+class RateCall:
+    """A rate to set on a node, Hz. number: names this call in rate_answered()."""
+
+    node: str
+    rate_hz: float
+    number: int
+
+
+@dataclass
+class _Asked:
+    """A transition that was asked for. under_way: a report showed it. answered: the node said that it has done it."""
+
+    number: int
+    sent_s: float
+    transition: Transition
+    under_way: bool = False
+    answered: bool = False
+
+
+@dataclass(frozen=True)
+class _Set:
+    """A rate that was sent."""
+
+    number: int
+    sent_s: float
+
+
+class ManagedNode:
+    """One node under supervision."""
+
+    def __init__(self, spec: NodeSpec, limits: Limits) -> None:
+        """Know nothing of the node and want nothing of it."""
+        self.spec = spec
+        self.pid = 0
+        self.state = State.MISSING
+        self.rate_hz = spec.rate_hz
+        self.recoveries = 0
+        self.last_recovery_s = math.nan
+        self.lost_since_s: float | None = None
+        self.given_up = False
+        self.was_up = False
+        self._limits = limits
+        self._goal: State | None = None
+        self._by_hand: State | None = None
+        self._number = 0
+        self._seen_s = -math.inf
+        self._node_message = ""
+        self._node_hz = math.nan
+        self._rested: State | None = None  # the last primary state of this process
+        self._former_pid = 0
+        self._twin_seen_s = -math.inf
+        self._call: _Asked | None = None
+        self._asked_for: set[State] = set()  # results of calls to this process that were not seen yet
+        self._attempts: dict[Transition, int] = {}  # failures since the node was last where it is wanted
+        self._failing: Transition | None = None
+        self._failure = ""
+        self._failed_s = -math.inf
+        self._unanswered = 0
+        self._not_before_s = -math.inf
+        self._rate_pending: _Set | None = None
+        self._rate_settled: tuple[int, float] | None = None  # (pid, Hz) that the node has taken or refused
+        self._rate_refusal = ""
+
+    # ---- what is wanted ---------------------------------------------------------------------------------------------
+
+    @property
+    def wanted(self) -> State | None:
+        """The state that is wanted of the node; None leaves it alone."""
+        return self._goal if self._by_hand is None else self._by_hand
+
+    def want(self, goal: State | None) -> None:
+        """Want a state of the node, with all attempts before it, and what was set by hand, forgotten."""
+        self._goal = goal
+        self._by_hand = None
+        self.was_up = False
+        self.lost_since_s = None
+        self._forgive()
+
+    def want_rate(self, rate_hz: float) -> None:
+        """Want a rate of the node, Hz."""
+        self.rate_hz = rate_hz
+        self._rate_settled = None
+        self._rate_pending = None
+        self._rate_refusal = ""
+
+    def step(self) -> Step:
+        """Return the next step towards the wanted state."""
+        return next_step(self.wanted, self.state)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is going to be done about the node unless something happens."""
+        return self.given_up or self.step() in (Step.DONE, Step.GIVE_UP)
+
+    @property
+    def troubled(self) -> bool:
+        """Whether the node was lost, a transition failed, or it does not answer, and it is not where it is wanted."""
+        return self.step() is not Step.DONE and (
+            self.lost_since_s is not None
+            or self.given_up
+            or bool(self._attempts)
+            or self._unanswered > 2
+            or self.step() is Step.GIVE_UP
+        )
+
+    # ---- what happens -----------------------------------------------------------------------------------------------
+
+    def observe(self, report: Report, now_s: float) -> None:
+        """Take a report of the node."""
+        if report.pid == self._former_pid and now_s - self._seen_s <= self._limits.heartbeat_timeout_s:
+            self._twin_seen_s = (
+                now_s  # two processes under one name: the newer one is followed while it speaks
+            )
+            return
+        if self.pid and (report.pid != self.pid or self._fell_to_the_start(report.state)):
+            self._begin_process(report, now_s)
+        self.pid = report.pid
+        self._seen_s = now_s
+        self._node_message = report.message
+        self._node_hz = report.target_hz
+        self.state = report.state
+        if report.state.is_primary:
+            self._rest(report.state, now_s)
+        elif self._call is not None and report.state is self._call.transition.through:
+            self._call.under_way = True
+        if self.step() is Step.DONE:
+            self._arrive(now_s)
+
+    def answered(self, number: int, success: bool, now_s: float) -> None:
+        """Take the answer to a call; one that was given up on is ignored."""
+        if self._call is None or self._call.number != number:
+            return
+        self._unanswered = 0
+        if success:
+            self._call.answered = True
+            self._call.sent_s = now_s  # the report that shows it is due
+        else:
+            transition, self._call = self._call.transition, None
+            self._fail(transition, now_s)
+
+    def rate_answered(self, number: int, refusal: str, now_s: float) -> None:
+        """Take the answer to a rate call. refusal: the node's reason, or empty."""
+        if self._rate_pending is None or self._rate_pending.number != number or self.rate_hz is None:
+            return
+        self._rate_pending = None
+        self._rate_settled = (self.pid, self.rate_hz)
+        self._rate_refusal = refusal
+
+    def tick(self, now_s: float) -> None:
+        """Notice what did not happen in time."""
+        silence_s = now_s - self._seen_s
+        limits = self._limits
+        limit_s = limits.transition_timeout_s if self.state.is_transition else limits.heartbeat_timeout_s
+        if self.state is not State.MISSING and silence_s > limit_s:
+            self._lose()
+            self.state = State.MISSING
+            self._rested = None
+            self._call = None
+            self._rate_pending = None
+        if self._call is not None and not self.state.is_transition:
+            patience_s = limits.answer_timeout_s * (1 << min(max(self._unanswered - 1, 0), 3))
+            if now_s - self._call.sent_s > patience_s:
+                self._unanswered += not self._call.answered
+                self._call = None
+        if (
+            self._rate_pending is not None
+            and now_s - self._rate_pending.sent_s > 2.0 * limits.answer_timeout_s
+        ):
+            self._rate_pending = None
+
+    def excuse(self, duration_s: float) -> None:
+        """Count no time in which the supervisor itself was held up against the node."""
+        self._seen_s += duration_s
+        if self._call is not None:
+            self._call.sent_s += duration_s
+
+    # ---- what to send -----------------------------------------------------------------------------------------------
+
+    def call(self, now_s: float) -> TransitionCall | None:
+        """Return the transition to ask for now, once; None while there is nothing to ask or it is not time yet."""
+        transition = self.step().transition
+        if transition is None or self._call is not None or self.given_up or now_s < self._not_before_s:
+            return None
+        self._number += 1
+        self._call = _Asked(self._number, now_s, transition)
+        self._asked_for.add(transition.result)
+        return TransitionCall(self.spec.name, transition, self._number)
+
+    def rate_call(self, now_s: float) -> RateCall | None:
+        """
+        Return the rate to set now, once.
+
+        A rate is set when the node comes up and when the wanted one changes, not enforced: what a user sets on the node
+        afterwards holds until its process ends.
+        """
+        if self.rate_hz is None or not self.state.is_primary or self._rate_pending is not None:
+            return None
+        if self._rate_settled == (self.pid, self.rate_hz):
+            return None
+        if math.isclose(self._node_hz, self.rate_hz, abs_tol=1e-6):
+            self._rate_settled = (self.pid, self.rate_hz)
+            return None
+        self._number += 1
+        self._rate_pending = _Set(self._number, now_s)
+        return RateCall(self.spec.name, self.rate_hz, self._number)
+
+    # ---- what to show -----------------------------------------------------------------------------------------------
+
+    def message(self, now_s: float) -> str:
+        """Say what is being done about the node, or why nothing is; empty if nothing is wrong."""
+        step = self.step()
+        parts = []
+        if now_s - self._twin_seen_s <= 2.0 * self._limits.heartbeat_timeout_s:
+            parts.append(
+                f"two processes run under this name (pids {self._former_pid} and {self.pid}): end one"
+            )
+        if self.state is State.MISSING:
+            if step is Step.WAIT:
+                silence_s = now_s - self._seen_s
+                parts.append(
+                    "no sign of it yet" if math.isinf(silence_s) else f"silent for {silence_s:.1f} s, waiting"
+                )
+        elif step is Step.GIVE_UP:
+            parts.append("finalized: only a new process can be brought up again")
+        elif self.given_up and self._failing is not None:
+            parts.append(f"given up after {self._attempts[self._failing]} attempts: {self._reason()}")
+        elif self._failing is not None and step is not Step.DONE:
+            wait_s = self._not_before_s - now_s
+            when = f"next attempt in {wait_s:.1f} s" if wait_s > 0.0 else "trying again"
+            parts.append(f"{self._reason()} (attempt {self._attempts.get(self._failing, 0)}, {when})")
+        elif self._unanswered and step.transition is not None:
+            parts.append(f"{step.transition.label}: no answer to {self._unanswered} calls, asking again")
+        elif self._node_message:
+            parts.append(self._node_message)
+        elif self.lost_since_s is not None:
+            parts.append(f"lost {now_s - self.lost_since_s:.1f} s ago, coming back")
+        if self._by_hand is not None:
+            parts.append(f"{self._by_hand.label} was set by hand; startup or resume takes the node back")
+        if self._rate_refusal:
+            parts.append(f"rate refused: {self._rate_refusal}")
+        return "; ".join(parts)
+
+    # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def _begin_process(self, report: Report, now_s: float) -> None:
+        """The node was lost and a process has begun anew under its name."""
+        self._lose()
+        call = self._call
+        self._call = None
+        if call is not None and call.under_way:
+            self._fail(call.transition, now_s, f"its process ended during {call.transition.label}")
+        else:
+            self._forgive()
+        self._former_pid = self.pid if report.pid != self.pid else 0
+        self._asked_for.clear()
+        self._rested = None
+        self._rate_settled = None
+        self._rate_pending = None
+        if self._by_hand is State.FINALIZED:
+            self._by_hand = None
+
+    def _fell_to_the_start(self, state: State) -> bool:
+        """Whether a process has begun anew under the old pid (as in containers), or after an error in a transition."""
+        return self.state is State.ACTIVE and state is State.UNCONFIGURED
+
+    def _lose(self) -> None:
+        if self.lost_since_s is None:
+            self.lost_since_s = self._seen_s
+
+    def _forgive(self) -> None:
+        self.given_up = False
+        self._call = None
+        self._attempts.clear()
+        self._failing = None
+        self._unanswered = 0
+        self._not_before_s = -math.inf
+
+    def _rest(self, state: State, now_s: float) -> None:
+        """The node rests in a primary state: after a call, after what somebody else asked for, or still."""
+        before, self._rested = self._rested, state
+        call = self._call
+        if call is not None:
+            if state is call.transition.result:
+                self._call = None
+                self._unanswered = 0
+                self._attempts.pop(call.transition, None)
+            elif call.under_way or state is not call.transition.origin:
+                self._call = None
+                self._fail(call.transition, now_s)
+        if state is before or before is None:
+            return
+        if state in self._asked_for:
+            self._asked_for.discard(state)
+        else:
+            self._moved_by_hand(before, state, now_s)
+
+    def _moved_by_hand(self, before: State, state: State, now_s: float) -> None:
+        """Somebody else moved the node: follow if it leads away from what is wanted, else help it on."""
+        away = self._goal is not None and leads_away(before, state, self._goal)
+        if away and now_s - self._failed_s <= self._limits.heartbeat_timeout_s:
+            return  # it fell back after a failed transition
+        self._forgive()
+        if self._goal is None or state is self._goal:
+            self._by_hand = None
+        elif away or self._by_hand is not None:
+            self._by_hand = state
+
+    def _arrive(self, now_s: float) -> None:
+        """The node is where it is wanted."""
+        self.was_up = True
+        self._forgive()
+        if self.lost_since_s is not None:
+            self.recoveries += 1
+            self.last_recovery_s = now_s - self.lost_since_s
+            self.lost_since_s = None
+
+    def _fail(self, transition: Transition, now_s: float, reason: str = "") -> None:
+        attempts = self._attempts.get(transition, 0) + 1
+        self._attempts[transition] = attempts
+        self._asked_for.discard(transition.result)
+        self._failing = transition
+        self._failed_s = now_s
+        self._failure = reason
+        pause_s = min(self._limits.retry_s * 2.0 ** min(attempts - 1, 16), self._limits.retry_max_s)
+        self._not_before_s = now_s + pause_s
+        self.given_up = 0 < self._limits.max_attempts <= attempts
+
+    def _reason(self) -> str:
+        label = "the transition" if self._failing is None else self._failing.label
+        return self._failure or self._node_message or f"{label} failed, and the node gives no reason"
