@@ -215,6 +215,7 @@ class StackNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Configure; refused with its reason when a parameter or a file is wrong."""
+        self.publish_status()  # loading may take long, and no status leaves while it does
         if self._bad_parameters:
             return self._refused("configure", ConfigurationError("; ".join(self._bad_parameters.values())))
         try:
@@ -227,6 +228,7 @@ class StackNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Activate; refused with its reason."""
+        self.publish_status()
         self.stats.reset()
         result = super().on_activate(state)
         self._active.set()
@@ -241,6 +243,7 @@ class StackNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Deactivate: no message leaves after this."""
+        self.publish_status()
         self._active.clear()
         try:
             self.deactivate_node()
@@ -251,6 +254,7 @@ class StackNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free models, publishers and subscriptions."""
+        self.publish_status()
         self._free()
         self._message = ""
         return super().on_cleanup(state)
