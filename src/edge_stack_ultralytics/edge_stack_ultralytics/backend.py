@@ -30,7 +30,6 @@ class PtBackend:
     def __init__(self) -> None:
         """Load nothing yet."""
         self._model: Any = None
-        self._task = ""
         self._threads = 1
 
     def open(self, path: Path, threads: int) -> Mapping[str, Any]:
@@ -55,7 +54,7 @@ class PtBackend:
                 f"{path}: a .pt file needs ultralytics and torch ({error}); install them or export the model to .onnx"
             ) from error
         try:
-            model, _ = load_checkpoint(str(path), device="cpu", fuse=True)
+            model, _ = load_checkpoint(str(path), device="cpu")
         except Exception as error:
             raise ModelError(f"{path}: ultralytics does not load it: {error}") from error
         task = str(getattr(model, "task", ""))
@@ -64,11 +63,11 @@ class PtBackend:
         head = model.model[-1]
         end2end = task in _HEADS and getattr(head, "one2one_cv2", None) is not None
         if task in _HEADS:
-            model.end2end = end2end
+            model.end2end = end2end  # before fuse, which drops the other branch of the head
             head.export, head.format, head.dynamic = True, "onnx", False
         else:
             head.export = True
-        self._model, self._task, self._threads = model.float().eval(), task, threads
+        self._model, self._threads = model.fuse(verbose=False).float().eval(), threads
         height, width = _input_size(model)
         metadata: dict[str, Any] = {
             "task": task,

@@ -65,6 +65,7 @@ COMMON = MappingProxyType(
         "mosaic": 0.0,
         "erasing": 0.0,
         "fliplr": 0.5,
+        "nms": False,  # choose the best epoch by the NMS-free head, which is the one exported
         "seed": 0,
     }
 )

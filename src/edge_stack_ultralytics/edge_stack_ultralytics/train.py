@@ -11,14 +11,26 @@ entry in metrics.json. It writes below --work and, with --install, into the pack
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_stack_ultralytics import TASKS, offline
-from edge_stack_ultralytics.recipes import COMMON, IMAGE_SIZE, RECIPES, SCALE, YAML_OF_TASK
+from edge_stack_ultralytics import TASKS, offline, weights_folder
+from edge_stack_ultralytics.export import export_onnx, measure, milliseconds
+from edge_stack_ultralytics.recipes import (
+    COMMON,
+    IMAGE_SIZE,
+    METRIC_NAMES,
+    RECIPES,
+    SCALE,
+    THRESHOLDS,
+    YAML_OF_TASK,
+)
 
 
 def model_yaml(task: str, work: Path) -> Path:
@@ -98,6 +110,43 @@ def _classify_trainer() -> type:
     return WholeFrameTrainer
 
 
+def publish(task: str, data: Path, work: Path) -> dict[str, Any]:
+    """Export a trained task, measure the file, and put file and metrics into WORK/weights."""
+    checkpoint = work / "runs" / task / "weights" / "best.pt"
+    model = export_onnx(checkpoint, work / "weights" / f"{task}.onnx")
+    metrics = measure(task, model, data)
+    spent = json.loads((work / "runs" / task / "time.json").read_text())
+    entry = {
+        "metric": METRIC_NAMES[task],
+        "threshold": THRESHOLDS[task],
+        "value": metrics["top1"] if task == "classify" else metrics["map50"],
+        **metrics,
+        "epochs": spent["epochs"],
+        "training_minutes": round(spent["minutes"], 1),
+        "training_cpu_minutes": round(spent["cpu_minutes"], 1),
+        "bytes": model.stat().st_size,
+        "onnxruntime_ms_one_thread": milliseconds(model),
+        "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+    }
+    record(work / "weights", task, entry)
+    return entry
+
+
+def record(folder: Path, task: str, entry: Mapping[str, Any]) -> None:
+    """Put a task's entry into metrics.json of a folder."""
+    path = folder / "metrics.json"
+    metrics = json.loads(path.read_text()) if path.is_file() else {}
+    metrics[task] = dict(entry)
+    path.write_text(json.dumps({name: metrics[name] for name in TASKS if name in metrics}, indent=2) + "\n")
+
+
+def install(task: str, work: Path) -> None:
+    """Copy a task's file and metrics into the package."""
+    folder = weights_folder()
+    shutil.copyfile(work / "weights" / f"{task}.onnx", folder / f"{task}.onnx")
+    record(folder, task, json.loads((work / "weights" / "metrics.json").read_text())[task])
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Train, export and measure the demo's models.")
@@ -106,13 +155,30 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the data sets (default WORK/data, rendered if missing)")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--threads", type=int, default=1, help="torch threads; no more than idle cores (default 1)")
+    parser.add_argument("--skip-training", action="store_true", help="only export and measure the last training")
+    parser.add_argument("--install", action="store_true", help="copy weights and metrics into the package")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     offline.prepare(arguments.threads)
-    work = arguments.work
-    data = arguments.data or work / "data"
+    work: Path = arguments.work
+    data: Path = arguments.data or work / "data"
+    if not (data / "detect.yaml").is_file():
+        from edge_stack_ultralytics.dataset import Counts, render_all
+
+        data.mkdir(parents=True, exist_ok=True)
+        render_all(data, Counts())
+    short = []
     for task in TASKS if arguments.task == "all" else (arguments.task,):
-        train(task, data, work, arguments.epochs)
+        if not arguments.skip_training:
+            train(task, data, work, arguments.epochs)
+        entry = publish(task, data, work)
+        print(f"{task}: {entry['metric']} {entry['value']:.3f} (at least {entry['threshold']} is wanted)", flush=True)
+        if entry["value"] < entry["threshold"]:
+            short.append(task)
+        if arguments.install:
+            install(task, work)
+    if short:
+        raise SystemExit(f"below the threshold: {', '.join(short)}")
 
 
 if __name__ == "__main__":
