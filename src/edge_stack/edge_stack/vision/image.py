@@ -22,6 +22,7 @@ __all__ = [
     "ImageError",
     "as_bytes",
     "check_array",
+    "convert",
     "from_rgb",
     "row_bytes",
     "to_array",
@@ -238,6 +239,24 @@ def from_rgb(rgb: NDArray[np.uint8], encoding: str) -> NDArray[Any]:
     if form.dtype is np.uint16:
         out = out.astype(np.uint16) * np.uint16(257)
     return out
+
+
+def convert(image: NDArray[Any], encoding: str, target: str) -> NDArray[Any]:
+    """
+    Return an image, as :func:`to_array` gives it, in another encoding; the same array where nothing changes.
+
+    Raises ImageError: the array does not fit its encoding, or the target cannot be written.
+    """
+    if encoding == target:
+        return image
+    if encoding == "rgb8":
+        return from_rgb(image, target)
+    check_array(image, encoding)
+    height, width = image.shape[:2]
+    rows = height * 2 // 3 if _format(encoding).kind == "yuv420" else height
+    return from_rgb(
+        to_rgb(as_bytes(image, encoding), encoding, rows, width, row_bytes(encoding, width)), target
+    )
 
 
 def check_array(array: NDArray[Any], encoding: str) -> None:
