@@ -1,9 +1,11 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A world for tests of supervision: simulated nodes with heartbeats, slow and failing transitions, lost calls and deaths.
+A world for tests of supervision: simulated nodes with heartbeats, slow and failing transitions, lost calls
+and deaths.
 
-A unit of work is one tick of 50 ms of simulated time. It mimics what nodes/base.py does over DDS, without ROS.
+A unit of work is one tick of 50 ms of simulated time. It mimics what nodes/base.py does over DDS, without
+ROS.
 """
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ class World:
             node.state = transition.result
             self._report(node)
 
-    # ---- inside -----------------------------------------------------------------------------------------------------
+    # ---- inside ----------------------------------------------------------------------------------
 
     def _spawn(self, node: SimulatedNode) -> None:
         node.pid = self._next_pid

@@ -222,7 +222,7 @@ NAMES = st.sampled_from([spec.name for spec in SPECS])
 
 
 class AnyTrouble(RuleBasedStateMachine):
-    """Deaths, failures, lost calls, impatient users: once it stops, every node is where it is wanted, or says why not."""
+    """Deaths, failures, lost calls, impatience: once it stops, every node is where it is wanted, or says why."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The lifecycle of a managed node as tables: its states, its transitions, and the next step from any state to any wanted one.
+The lifecycle of a managed node as tables: states, transitions, and the next step from any state to any other.
 
-A unit is one lookup: next_step(wanted, observed). Nothing here keeps state or knows ROS; the numbers are those of
-lifecycle_msgs, and a test holds them to it.
+A unit is one lookup: next_step(wanted, observed). Nothing here keeps state or knows ROS; the numbers are
+those of lifecycle_msgs, and a test holds them to it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 
 class State(enum.IntEnum):
-    """State of a node by its lifecycle_msgs/State id; MISSING (its 'unknown') while there is no sign of the node."""
+    """State of a node by its lifecycle_msgs/State id; MISSING (its 'unknown') without a sign of the node."""
 
     MISSING = 0
     UNCONFIGURED = 1
@@ -106,7 +106,8 @@ class Step(enum.Enum):
 
 WANTABLE = (State.ACTIVE, State.INACTIVE, State.UNCONFIGURED, State.FINALIZED)
 
-# Rows: the wanted state. Columns: the observed one. A node that is missing is as good as cleaned up or shut down.
+# Rows: the wanted state. Columns: the observed one. A node that is missing is as good as cleaned up or shut
+# down.
 _COLUMNS = (State.MISSING, State.UNCONFIGURED, State.INACTIVE, State.ACTIVE, State.FINALIZED)
 _ROWS: Mapping[State, tuple[Step, ...]] = MappingProxyType(
     {
@@ -151,8 +152,8 @@ class Verb(enum.IntEnum):
         return self.name.lower()
 
 
-# Wanted state of every node after a verb, by the one before it (None: the stack is left as it is). Pairs that are not
-# listed are refused: there is nothing to pause or resume in a stack that is not up.
+# Wanted state of every node after a verb, by the one before it (None: the stack is left as it is). Pairs that
+# are not listed are refused: there is nothing to pause or resume in a stack that is not up.
 VERBS: Mapping[tuple[Verb, State | None], State] = MappingProxyType(
     {
         **{(Verb.STARTUP, before): State.ACTIVE for before in (None, *WANTABLE)},

@@ -3,9 +3,9 @@
 """
 One node under supervision: what is known of it, what is wanted of it, and which call to make next.
 
-A unit of work is one report (a node_status), one answer to a call, or one tick of the clock. The state is believed from
-reports alone; an answer only tells whether a call failed. Nothing here calls anything: call() and rate_call() say what to
-send, and the caller sends it. Time is monotonic, s.
+A unit of work is one report (a node_status), one answer to a call, or one tick of the clock. The state is
+believed from reports alone; an answer only tells whether a call failed. Nothing here calls anything: call()
+and rate_call() say what to send, and the caller sends it. Time is monotonic, s.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Limits:
     """
     How long the supervisor waits for what.
 
-    heartbeat_timeout_s: a node that is silent for longer counts as lost. transition_timeout_s: the same while it is in
-    a transition, in which loading a model may keep it silent. answer_timeout_s: a call with no sign of having arrived is
-    sent again after this. retry_s, retry_max_s: pause after the first failed transition, doubled up to the maximum.
-    max_attempts: failures of one transition before giving up, 0 = never. stage_timeout_s: how long a later stage waits
-    for nodes of an earlier one of which there is no sign.
+    heartbeat_timeout_s: a node that is silent for longer counts as lost. transition_timeout_s: the same while
+    it is in a transition, in which loading a model may keep it silent. answer_timeout_s: a call with no sign
+    of having arrived is sent again after this. retry_s, retry_max_s: pause after the first failed transition,
+    doubled up to the maximum. max_attempts: failures of one transition before giving up, 0 = never.
+    stage_timeout_s: how long a later stage waits for nodes of an earlier one of which there is no sign.
     """
 
     heartbeat_timeout_s: float = 1.5
@@ -77,7 +77,7 @@ class RateCall:
 
 @dataclass
 class _Asked:
-    """A transition that was asked for. under_way: a report showed it. answered: the node said that it has done it."""
+    """A transition that was asked for. under_way: a report showed it. answered: the node said it was done."""
 
     number: int
     sent_s: float
@@ -130,7 +130,7 @@ class ManagedNode:
         self._rate_settled: tuple[int, float] | None = None  # (pid, Hz) that the node has taken or refused
         self._rate_refusal = ""
 
-    # ---- what is wanted ---------------------------------------------------------------------------------------------
+    # ---- what is wanted --------------------------------------------------------------------------
 
     @property
     def wanted(self) -> State | None:
@@ -163,7 +163,7 @@ class ManagedNode:
 
     @property
     def troubled(self) -> bool:
-        """Whether the node was lost, a transition failed, or it does not answer, and it is not where it is wanted."""
+        """Whether the node is not where it is wanted, and was lost, failed a transition, or does not answer."""
         return self.step() is not Step.DONE and (
             self.lost_since_s is not None
             or self.given_up
@@ -172,7 +172,7 @@ class ManagedNode:
             or self.step() is Step.GIVE_UP
         )
 
-    # ---- what happens -----------------------------------------------------------------------------------------------
+    # ---- what happens ----------------------------------------------------------------------------
 
     def observe(self, report: Report, now_s: float) -> None:
         """Take a report of the node."""
@@ -243,10 +243,10 @@ class ManagedNode:
         if self._call is not None:
             self._call.sent_s += duration_s
 
-    # ---- what to send -----------------------------------------------------------------------------------------------
+    # ---- what to send ----------------------------------------------------------------------------
 
     def call(self, now_s: float) -> TransitionCall | None:
-        """Return the transition to ask for now, once; None while there is nothing to ask or it is not time yet."""
+        """Return the transition to ask for now, once; None while there is none or it is not time yet."""
         transition = self.step().transition
         if transition is None or self._call is not None or self.given_up or now_s < self._not_before_s:
             return None
@@ -259,8 +259,8 @@ class ManagedNode:
         """
         Return the rate to set now, once.
 
-        A rate is set when the node comes up and when the wanted one changes, not enforced: what a user sets on the node
-        afterwards holds until its process ends.
+        A rate is set when the node comes up and when the wanted one changes, not enforced: what a user sets
+        on the node afterwards holds until its process ends.
         """
         if self.rate_hz is None or not self.state.is_primary or self._rate_pending is not None:
             return None
@@ -273,7 +273,7 @@ class ManagedNode:
         self._rate_pending = _Set(self._number, now_s)
         return RateCall(self.spec.name, self.rate_hz, self._number)
 
-    # ---- what to show -----------------------------------------------------------------------------------------------
+    # ---- what to show ----------------------------------------------------------------------------
 
     def message(self, now_s: float) -> str:
         """Say what is being done about the node, or why nothing is; empty if nothing is wrong."""
@@ -309,10 +309,10 @@ class ManagedNode:
             parts.append(f"rate refused: {self._rate_refusal}")
         return "; ".join(parts)
 
-    # ---- inside -----------------------------------------------------------------------------------------------------
+    # ---- inside ----------------------------------------------------------------------------------
 
     def _begin_process(self, report: Report, now_s: float) -> None:
-        """The node was lost and a process has begun anew under its name."""
+        """Start over: the node was lost, and a process has begun anew under its name."""
         self._lose()
         call = self._call
         self._call = None
@@ -329,7 +329,7 @@ class ManagedNode:
             self._by_hand = None
 
     def _fell_to_the_start(self, state: State) -> bool:
-        """Whether a process has begun anew under the old pid (as in containers), or after an error in a transition."""
+        """Whether a process began anew under the old pid (as in containers), or after an error."""
         return self.state is State.ACTIVE and state is State.UNCONFIGURED
 
     def _lose(self) -> None:
@@ -345,7 +345,7 @@ class ManagedNode:
         self._not_before_s = -math.inf
 
     def _rest(self, state: State, now_s: float) -> None:
-        """The node rests in a primary state: after a call, after what somebody else asked for, or still."""
+        """Take a rest in a primary state: after a call, after what somebody else asked for, or still."""
         before, self._rested = self._rested, state
         call = self._call
         if call is not None:
@@ -375,7 +375,7 @@ class ManagedNode:
             self._by_hand = state
 
     def _arrive(self, now_s: float) -> None:
-        """The node is where it is wanted."""
+        """Note that the node is where it is wanted."""
         self.was_up = True
         self._forgive()
         if self.lost_since_s is not None:

@@ -1,11 +1,11 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The whole stack under supervision: nodes in stages, brought up in order and down in reverse order, and kept up.
+The whole stack under supervision: nodes in stages, brought up in order, taken down in reverse, and kept up.
 
-A unit of work is step(): what to send now. Nodes of one stage move together; a node that was up once comes back without
-regard to the others. A node that failed, gave no sign in time or was given up holds nobody back. Nothing here sends
-anything or knows ROS.
+A unit of work is step(): what to send now. Nodes of one stage move together; a node that was up once comes
+back without regard to the others. A node that failed, gave no sign in time or was given up holds nobody back.
+Nothing here sends anything or knows ROS.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Health(enum.IntEnum):
 
 @dataclass(frozen=True)
 class NodeView:
-    """One node as a reader of the stack's state sees it; the fields of edge_stack_msgs/SupervisedNode and its health."""
+    """One node as readers of the stack's state see it; fields of edge_stack_msgs/SupervisedNode, and health."""
 
     name: str
     priority_class: str
@@ -78,7 +78,7 @@ class StackSupervision:
         self._goal_since_s = -math.inf
         self._stepped_s: float | None = None
 
-    # ---- what is wanted ---------------------------------------------------------------------------------------------
+    # ---- what is wanted --------------------------------------------------------------------------
 
     def request(self, verb: Verb, now_s: float) -> str:
         """Take a verb; return why it is refused, or an empty string."""
@@ -96,7 +96,7 @@ class StackSupervision:
         """Want a rate of a node, Hz. KeyError if there is no such node."""
         self.nodes[name].want_rate(rate_hz)
 
-    # ---- what happens -----------------------------------------------------------------------------------------------
+    # ---- what happens ----------------------------------------------------------------------------
 
     def observe(self, name: str, report: Report, now_s: float) -> None:
         """Take a report; one of a node that is not supervised is ignored."""
@@ -117,7 +117,8 @@ class StackSupervision:
         """
         Return the calls to make now. Wants to be called a few times within the heartbeat time-out.
 
-        reachable: whether the services of a node are there; a node that is not reachable is asked at a later step.
+        reachable: whether the services of a node are there; a node that is not reachable is asked at a later
+        step.
         """
         calls: list[TransitionCall | RateCall] = []
         held_up_s = 0.0 if self._stepped_s is None else now_s - self._stepped_s
@@ -150,7 +151,7 @@ class StackSupervision:
             and self._holds_back(other, now_s)
         ]
 
-    # ---- what to show -----------------------------------------------------------------------------------------------
+    # ---- what to show ----------------------------------------------------------------------------
 
     @property
     def goal(self) -> State | None:
@@ -187,10 +188,10 @@ class StackSupervision:
             if node.step() is not Step.DONE
         )
 
-    # ---- inside -----------------------------------------------------------------------------------------------------
+    # ---- inside ----------------------------------------------------------------------------------
 
     def _holds_back(self, other: ManagedNode, now_s: float) -> bool:
-        """Whether others wait for this node: it is on its first way to where it is wanted, and makes progress."""
+        """Whether others wait for this node: on its first way to where it is wanted, and making progress."""
         if other.settled or other.troubled or other.was_up:
             return False
         return other.state is not State.MISSING or now_s - self._goal_since_s < self.limits.stage_timeout_s
