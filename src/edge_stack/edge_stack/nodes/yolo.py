@@ -1,0 +1,290 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The yolo node: one vision model of one task over the newest camera frame, at its own rate.
+
+Its unit of work is one frame. The executor only keeps the newest frame; a thread of its own prepares, infers, decodes
+and publishes, on a grid of releases whose rate changes live (0 pauses). Frames that are too old, from the future or
+malformed are counted and give no result. It never queues frames, never reads ahead, and draws only while somebody looks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import cv2
+from edge_stack_msgs.msg import Keypoint2DArray, ModelTiming
+from rclpy.lifecycle import LifecyclePublisher
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
+
+from edge_stack.backends import ModelError
+from edge_stack.errors import ConfigurationError
+from edge_stack.nodes import convert, qos
+from edge_stack.nodes.base import StackNode
+from edge_stack.nodes.image_messages import fill_image, read_rgb
+from edge_stack.nodes.main import run
+from edge_stack.nodes.parameters import Parameter
+from edge_stack.vision.draw import annotate
+from edge_stack.vision.image import ImageError
+from edge_stack.vision.model import VisionModel
+from edge_stack.vision.model_files import find_model
+from edge_stack.vision.pacing import PacedWorker
+from edge_stack.vision.types import TASKS, Detections
+
+IMAGE_TOPIC = "image_raw"
+# How long a deactivation waits for the inference that runs, s.
+STOP_LIMIT_S = 10.0
+# How long the status still tells of the last refused frame while others are fine, s.
+PROBLEM_SHOWN_S = 2.0
+
+
+class YoloNode(StackNode):
+    """Publishes what one model finds in the newest frame."""
+
+    PARAMETERS = (
+        Parameter("task", "detect", "What the model does; it must be a model of this task.", choices=TASKS),
+        Parameter(
+            "model",
+            "demo",
+            "Model file: a path, a name in share/edge_stack/models or package://<package>/<path>; demo: the demo's own.",
+        ),
+        Parameter(
+            "backend",
+            "auto",
+            "What executes the model: onnxruntime, openvino, pt or that of another package; auto: by the file's ending.",
+        ),
+        Parameter("threads", 1, "Threads of inference and of image preparation.", minimum=1, maximum=256),
+        Parameter("rate_hz", 5.0, "Inferences per second; 0 pauses.", minimum=0.0, maximum=120.0, live=True),
+        Parameter("confidence", 0.25, "Least score of a result.", minimum=0.0, maximum=1.0, live=True),
+        Parameter(
+            "iou",
+            0.7,
+            "Most overlap of two results of one class; models with an NMS-free head need none.",
+            minimum=0.0,
+            maximum=1.0,
+            live=True,
+        ),
+        Parameter(
+            "class_agnostic",
+            False,
+            "Whether results of different classes suppress each other too.",
+            live=True,
+        ),
+        Parameter(
+            "max_detections",
+            100,
+            "Most results of one frame, best first.",
+            minimum=1,
+            maximum=1000,
+            live=True,
+        ),
+        Parameter("top_classes", 5, "Most classes in a classification.", minimum=1, maximum=1000, live=True),
+        Parameter(
+            "publish_debug_image",
+            True,
+            "Draw results into ~/debug_image while somebody subscribes.",
+            live=True,
+        ),
+        Parameter(
+            "image_rate_hz",
+            0.0,
+            "Rate that the camera promises, for the deadline of its topic; 0: none is asked for.",
+            minimum=0.0,
+            maximum=1000.0,
+        ),
+        Parameter(
+            "max_frame_age_s", 1.0, "A frame older than this gives no result, s.", minimum=0.001, live=True
+        ),
+        Parameter(
+            "max_future_s", 0.2, "A frame stamped further ahead gives no result, s.", minimum=0.0, live=True
+        ),
+    )
+
+    def __init__(self, name: str = "yolo", **kwargs: Any) -> None:
+        """Declare; the model is loaded at configure."""
+        super().__init__(name, **kwargs)
+        self._model: VisionModel | None = None
+        self._worker: PacedWorker[Image] | None = None
+        self._outputs: dict[str, LifecyclePublisher] = {}
+        self._mask_image = Image()
+        self._debug_image = Image()
+        self._refused_s = -PROBLEM_SHOWN_S
+
+    # ---- lifecycle ------------------------------------------------------------------------------------------------------
+
+    def configure_node(self) -> None:
+        """Load the model and create what its task publishes."""
+        p = self.params
+        cv2.setNumThreads(p.threads)
+        try:
+            self._model = VisionModel.open(find_model(p.model, p.task), p.task, p.backend, p.threads)
+        except ModelError as error:
+            raise ConfigurationError(f"model: {error}") from error
+        topics: dict[str, type] = {"timing": ModelTiming, "debug_image": Image}
+        if p.task == "classify":
+            topics["classification"] = Classification
+        else:
+            topics["detections"] = Detection2DArray
+        if p.task == "segment":
+            topics["masks"] = Image
+        if p.task == "pose":
+            topics["keypoints"] = Keypoint2DArray
+        self._outputs = {
+            name: self.publisher(kind, f"~/{name}", qos.result(p.rate_hz)) for name, kind in topics.items()
+        }
+        self._outputs["label_info"] = self.publisher(LabelInfo, "~/label_info", qos.state())
+        self.subscription(Image, IMAGE_TOPIC, self._take_frame, qos.frame(p.image_rate_hz, offered=False))
+        meta = self._model.meta
+        self.get_logger().info(
+            f"{p.task} model with {len(meta.names)} classes, input {meta.imgsz[1]}x{meta.imgsz[0]}, {meta.layout},"
+            f" on {self._model.backend.name}"
+        )
+
+    def activate_node(self) -> None:
+        """Tell the labels and start the worker."""
+        self._publish_labels()
+        self._worker = PacedWorker(
+            self._work,
+            self.params.rate_hz,
+            skipped=self.stats.dropped,
+            failed=lambda error: self.count_raised(IMAGE_TOPIC, error),
+            name="inference",
+        )
+        self._worker.start()
+
+    def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
+        """Take a new rate at once; thresholds are read at every inference."""
+        if "rate_hz" in changed and self._worker is not None:
+            self._worker.set_rate(changed["rate_hz"])
+        if "confidence" in changed and self.is_active:
+            self._publish_labels()
+
+    def deactivate_node(self) -> None:
+        """End the worker and keep the model."""
+        worker, self._worker = self._worker, None
+        if worker is not None and not worker.stop(STOP_LIMIT_S):
+            self.get_logger().error(f"the inference that runs did not end within {STOP_LIMIT_S:.0f} s")
+
+    def cleanup_node(self) -> None:
+        """Free the model."""
+        model, self._model = self._model, None
+        self._outputs = {}
+        self._mask_image, self._debug_image = Image(), Image()
+        if model is not None:
+            model.close()
+
+    # ---- work -----------------------------------------------------------------------------------------------------------
+
+    def _take_frame(self, frame: Image) -> None:
+        """Keep a frame as the newest one (executor)."""
+        if self._worker is not None and self._is_fresh(frame.header):
+            self._worker.offer(frame)
+
+    def _is_fresh(self, header: Header) -> bool:
+        """Whether a frame's stamp is near enough to now; counts and says why not."""
+        stamp_s = convert.stamp_s(header)
+        age_s = self.now_s() - stamp_s
+        p = self.params
+        if stamp_s == 0.0:
+            self._refuse("unstamped", "frames without a stamp are refused")
+        elif age_s > p.max_frame_age_s:
+            self._refuse(
+                "too_old", f"frames older than max_frame_age_s ({p.max_frame_age_s:g} s) are refused"
+            )
+        elif -age_s > p.max_future_s:
+            self._refuse(
+                "from_future", f"frames stamped over max_future_s ({p.max_future_s:g} s) ahead are refused"
+            )
+        else:
+            return True
+        return False
+
+    def _refuse(self, reason: str, text: str) -> None:
+        self._refused_s = time.monotonic()
+        self.stats.event(IMAGE_TOPIC, reason)
+        self.report_problem(f"{IMAGE_TOPIC}: {text}")
+
+    def _work(self, frame: Image, release_s: float) -> None:
+        """Infer on one frame and publish the results (worker)."""
+        model, outputs = self._model, self._outputs
+        # It waited for its release, perhaps long.
+        if model is None or not self._is_fresh(frame.header):
+            return
+        p = self.params
+        start = time.perf_counter()
+        try:
+            rgb = read_rgb(frame)
+        except ImageError as error:
+            self._refuse("malformed", f"a malformed frame is refused: {error}")
+            return
+        converting_ms = (time.perf_counter() - start) * 1e3
+        detections, times = model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic)
+        times = replace(times, preprocess_ms=times.preprocess_ms + converting_ms)
+        if not self.is_active:
+            return
+        start = time.perf_counter()
+        self._publish(detections, frame.header, model, outputs)
+        publishing_ms = (time.perf_counter() - start) * 1e3
+        latency_ms = (self.now_s() - convert.stamp_s(frame.header)) * 1e3
+        outputs["timing"].publish(convert.timing_message(times, latency_ms, frame.header))
+        self.stats.work_done(
+            latency_ms,
+            {
+                "preprocess": times.preprocess_ms,
+                "inference": times.inference_ms,
+                "postprocess": times.postprocess_ms,
+                "publish": publishing_ms,
+            },
+        )
+        if p.rate_hz > 0.0 and time.monotonic() > release_s + 1.0 / p.rate_hz:
+            self.stats.deadline_missed()
+        if time.monotonic() - self._refused_s > PROBLEM_SHOWN_S:
+            self.clear_problem()
+        # After everything that others wait for.
+        if p.publish_debug_image and outputs["debug_image"].get_subscription_count():
+            fill_image(self._debug_image, annotate(rgb, detections, model.meta.names), "rgb8")
+            self._debug_image.header = frame.header
+            outputs["debug_image"].publish(self._debug_image)
+
+    def _publish(
+        self,
+        detections: Detections,
+        header: Header,
+        model: VisionModel,
+        outputs: Mapping[str, LifecyclePublisher],
+    ) -> None:
+        names = model.meta.names
+        if detections.probabilities is not None:
+            best = self.params.top_classes
+            outputs["classification"].publish(
+                convert.classification_message(detections.probabilities, names, header, best)
+            )
+            return
+        # Masks first: whoever joins them with detections by stamp has them when the detections come.
+        if detections.masks is not None and outputs["masks"].get_subscription_count():
+            outputs["masks"].publish(convert.masks_message(detections.masks, header, self._mask_image))
+        if detections.keypoints is not None:
+            points = model.meta.keypoint_names
+            outputs["keypoints"].publish(convert.keypoints_message(detections, names, points, header))
+        outputs["detections"].publish(convert.detections_message(detections, names, header))
+
+    def _publish_labels(self) -> None:
+        if self._model is None:
+            return
+        header = Header(stamp=self.get_clock().now().to_msg())
+        message = convert.label_info_message(self._model.meta.names, self.params.confidence, header)
+        self._outputs["label_info"].publish(message)
+
+
+def main() -> None:
+    """Run the node until SIGINT or SIGTERM."""
+    run(YoloNode)
+
+
+if __name__ == "__main__":
+    main()
