@@ -222,7 +222,7 @@ NAMES = st.sampled_from([spec.name for spec in SPECS])
 
 
 class AnyTrouble(RuleBasedStateMachine):
-    """Deaths, failures, lost calls, impatience: once it stops, every node is where it is wanted, or says why."""
+    """Deaths, failures, lost calls: once they stop, every node is where it is wanted, or says why not."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -289,5 +289,5 @@ class AnyTrouble(RuleBasedStateMachine):
         assert self.world.supervision.settled
 
 
-AnyTrouble.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+AnyTrouble.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
 TestAnyTrouble = AnyTrouble.TestCase

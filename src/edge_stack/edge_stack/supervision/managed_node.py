@@ -163,7 +163,7 @@ class ManagedNode:
 
     @property
     def troubled(self) -> bool:
-        """Whether the node is not where it is wanted, and was lost, failed a transition, or does not answer."""
+        """Whether the node is not where it is wanted, and was lost, failed, or does not answer."""
         return self.step() is not Step.DONE and (
             self.lost_since_s is not None
             or self.given_up
@@ -192,6 +192,7 @@ class ManagedNode:
             self._rest(report.state, now_s)
         elif self._call is not None and report.state is self._call.transition.through:
             self._call.under_way = True
+            self._unanswered = 0
         if self.step() is Step.DONE:
             self._arrive(now_s)
 

@@ -47,7 +47,7 @@ class Health(enum.IntEnum):
 
 @dataclass(frozen=True)
 class NodeView:
-    """One node as readers of the stack's state see it; fields of edge_stack_msgs/SupervisedNode, and health."""
+    """One node as readers of the stack's state see it, and its health (edge_stack_msgs/SupervisedNode)."""
 
     name: str
     priority_class: str
