@@ -40,6 +40,9 @@ from edge_stack_sim.scene import (
     camera_axes,
 )
 
+CLEAR_HEIGHT = 0.05  # m; objects may be placed below a tool that is higher than this,
+CLEAR_RADIUS = 0.07  # m; or at least this far from it
+
 _RING = np.linspace(0.0, 2.0 * math.pi, 24, endpoint=False)
 _CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
 
@@ -172,6 +175,14 @@ class World:
         """Speed of an object, m/s."""
         return float(np.linalg.norm(self.data.joint(name).qvel[:3]))
 
+    def is_touched(self, name: str) -> bool:
+        """Whether the gripper touches an object."""
+        geom = self.model.geom(name).id
+        for pair in self.data.contact.geom:
+            if geom in pair and any(self._class_of_geom[other] == CLASSES.index("gripper") for other in pair):
+                return True
+        return False
+
     @property
     def mark_position(self) -> NDArray[np.float64]:
         """Centre [2] of the mark on the table, m."""
@@ -189,11 +200,14 @@ class World:
         self.model.geom("mark").pos[:2] = (x, y)
 
     def place_objects(self, rng: np.random.Generator | None = None) -> None:
-        """Put mark and objects at random places within reach, apart from each other, at rest."""
+        """Put mark and objects at random places within reach, apart from each other and from the tool, at rest."""
         generator = self._rng if rng is None else rng
+        tool = self.tool_position
         while True:
             spots = _draw_spots(generator)
-            if spots is not None:
+            if spots is None:
+                continue
+            if tool[2] > CLEAR_HEIGHT or all(math.dist(spot, tool[:2]) > CLEAR_RADIUS for spot in spots):
                 break
         self.set_mark(*spots[0])
         for name, (x, y) in zip(OBJECTS, spots[1:], strict=True):
