@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from edge_stack.tools.report import RunRecord
+from edge_stack.tools.report import RunRecord, write_report
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,7 +72,7 @@ def test_the_report_is_plain_json(tmp_path: Path) -> None:
         latency_p50_ms=float("nan"),
         rss_mb=80.0,
     )
-    record.write(tmp_path / "deep" / "r.json", duration_s=5.0)
+    write_report(tmp_path / "deep" / "r.json", {**record.as_dict(), "duration_s": 5.0})
     report = json.loads((tmp_path / "deep" / "r.json").read_text())
     assert report["startup_s"] == 4.0
     assert report["duration_s"] == 5.0

@@ -214,10 +214,11 @@ class RunRecord:
         assert isinstance(plain, dict)
         return plain
 
-    def write(self, path: Path, **more: Any) -> None:
-        """Write the report, with more top-level fields, as JSON."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_plain({**self.as_dict(), **more}), indent=2) + "\n", encoding="utf-8")
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write a report as JSON; folders are made, NaN becomes null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(_plain(report), indent=2) + "\n", encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

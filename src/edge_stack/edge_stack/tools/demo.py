@@ -1,0 +1,212 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+`./edge demo`: starts the stack on the simulated robot, shows what happens, and writes what happened.
+
+A unit is one run: processes up, a live view until the duration or Ctrl-C, processes down, report. It adds nothing to the
+stack: it starts what robot.yaml says and listens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.live import Live
+
+from edge_stack.config import StackConfig, load_config
+from edge_stack.errors import ConfigurationError
+from edge_stack.runner.environment import process_environment
+from edge_stack.runner.stack import StackProcesses
+from edge_stack.tools import table
+from edge_stack.tools.faults import Fault, parse_fault
+from edge_stack.bench.common import machine
+from edge_stack.tools.monitor import Monitor
+from edge_stack.tools.report import RunRecord, write_report
+
+REFRESH_HZ = 4.0
+SUMMARY_PERIOD_S = 5.0
+PICTURE_SIZE = (72, 54)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo; return 0 when the robot was commanded, 1 when it never was, 2 for wrong arguments."""
+    options = _arguments(argv)
+    console = Console(stderr=False)
+    try:
+        config = load_config(options.config, robot=options.robot)
+        config.select(sim=True, disabled=options.disable)
+    except ConfigurationError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    record = RunRecord(started_s=float(os.environ.get("EDGE_STARTED_S", time.monotonic())))
+    os.environ.update(process_environment(os.environ))
+    with tempfile.TemporaryDirectory(prefix="edge_demo_") as folder:
+        run_folder = Path(options.log_dir or folder)
+        return _run(options, config, record, run_folder, stop, console)
+
+
+def _run(
+    options: argparse.Namespace,
+    config: StackConfig,
+    record: RunRecord,
+    run_folder: Path,
+    stop: threading.Event,
+    console: Console,
+) -> int:
+    monitor: Monitor | None = None
+    recorder: Any = None
+
+    def ended(name: str, _returncode: int, _respawning: bool) -> None:
+        lock = monitor.lock if monitor is not None else threading.Lock()
+        with lock:
+            if not stop.is_set():
+                record.node(name).lost(time.monotonic())
+
+    processes = StackProcesses(
+        config, sim=True, disabled=options.disable, namespace=options.namespace, run_folder=run_folder, on_exit=ended
+    )
+    try:
+        processes.start()
+        monitor = Monitor(record, options.namespace)
+        if options.view is not None:
+            from edge_stack.tools.record import Recorder
+
+            recorder = Recorder(monitor.node, Path(options.view), [n.name for n in processes.nodes])
+        picture = None if options.headless else _Camera(monitor)
+        _show(options, record, monitor, processes, picture, stop, console)
+    finally:
+        stop.set()
+        with monitor.lock if monitor is not None else threading.Lock():
+            # Figures of the run end here: what the nodes say while they are shut down is no part of it.
+            final = record.as_dict()
+        processes.stop()
+        if recorder is not None:
+            recorder.close()
+        if monitor is not None:
+            monitor.close()
+    _finish(options, record, final, console)
+    if record.first_command_s is None:
+        console.print("The robot was never commanded. What the nodes said last:")
+        console.print(processes.tails())
+        return 1
+    return 0
+
+
+def _show(
+    options: argparse.Namespace,
+    record: RunRecord,
+    monitor: Monitor,
+    processes: StackProcesses,
+    picture: _Camera | None,
+    stop: threading.Event,
+    console: Console,
+) -> None:
+    """Show the run until its duration is over or it is stopped; the duration counts from the first command."""
+    faults: list[Fault] = sorted(options.fault, key=lambda fault: fault.at_s)
+    summary_s = 0.0
+    live = None if options.headless else Live(console=console, auto_refresh=False, screen=False)
+    if live is not None:
+        live.start()
+    try:
+        while not stop.wait(1.0 / REFRESH_HZ):
+            now_s = time.monotonic()
+            with monitor.lock:
+                first_s = record.first_command_s
+                if live is not None:
+                    view = table.render(record, picture.newest() if picture is not None else None)
+                line = table.summary(record)
+            if live is not None:
+                live.update(view, refresh=True)
+            elif now_s - summary_s >= SUMMARY_PERIOD_S:
+                summary_s = now_s
+                print(line, flush=True)
+            begun_s = first_s if first_s is not None else record.started_s
+            while faults and first_s is not None and now_s - first_s >= faults[0].at_s:
+                faults.pop(0).strike(processes)
+            limit_s = options.duration if first_s is not None else max(options.duration, options.startup_limit)
+            if options.duration > 0.0 and now_s - begun_s >= limit_s:
+                return
+    finally:
+        if live is not None:
+            live.stop()
+
+
+def _finish(options: argparse.Namespace, record: RunRecord, final: dict[str, Any], console: Console) -> None:
+    console.print(table.render(record))
+    if options.report is not None:
+        write_report(Path(options.report), {**final, "machine": machine()})
+        console.print(f"report: {options.report}")
+    if options.view is not None:
+        console.print(f"view: {options.view}")
+
+
+class _Camera:
+    """The newest camera frame, small, for the terminal."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        from sensor_msgs.msg import Image
+
+        from edge_stack.nodes import qos
+
+        self._image: Any = None
+        monitor.node.create_subscription(Image, "image_raw", self._take, qos.frame(offered=False))
+
+    def _take(self, image: Any) -> None:
+        self._image = image
+
+    def newest(self) -> npt.NDArray[np.uint8] | None:
+        """Return uint8 [54,72,3] RGB, or None while there is none."""
+        import cv2
+
+        from edge_stack.vision.image import ImageError, to_rgb
+
+        image = self._image
+        if image is None:
+            return None
+        try:
+            rgb = to_rgb(image.data, image.encoding, image.height, image.width, image.step, image.is_bigendian)
+        except ImageError:
+            return None
+        return np.asarray(cv2.resize(rgb, PICTURE_SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="edge demo", description="Run the stack on the simulated robot.")
+    parser.add_argument("--duration", type=float, default=0.0, help="seconds from the first command; 0: until Ctrl-C")
+    parser.add_argument("--headless", action="store_true", help="a line every 5 s instead of the live view")
+    parser.add_argument("--report", metavar="FILE", help="write what happened as JSON")
+    parser.add_argument("--view", metavar="FILE", help="save an annotated recording, .gif or .mp4")
+    parser.add_argument("--config", metavar="FILE", help="another robot.yaml")
+    parser.add_argument("--robot", help="another robot: a name in config/robots or a file")
+    parser.add_argument("--namespace", default="", help="namespace of the whole stack")
+    parser.add_argument("--disable", action="append", default=[], metavar="NODE", help="leave a node out")
+    parser.add_argument(
+        "--fault", action="append", default=[], type=parse_fault, metavar="NAME@T", help="for example node_kill:detect@20"
+    )
+    parser.add_argument("--log-dir", metavar="FOLDER", help="keep every node's output here")
+    parser.add_argument("--startup-limit", type=float, default=60.0, help="give up after this long without a command, s")
+    options = parser.parse_args(argv)
+    if options.duration < 0.0:
+        parser.error(f"--duration {options.duration:g}: cannot be negative")
+    if options.view is not None and Path(options.view).suffix not in (".gif", ".mp4"):
+        parser.error(f"--view {options.view}: the name must end in .gif or .mp4")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
