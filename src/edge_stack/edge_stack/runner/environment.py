@@ -1,20 +1,92 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The environment of every process of the stack."""
+"""
+The environment of every process of the stack: transport, discovery, memory allocator, threads, logging.
+
+Its unit is one environment: a mapping in, a dict out; applied twice it changes nothing more. What the user set stays. It
+never changes the process that it runs in, and needs no ROS, so that tools can use it before anything is built.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+
+# Both names are set: Fast DDS before 2.11 knows only the first, from 3.0 on only the second.
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+_DEFAULTS = {
+    # glibc gives blocks above 128 KiB back to the kernel at once and gets them page by page again: with camera frames that
+    # costs more than the transport. Blocks up to 32 MiB stay in the heap instead.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024),
+    "MALLOC_TOP_PAD_": str(4 * 1024 * 1024),
+    # Two intra-op threads on contended cores cost 5 to 40 times one.
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "PYTHONUNBUFFERED": "1",
+    "RCUTILS_LOGGING_BUFFERED_STREAM": "1",
+    "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] [{time}] [{name}]: {message}",
+}
 
 
-def process_environment(base: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for a process of the stack."""
-    environment = dict(base)
-    for key, value in {
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONUNBUFFERED": "1",
-    }.items():
-        environment.setdefault(key, value)
+def process_environment(base: Mapping[str, str], *, frames: bool = False) -> dict[str, str]:
+    """
+    Return the environment for a process of the stack.
+
+    base: the environment to start from, usually os.environ. frames: whether the process publishes camera frames and so
+    needs the large shared-memory segment, which costs its whole size in memory.
+    """
+    environment = {**_DEFAULTS, **base}
+    _set_transport(environment, frames)
     return environment
+
+
+def dds_folder(environment: Mapping[str, str]) -> Path | None:
+    """Return the folder of the shipped Fast DDS profiles: installed, or beside the sources; None if it is in neither."""
+    prefixes = [p for p in environment.get("AMENT_PREFIX_PATH", "").split(":") if p]
+    candidates = [Path(prefix) / "share" / "edge_stack" / "config" / "dds" for prefix in prefixes]
+    candidates.append(Path(__file__).resolve().parents[2] / "config" / "dds")
+    return next((folder for folder in candidates if folder.is_dir()), None)
+
+
+def _set_transport(environment: dict[str, str], frames: bool) -> None:
+    """
+    Choose discovery range and transport profile.
+
+    Given LOCALHOST, rmw_fastrtps adds transports of its own that listen on every interface. So the localhost profile says
+    all itself, on the loopback address alone, and rmw_fastrtps is told to add nothing (SYSTEM_DEFAULT).
+    """
+    if environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") != "rmw_fastrtps_cpp":
+        environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        return
+    present = [environment[name] for name in PROFILE_VARIABLES if environment.get(name)]
+    ours = bool(present) and all(Path(path).name.startswith("edge_stack_") for path in present)
+    if present and not ours:
+        environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        return
+    folder = dds_folder(environment)
+    if folder is None:
+        environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        return
+    wanted = _wanted_range(environment, present[0] if ours else "")
+    # Deprecated, and where set it wins over the range.
+    environment.pop("ROS_LOCALHOST_ONLY", None)
+    kind = "subnet"
+    if wanted == "LOCALHOST" and not environment.get("ROS_STATIC_PEERS"):
+        kind, wanted = "localhost", "SYSTEM_DEFAULT"
+    environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = wanted
+    profile = str(folder / f"edge_stack_{kind}{'_frames' if frames else ''}.xml")
+    environment.update(dict.fromkeys(PROFILE_VARIABLES, profile))
+
+
+def _wanted_range(environment: Mapping[str, str], our_profile: str) -> str:
+    """Return the discovery range that the user wants; LOCALHOST unless said otherwise."""
+    wanted = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper()
+    if wanted == "SYSTEM_DEFAULT" and "localhost" in Path(our_profile).name:
+        return "LOCALHOST"
+    if not wanted and environment.get("ROS_LOCALHOST_ONLY") == "0":
+        return "SUBNET"
+    return wanted or "LOCALHOST"

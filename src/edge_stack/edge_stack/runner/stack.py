@@ -1,0 +1,143 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Runs the stack of a robot.yaml as processes, where there is no launch system; what `ros2 launch` does elsewhere.
+
+Its unit is one run: a folder with each node's parameters and output, the processes of the chosen nodes, and their end.
+Which state the nodes are in is the supervisor's business, not its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from edge_stack.config import NodeConfig, StackConfig
+from edge_stack.errors import ConfigurationError
+from edge_stack.runner import shared_memory
+from edge_stack.runner.environment import process_environment
+from edge_stack.runner.processes import ExitCallback, Limits, ProcessGroup, ProcessSpec
+
+# Executables whose process publishes camera frames and so gets the large shared-memory segment. Nodes of packages that are
+# not ours get it too: nobody knows what they publish.
+_OUR_PACKAGES = ("edge_stack", "edge_stack_sim", "edge_stack_ultralytics")
+_FRAME_EXECUTABLES = ("camera", "sim")
+
+
+class StackProcesses:
+    """The processes of one stack."""
+
+    def __init__(
+        self,
+        config: StackConfig,
+        *,
+        sim: bool,
+        run_folder: Path,
+        disabled: Collection[str] = (),
+        namespace: str = "",
+        log_level: str = "info",
+        on_exit: ExitCallback | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """
+        Choose the nodes; nothing is started yet.
+
+        run_folder: gets <node>.yaml (parameters) and <node>.log (output). on_exit: see ExitCallback.
+        """
+        self.nodes = config.select(sim=sim, disabled=disabled)
+        self.run_folder = run_folder
+        self._namespace = namespace
+        self._log_level = log_level
+        self.group = ProcessGroup(run_folder, on_exit, limits)
+
+    def start(self) -> None:
+        """Start every node. ConfigurationError if a node's executable is not installed; then nothing was started."""
+        self.run_folder.mkdir(parents=True, exist_ok=True)
+        shared_memory.remove_orphans()
+        specs = [
+            ProcessSpec(
+                node.name,
+                node_command(node, self._write_parameters(node), self._namespace, self._log_level),
+                process_environment(os.environ, frames=publishes_frames(node)),
+            )
+            for node in self.nodes
+        ]
+        for spec in specs:
+            self.group.start(spec)
+
+    def stop(self) -> dict[str, int | None]:
+        """End every node and return the return codes."""
+        codes = self.group.stop()
+        shared_memory.remove_orphans()
+        return codes
+
+    def signal(self, name: str, number: int) -> None:
+        """Send a signal to a node's process."""
+        self.group.signal(name, number)
+
+    def tails(self) -> str:
+        """Return the last lines that each node wrote."""
+        return self.group.tails()
+
+    def _write_parameters(self, node: NodeConfig) -> Path:
+        path = self.run_folder / f"{node.name}.yaml"
+        path.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(node.parameters)}}), encoding="utf-8")
+        return path
+
+
+def publishes_frames(node: NodeConfig) -> bool:
+    """Return whether a node's process publishes camera frames, as far as is known."""
+    return node.package not in _OUR_PACKAGES or node.executable in _FRAME_EXECUTABLES
+
+
+def node_command(
+    node: NodeConfig, parameters: Path, namespace: str = "", log_level: str = "info"
+) -> list[str]:
+    """Return the command line of a node."""
+    # Output goes to <node>.log already: no second log file for each process.
+    arguments = [
+        "--ros-args",
+        "-r",
+        f"__node:={node.name}",
+        "--disable-external-lib-logs",
+        "--log-level",
+        log_level,
+    ]
+    if namespace:
+        arguments += ["-r", f"__ns:=/{namespace.strip('/')}"]
+    for old, new in node.remappings.items():
+        arguments += ["-r", f"{old}:={new}"]
+    return [*_program(node.package, node.executable), *arguments, "--params-file", str(parameters)]
+
+
+def _program(package: str, executable: str) -> Sequence[str]:
+    """
+    Return how to start an executable of a package.
+
+    Python entry points are called directly: the installed script would look its own package up at each start.
+    """
+    entry = _entry_points().get((package, executable))
+    if entry is not None:
+        module, _, function = entry.partition(":")
+        return [sys.executable, "-c", f"from {module} import {function}; {function}()"]
+    searched = [Path(p) / "lib" / package for p in os.environ.get("AMENT_PREFIX_PATH", "").split(":") if p]
+    for folder in searched:
+        if os.access(folder / executable, os.X_OK):
+            return [str(folder / executable)]
+    there = sorted({path.name for folder in searched if folder.is_dir() for path in folder.iterdir()})
+    there += sorted(name for owner, name in _entry_points() if owner == package)
+    known = f"it has {', '.join(there)}" if there else "no such package is installed"
+    raise ConfigurationError(f"package {package} has no executable {executable}; {known}")
+
+
+@functools.cache
+def _entry_points() -> Mapping[tuple[str, str], str]:
+    """Return module:function of every console script, by package and name."""
+    scripts = importlib.metadata.entry_points(group="console_scripts")
+    return {(s.dist.name.replace("-", "_"), s.name): s.value for s in scripts if s.dist is not None}
