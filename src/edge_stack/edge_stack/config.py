@@ -8,8 +8,8 @@ Launch files, the process runner, the supervisor and the demo all read the stack
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from edge_stack.share import share_folder
 from edge_stack.yaml_file import YamlFile, load_yaml
 
 DEFAULT_CONTROL_RATE_HZ = 24.0
+# Stand-ins that StackConfig.select() fills in; the others are filled in when the file is read.
+AT_SELECTION = ("$sim", "$disabled")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,14 @@ class StackConfig:
             raise ConfigurationError(f"{self.path}: no node is called {', '.join(unknown)}; there are {known}")
         mine = ("always", "sim") if sim else ("always", "robot")
         chosen = [n for n in self.nodes if n.enabled and n.when in mine and n.name not in disabled]
-        return tuple(sorted(chosen, key=lambda node: node.stage))
+        stands_for = {"$sim": sim, "$disabled": sorted(disabled)}
+        return tuple(_filled_in(node, stands_for) for node in sorted(chosen, key=lambda node: node.stage))
+
+
+def _filled_in(node: NodeConfig, stands_for: Mapping[str, Any]) -> NodeConfig:
+    """Replace what is known only once the nodes are chosen; an empty list leaves the parameter at its default."""
+    filled = {k: stands_for.get(v, v) if isinstance(v, str) else v for k, v in node.parameters.items()}
+    return replace(node, parameters={k: v for k, v in filled.items() if v != []})
 
 
 def config_folder() -> Path:
@@ -98,10 +107,10 @@ def load_config(path: str | Path | None = None, *, robot: str | None = None) -> 
                 field = ("nodes", name, "parameters", key)
                 raise file.error(field, f"is set by {'class' if key == 'priority_class' else key} of the node already")
             if isinstance(value, str) and value.startswith("$"):
-                if value not in stands_for:
-                    known = ", ".join(stands_for)
+                if value not in stands_for and value not in AT_SELECTION:
+                    known = ", ".join((*stands_for, *AT_SELECTION))
                     raise file.error(("nodes", name, "parameters", key), f"{value} is unknown; known are {known}")
-                value = stands_for[value]
+                value = stands_for.get(value, value)
             parameters[key] = value
         nodes.append(
             NodeConfig(

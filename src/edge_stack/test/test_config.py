@@ -70,6 +70,16 @@ def test_selection_follows_sim_and_disabled_and_orders_by_stage(folder: Path) ->
         config.select(sim=True, disabled=["detekt"])
 
 
+def test_what_is_known_only_at_selection_is_filled_in_then(folder: Path) -> None:
+    file = folder / "robot.yaml"
+    file.write_text(STACK.replace("robot_file: $robot", "sim: $sim, disabled: $disabled"), encoding="utf-8")
+    config = load_config(file)
+    assert config.select(sim=True, disabled=["sim"])[0].parameters["disabled"] == ["sim"]
+    parameters = config.select(sim=False)[1].parameters
+    assert parameters["sim"] is False
+    assert "disabled" not in parameters
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "text"),
     [

@@ -74,7 +74,7 @@ class Monitor:
 
     def _take_node(self, status: NodeStatus) -> None:
         with self.lock:
-            self.record.node(status.name.rsplit("/", 1)[-1]).take(
+            self.record.node(_short(status.name)).take(
                 time.monotonic(),
                 pid=status.pid,
                 state=status.state,
@@ -123,11 +123,15 @@ class Monitor:
             self.record.stack_state = _STACK_STATES.get(state.state, str(state.state))
             for node in state.nodes:
                 if node.message:
-                    self.record.node(node.name).message = node.message
+                    self.record.node(_short(node.name)).message = node.message
 
     def _take_task(self, status: TaskStatus) -> None:
         with self.lock:
             self.record.task = _task(status)
+
+
+def _short(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
 
 
 def _task(status: Any) -> dict[str, Any]:

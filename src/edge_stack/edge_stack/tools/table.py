@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import numpy.typing as npt
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.style import Style
 from rich.table import Table
@@ -55,43 +56,33 @@ def blocks(picture: npt.NDArray[np.uint8]) -> Text:
     return text
 
 
-def _nodes(record: RunRecord) -> Table:
-    table = Table(title=f"stack {record.stack_state or 'starting'}", title_justify="left", expand=False)
-    for name, justify in (
-        ("node", "left"),
-        ("class", "left"),
-        ("state", "left"),
-        ("rate / target Hz", "right"),
-        ("p50 ms", "right"),
-        ("p99 ms", "right"),
-        ("drops", "right"),
-        ("misses", "right"),
-        ("MB", "right"),
-        ("CPU %", "right"),
-        ("", "left"),
-    ):
-        table.add_column(name, justify=justify, no_wrap=name != "")  # type: ignore[arg-type]
+def _nodes(record: RunRecord) -> RenderableType:
+    title = f"stack {record.stack_state or 'starting'}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, expand=False)
+    table.add_column("node", no_wrap=True)
+    table.add_column("class", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for name in ("Hz", "of", "p50 ms", "p99 ms", "drops", "misses", "MB", "CPU %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    remarks = Text()
     for node in sorted(record.nodes.values(), key=lambda n: (_CLASS_ORDER.get(n.priority_class, 3), n.name)):
         table.add_row(
             node.name,
             node.priority_class,
             Text(node.state, _STATE_STYLES.get(node.state, "")),
-            _rate(node),
+            f"{node.rate_hz:.1f}" if node.rate_hz > 0.0 or node.target_hz > 0.0 else "",
+            f"{node.target_hz:g}" if node.target_hz > 0.0 else "",
             _number(node.latency_p50_ms),
             _number(node.latency_p99_ms),
             str(node.dropped),
             str(node.deadline_misses),
             f"{node.rss_mb:.0f}",
             f"{node.cpu_pct:.0f}",
-            _remark(node),
         )
-    return table
-
-
-def _rate(node: NodeRecord) -> str:
-    if node.target_hz > 0.0:
-        return f"{node.rate_hz:.1f} / {node.target_hz:g}"
-    return f"{node.rate_hz:.1f}" if node.rate_hz > 0.0 else ""
+        remark = _remark(node)
+        if remark:
+            remarks.append(f"  {node.name}: {remark}\n", "yellow")
+    return Group(table, remarks) if remarks else table
 
 
 def _remark(node: NodeRecord) -> str:
