@@ -17,7 +17,15 @@ setup(
     ],
     install_requires=["setuptools", "numpy"],
     extras_require={
-        "train": ["ultralytics==8.4.190", "torch", "torchvision", "onnx", "onnxruntime", "onnxslim", "edge_stack_sim"]
+        "train": [
+            "ultralytics==8.4.190",
+            "torch",
+            "torchvision",
+            "onnx",
+            "onnxruntime",
+            "onnxslim",
+            "edge_stack_sim",
+        ]
     },
     zip_safe=False,
     maintainer="edge_stack contributors",

@@ -1,8 +1,8 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: AGPL-3.0-only
-"""Optional package around ultralytics: data sets, training, export, .pt loading and the demo's trained weights.
+"""Optional package around ultralytics: data, training, export, .pt loading and the demo's trained weights.
 
-Its unit of work is one model. The rest of edge_stack never imports it at run time; it only reads its weight files, or
+Its unit of work is one model. The rest of edge_stack never imports it; it only reads its weight files, or
 finds the .pt backend through the entry point group "edge_stack.backends".
 """
 

@@ -1,9 +1,9 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: AGPL-3.0-only
-"""The backend "pt": runs an ultralytics .pt checkpoint in torch and yields the outputs its ONNX export would yield.
+"""The backend "pt": runs an ultralytics .pt checkpoint in torch and yields what its ONNX export would yield.
 
-Its unit of work is one input tensor. Decoding is not done here: whoever opened the backend decodes these outputs like
-those of any other. Slower than ONNX Runtime; for trying a model before it is exported.
+Its unit of work is one input tensor. Decoding is not done here: whoever opened the backend decodes these
+outputs like those of any other. Slower than ONNX Runtime; for trying a model before it is exported.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from edge_stack.backends.base import ModelError
 from numpy.typing import NDArray
 
+from edge_stack.backends.base import ModelError
 from edge_stack_ultralytics import offline
 
 _HEADS = ("detect", "segment", "pose", "obb")
@@ -40,8 +40,8 @@ class PtBackend:
             threads: of torch in this process.
 
         Returns:
-            Metadata under the names that ultralytics' exports use, with `input_shape` (1, 3, height, width): the size
-            that it was trained for.
+            Metadata under the names that ultralytics' exports use, with `input_shape` (1, 3, height, width):
+            the size that it was trained for.
 
         Raises:
             ModelError: ultralytics is not installed or does not load the file, or the task has no decoder.
@@ -51,7 +51,7 @@ class PtBackend:
             from ultralytics.nn.tasks import load_checkpoint
         except ImportError as error:
             raise ModelError(
-                f"{path}: a .pt file needs ultralytics and torch ({error}); install them or export the model to .onnx"
+                f"{path}: .pt needs ultralytics and torch; install them, or export it to .onnx ({error})"
             ) from error
         try:
             model, _ = load_checkpoint(str(path), device="cpu")
@@ -59,7 +59,9 @@ class PtBackend:
             raise ModelError(f"{path}: ultralytics does not load it: {error}") from error
         task = str(getattr(model, "task", ""))
         if task not in (*_HEADS, "classify"):
-            raise ModelError(f"{path}: its task is {task!r}; detect, segment, pose, obb or classify is needed")
+            raise ModelError(
+                f"{path}: its task is {task!r}; detect, segment, pose, obb or classify is needed"
+            )
         head = model.model[-1]
         end2end = task in _HEADS and getattr(head, "one2one_cv2", None) is not None
         if task in _HEADS:
@@ -94,7 +96,7 @@ class PtBackend:
             torch.set_num_threads(self._threads)
         with torch.inference_mode():
             found = self._model(torch.from_numpy(np.ascontiguousarray(tensor)))
-        return [item.numpy() for item in _flat(found)]
+        return [np.asarray(item) for item in _flat(found)]
 
     def close(self) -> None:
         """Free the model."""
@@ -111,8 +113,7 @@ def _flat(found: Any) -> list[Any]:
 def _input_size(model: Any) -> tuple[int, int]:
     """(height, width) that a checkpoint asks for, as multiples of its stride."""
     arguments = getattr(model, "args", None) or {}
-    get = arguments.get if isinstance(arguments, dict) else lambda name, default: getattr(arguments, name, default)
-    size = get("imgsz", 640)
+    size = (arguments if isinstance(arguments, dict) else vars(arguments)).get("imgsz", 640)
     height, width = (size, size) if isinstance(size, int) else (size[0], size[-1])
     stride = max(int(model.stride.max()), 1)
     return -(-height // stride) * stride, -(-width // stride) * stride

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Renders labelled data sets for the five tasks from the simulated table.
 
-Its unit of work is one split (train, val, test): images are rendered once and shared; every task has its own labels in
-ultralytics' format. The same seed gives the same files. It never trains and never imports ultralytics.
+Its unit of work is one split (train, val, test): images are rendered once and shared; every task has its own
+labels in ultralytics' format. The same seed gives the same files. It never trains and never imports
+ultralytics.
 
     python -m edge_stack_ultralytics.dataset --out data [--train 2400 --val 150 --test 400]
 """
@@ -20,14 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import mujoco
 import numpy as np
-from edge_stack_sim import gl
 from numpy.typing import NDArray
 
-gl.choose()
-
-import mujoco  # noqa: E402
-from edge_stack_sim.scene import (  # noqa: E402
+from edge_stack_sim.scene import (
     CLASSES,
     HEIGHT,
     HOME,
@@ -43,7 +41,7 @@ from edge_stack_sim.scene import (  # noqa: E402
     WIDTH,
     random_style,
 )
-from edge_stack_sim.world import Annotation, World  # noqa: E402
+from edge_stack_sim.world import Annotation, World
 
 SEEDS = {"train": 1, "val": 2, "test": 3}
 STATES = ("mark_free", "mark_hidden", "mark_occupied")  # alphabetical, as ultralytics numbers folders
@@ -81,7 +79,7 @@ def tool_down(x: float, y: float, z: float, roll: float, gripper: float) -> NDAr
 
 
 def _random_joints(world: World, rng: np.random.Generator) -> NDArray[np.float64]:
-    """An arm pose: at home, tool down over the table, over a thing, or anything that stays above the table."""
+    """Draw an arm pose: at home, tool down over the table or a thing, or anything above the table."""
     kind = rng.random()
     if kind < 0.15:
         return np.asarray(HOME) + rng.normal(0.0, 0.08, 6)
@@ -100,12 +98,16 @@ def _random_joints(world: World, rng: np.random.Generator) -> NDArray[np.float64
                 return joints
     low, high = np.array([JOINT_LIMITS[name] for name in JOINTS]).T
     for _ in range(200):
-        joints = rng.uniform(low, high)
-        joints[0] = rng.uniform(-1.2, 1.2)
-        world.teleport_arm(joints)
-        tips = (world.tool_position, world.data.site("left_fingertip").xpos, world.data.site("right_fingertip").xpos)
+        anything: NDArray[np.float64] = rng.uniform(low, high)
+        anything[0] = rng.uniform(-1.2, 1.2)
+        world.teleport_arm(anything)
+        tips = (
+            world.tool_position,
+            world.data.site("left_fingertip").xpos,
+            world.data.site("right_fingertip").xpos,
+        )
         if min(float(tip[2]) for tip in tips) > 0.01 and float(world.data.body("wrist").xpos[2]) > 0.03:
-            return joints
+            return anything
     return np.asarray(HOME)
 
 
@@ -129,6 +131,7 @@ def _random_hand(world: World, rng: np.random.Generator) -> None:
 def scramble(world: World, rng: np.random.Generator, hand_share: float = 0.2) -> None:
     """Draw a new scene: style, places, arm pose, perhaps a thing in the gripper, perhaps a hand."""
     world.restyle(NOMINAL if rng.random() < NOMINAL_SHARE else random_style(rng))
+    world.teleport_arm(HOME)  # out of the way of what is placed
     world.place_objects(rng)
     if rng.random() < 0.3:  # the task's goal: something on the mark
         x, y = world.mark_position + rng.normal(0.0, 0.012, 2)
@@ -164,7 +167,7 @@ def _scaled(points: NDArray[np.float64]) -> str:
     return " ".join(f"{value:.6f}" for value in unit.ravel())
 
 
-def _xywh(box: Sequence[float]) -> str:
+def _xywh(box: Sequence[float] | NDArray[np.float64]) -> str:
     x1, y1, x2, y2 = np.clip(box, 0, (WIDTH, HEIGHT, WIDTH, HEIGHT))
     return _scaled(np.array(((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)))
 
@@ -177,7 +180,7 @@ def detect_lines(items: Sequence[Annotation]) -> list[str]:
 def obb_lines(items: Sequence[Annotation]) -> list[str]:
     """One `class` and four corners an object: the smallest rectangle around its whole projection.
 
-    That makes the cylinder's angle well defined: its projection is longer across the view than along it, or upright.
+    So the cylinder has an angle too: that of its projection, which perspective makes longer one way.
     """
     return [f"{item.class_id} {_scaled(item.corners)}" for item in items if item.name in OBJECTS]
 
@@ -185,7 +188,7 @@ def obb_lines(items: Sequence[Annotation]) -> list[str]:
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """One polygon [N, 2] around a mask; parts are joined by bridges of no width."""
     # Twice the size makes the polygon run along the pixels' edges rather than through their centres.
-    big = np.kron(mask.astype(np.uint8), np.ones((2, 2), np.uint8))
+    big = mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     contours, _ = cv2.findContours(big, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     parts = [contour[:, 0].astype(np.float64) for contour in contours if cv2.contourArea(contour) >= 16]
     parts = parts or [max(contours, key=len)[:, 0].astype(np.float64)]
@@ -196,7 +199,7 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         here, there = np.unravel_index(int(gaps.argmin()), gaps.shape)
         loop = np.concatenate((part[there:], part[: there + 1]))
         polygon = np.concatenate((polygon[: here + 1], loop, polygon[here:]))
-    return (polygon + 0.5) / 2.0
+    return np.asarray((polygon + 0.5) / 2.0)
 
 
 def segment_lines(items: Sequence[Annotation]) -> list[str]:
@@ -205,7 +208,7 @@ def segment_lines(items: Sequence[Annotation]) -> list[str]:
 
 
 def pose_lines(items: Sequence[Annotation]) -> list[str]:
-    """The arm: box around gripper and the keypoints inside the image; fingertips in order of x in the image.
+    """Label the arm: box around gripper and visible keypoints; fingertips in order of x in the image.
 
     The two fingers look the same, so "left" and "right" are the image's.
     """
@@ -232,7 +235,8 @@ LINES = {"detect": detect_lines, "segment": segment_lines, "obb": obb_lines, "po
 def scene_state(world: World, annotations: Sequence[Annotation]) -> str | None:
     """State of the mark in this frame; None where a person would not be sure either.
 
-    occupied: an object rests on it. hidden: arm or hand (or a held object) covers most of it, or it is out of view.
+    occupied: an object rests on it. hidden: arm, hand or a held object covers most of it, or it is out of
+    view.
     """
     mark = next((item for item in annotations if item.name == "mark"), None)
     visible = 0.0 if mark is None else mark.visible
@@ -259,10 +263,12 @@ def stage_state(world: World, state: str, rng: np.random.Generator) -> None:
     x, y = world.mark_position
     if state == "mark_occupied":
         spread = rng.normal(0.0, 0.012, 2)
-        world.set_object(str(rng.choice(OBJECTS)), x + spread[0], y + spread[1], rng.uniform(-math.pi, math.pi))
+        world.set_object(
+            str(rng.choice(OBJECTS)), x + spread[0], y + spread[1], rng.uniform(-math.pi, math.pi)
+        )
     elif state == "mark_hidden":
         if rng.random() < 0.6:
-            # The arm hides the mark where its gripper stands between mark and camera: over it or nearer the camera.
+            # The gripper hides the mark where it stands between mark and camera, over it or nearer.
             joints = tool_down(
                 x + rng.uniform(-0.01, 0.05), y + rng.normal(0.0, 0.015), rng.uniform(0.015, 0.12),
                 rng.uniform(-1.6, 1.6), rng.uniform(0.05, 1.0),
@@ -271,7 +277,10 @@ def stage_state(world: World, state: str, rng: np.random.Generator) -> None:
                 world.teleport_arm(joints)
         else:
             world.set_hand(
-                x + rng.uniform(-0.05, 0.04), y + rng.normal(0.0, 0.03), rng.uniform(0.025, 0.1), rng.uniform(-0.9, 0.9)
+                x + rng.uniform(-0.05, 0.04),
+                y + rng.normal(0.0, 0.03),
+                rng.uniform(0.025, 0.1),
+                rng.uniform(-0.9, 0.9),
             )
     mujoco.mj_forward(world.model, world.data)
 
@@ -291,7 +300,9 @@ def render_split(folder: Path, split: str, count: int) -> None:
         image = images["detect"] / f"{index:05d}.png"
         _write(image, world.render())
         for task, lines in LINES.items():
-            if task != "detect":  # ultralytics finds labels by the image's own path, so each task has a link of its own
+            if (
+                task != "detect"
+            ):  # ultralytics finds labels by the image's own path, so each task has a link of its own
                 os.link(image, images[task] / image.name)
             (labels[task] / f"{index:05d}.txt").write_text("".join(f"{line}\n" for line in lines(items)))
         _progress(f"{split} images", index + 1, count)
@@ -318,7 +329,9 @@ def render_states(folder: Path, split: str, count: int) -> None:
 def write_yaml(folder: Path, task: str) -> Path:
     """Write and return ultralytics' description of a task's data."""
     names = {"obb": OBJECTS, "pose": ("arm",)}.get(task, CLASSES)
-    text = f"path: {folder.resolve() / task}\ntrain: images/train\nval: images/val\ntest: images/test\nnames:\n"
+    text = (
+        f"path: {folder.resolve() / task}\ntrain: images/train\nval: images/val\ntest: images/test\nnames:\n"
+    )
     text += "".join(f"  {index}: {name}\n" for index, name in enumerate(names))
     if task == "pose":
         text += f"kpt_shape: [{len(KEYPOINTS)}, 3]\nkpt_names:\n  0: [{', '.join(KEYPOINTS)}]\n"
@@ -359,7 +372,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Render labelled data sets from the simulated table.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the data sets")
     for split, count in vars(Counts()).items():
-        parser.add_argument(f"--{split}", type=int, default=count, help=f"images of {split} (default {count})")
+        parser.add_argument(
+            f"--{split}", type=int, default=count, help=f"images of {split} (default {count})"
+        )
     arguments = parser.parse_args()
     os.makedirs(arguments.out, exist_ok=True)
     render_all(arguments.out, Counts(arguments.train, arguments.val, arguments.test))

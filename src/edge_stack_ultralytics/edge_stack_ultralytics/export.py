@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Exports checkpoints to ONNX and measures the exported files on held-out scenes.
 
-Its unit of work is one file. Metrics are ultralytics' own, computed on what the ONNX file puts out in ONNX Runtime,
-so half precision and the fixed input size are part of the result. It never trains.
+Its unit of work is one file. Metrics are ultralytics' own, computed on what the ONNX file puts out in ONNX
+Runtime, so half precision and the fixed input size are part of the result. It never trains.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from edge_stack_ultralytics.recipes import IMAGE_SIZE
 OPSET = 17
 
 
-def export_onnx(checkpoint: Path, target: Path, end2end: bool = True, size: tuple[int, int] = IMAGE_SIZE) -> Path:
+def export_onnx(
+    checkpoint: Path, target: Path, end2end: bool = True, size: tuple[int, int] = IMAGE_SIZE
+) -> Path:
     """Export a checkpoint in half precision (inputs and outputs stay float32).
 
     Args:
@@ -43,7 +45,7 @@ def export_onnx(checkpoint: Path, target: Path, end2end: bool = True, size: tupl
 
 
 def _anonymise(path: Path) -> None:
-    """Take the training machine's folders and the time of day out of the metadata: the same weights, the same file."""
+    """Take folders of the training machine and the time of day out of the metadata."""
     import onnx
 
     model = onnx.load(path)
@@ -56,7 +58,7 @@ def _anonymise(path: Path) -> None:
 
 
 def measure(task: str, model: Path, data: Path, split: str = "test") -> dict[str, Any]:
-    """Metrics of an ONNX file on a split: `map50` (of masks, keypoints ... as the task says), `map50_95`, or `top1`."""
+    """Metrics of an ONNX file on a split: `map50` (of masks, keypoints ... as the task says), or `top1`."""
     from ultralytics import YOLO
 
     if task == "classify":

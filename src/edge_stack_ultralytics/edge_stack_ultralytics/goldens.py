@@ -1,9 +1,9 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: AGPL-3.0-only
-"""Writes what ultralytics' own predictor says about a few images, for tests of the runtime's preparation and decoding.
+"""Writes what ultralytics' own predictor says about a few images, for tests of the runtime.
 
-Its unit of work is one ONNX file: all images, one .npz. Images are written once, next to them. The runtime's tests read
-these files and the same ONNX files, and need no ultralytics.
+Its unit of work is one ONNX file: all images, one .npz. Images are written once, next to them. The runtime's
+tests read these files and the same ONNX files, and need no ultralytics.
 
     python -m edge_stack_ultralytics.goldens --work /tmp/training --out src/edge_stack/test/data/goldens \
         --dense src/edge_stack_ultralytics/test/data/dense
@@ -28,15 +28,15 @@ PHOTOS = ("bus.jpg", "zidane.jpg")
 IOU = 0.7
 MAX_DETECTIONS = 300
 CONFIDENCE_SCENES = 0.25
-CONFIDENCE_PHOTOS = 0.02  # photos hold nothing that these models know: a low threshold gives many rows to compare
+CONFIDENCE_PHOTOS = 0.02  # photos hold nothing that these models know; so low, there are rows to compare
 
 
 def write_images(folder: Path) -> list[Path]:
     """Render scenes that no split contains and copy ultralytics' bundled photos. Returns the image files."""
     import cv2
     import ultralytics
-    from edge_stack_sim.world import World
 
+    from edge_stack_sim.world import World
     from edge_stack_ultralytics.dataset import scramble
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,9 @@ def write_images(folder: Path) -> list[Path]:
     for index in range(SCENES):
         scramble(world, rng, hand_share=1.0 if index == SCENES - 1 else 0.0)
         path = folder / f"scene_{index}.png"
-        cv2.imwrite(str(path), cv2.cvtColor(world.render(), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        cv2.imwrite(
+            str(path), cv2.cvtColor(world.render(), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9]
+        )
         found.append(path)
     world.close()
     for name in PHOTOS:
@@ -71,7 +73,9 @@ def arrays_of(result: Any, task: str) -> dict[str, NDArray[Any]]:
         arrays["keypoints"] = result.keypoints.data.numpy().astype(np.float32)
     if task == "segment":
         height, width = result.orig_shape
-        masks = np.zeros((0, height, width), bool) if result.masks is None else result.masks.data.numpy() > 0.5
+        masks = (
+            np.zeros((0, height, width), bool) if result.masks is None else result.masks.data.numpy() > 0.5
+        )
         arrays["masks_packed"] = np.packbits(masks.reshape(len(masks), -1), axis=1)
     return arrays
 
@@ -89,9 +93,9 @@ def predict(model: Path, task: str, images: list[Path]) -> dict[str, NDArray[Any
             device="cpu", verbose=False,
         )[0]  # fmt: skip
         arrays[f"{image.name}/shape"] = np.array(result.orig_shape, np.int32)
-        arrays[f"{image.name}/conf"] = np.float32(confidence)
-        arrays[f"{image.name}/iou"] = np.float32(IOU)
-        arrays[f"{image.name}/max_det"] = np.int32(MAX_DETECTIONS)
+        arrays[f"{image.name}/conf"] = np.array(confidence, np.float32)
+        arrays[f"{image.name}/iou"] = np.array(IOU, np.float32)
+        arrays[f"{image.name}/max_det"] = np.array(MAX_DETECTIONS, np.int32)
         for name, values in arrays_of(result, task).items():
             arrays[f"{image.name}/{name}"] = values
     return arrays
@@ -99,7 +103,9 @@ def predict(model: Path, task: str, images: list[Path]) -> dict[str, NDArray[Any
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Write ultralytics' own predictions for the runtime's tests.")
+    parser = argparse.ArgumentParser(
+        description="Write ultralytics' own predictions for the runtime's tests."
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder of the trainings")
     parser.add_argument("--out", type=Path, required=True, help="folder of images and .npz files")
     parser.add_argument("--dense", type=Path, required=True, help="folder of the dense ONNX files")
@@ -114,7 +120,7 @@ def main() -> None:
             models["dense"] = export_onnx(checkpoint, arguments.dense / f"{task}.onnx", end2end=False)
         for layout, model in models.items():
             arrays = predict(model, task, images)
-            np.savez_compressed(arguments.out / f"{task}_{layout}.npz", **arrays)
+            np.savez_compressed(arguments.out / f"{task}_{layout}.npz", **arrays)  # type: ignore[arg-type]
             rows = sum(len(values) for key, values in arrays.items() if key.endswith("/scores"))
             print(f"{task} {layout}: {len(images)} images, {rows} detections", flush=True)
 

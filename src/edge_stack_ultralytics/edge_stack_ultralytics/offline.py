@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Imports ultralytics without the network and beside a CPU-only torch.
 
-Its unit of work is one process: call `prepare` before anything imports torchvision or ultralytics. It installs nothing,
-downloads nothing and reports nothing to anybody.
+Its unit of work is one process: call `prepare` before anything imports torchvision or ultralytics. It
+installs nothing, downloads nothing and reports nothing to anybody.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 _prepared = False
 
@@ -26,7 +27,9 @@ def prepare(threads: int = 1) -> None:
     global _prepared
     os.environ.setdefault("YOLO_OFFLINE", "1")
     os.environ.setdefault("YOLO_AUTOINSTALL", "0")
-    os.environ.setdefault("YOLO_CONFIG_DIR", str(Path(tempfile.gettempdir()) / f"edge_stack_ultralytics_{os.getuid()}"))
+    os.environ.setdefault(
+        "YOLO_CONFIG_DIR", str(Path(tempfile.gettempdir()) / f"edge_stack_ultralytics_{os.getuid()}")
+    )
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
@@ -41,15 +44,16 @@ def prepare(threads: int = 1) -> None:
 def _provide_nms() -> None:
     """Give torchvision an nms of our own where its operators do not load.
 
-    A torchvision wheel built for CUDA does not load its operators beside a CPU-only torch. Depending on the version its
-    import then fails at registering a fake kernel for torchvision::nms, or only the call of nms does.
+    A torchvision wheel built for CUDA does not load its operators beside a CPU-only torch. Depending on the
+    version its import then fails at registering a fake kernel for torchvision::nms, or only the call of nms
+    does.
     """
     import importlib
 
     import torch
 
     try:
-        extension = importlib.import_module("torchvision.extension")
+        extension: Any = importlib.import_module("torchvision.extension")
     except (ImportError, RuntimeError, OSError):
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
@@ -69,8 +73,10 @@ def _define_operators() -> None:
     library = torch.library.Library("torchvision", "FRAGMENT")
     for schema in (
         "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-        "qnms(Tensor quantized_dets, Tensor dets_scale, Tensor dets_zero_point, Tensor quantized_scores, "
-        "Tensor scores_scale, Tensor scores_zero_point, float iou_threshold) -> Tensor",
+        (
+            "qnms(Tensor quantized_dets, Tensor dets_scale, Tensor dets_zero_point, Tensor quantized_scores, "
+            "Tensor scores_scale, Tensor scores_zero_point, float iou_threshold) -> Tensor"
+        ),
     ):
         with contextlib.suppress(RuntimeError):  # defined already
             library.define(schema)

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-SCALE = (0.33, 0.125, 512)  # depth, width, most channels of the YOLO26 architecture; half the width of YOLO26n
+SCALE = (
+    0.33,
+    0.125,
+    512,
+)  # depth, width, most channels of YOLO26; half the width of its n
 IMAGE_SIZE = (192, 256)  # height, width of the network's input: the camera's 4:3 without padding
 THRESHOLDS = MappingProxyType({"detect": 0.90, "segment": 0.90, "pose": 0.90, "obb": 0.90, "classify": 0.95})
 METRIC_NAMES = MappingProxyType(
@@ -24,13 +28,19 @@ METRIC_NAMES = MappingProxyType(
     }
 )
 YAML_OF_TASK = MappingProxyType(
-    {"detect": "yolo26", "segment": "yolo26-seg", "pose": "yolo26-pose", "obb": "yolo26-obb", "classify": "yolo26-cls"}
+    {
+        "detect": "yolo26",
+        "segment": "yolo26-seg",
+        "pose": "yolo26-pose",
+        "obb": "yolo26-obb",
+        "classify": "yolo26-cls",
+    }
 )
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training of one task. `start_from`: task whose trained backbone is taken over, or None for random weights."""
+    """Training of one task. `start_from`: task whose trained backbone is taken over; None: random weights."""
 
     epochs: int
     start_from: str | None = None
@@ -42,10 +52,10 @@ class Recipe:
 RECIPES = MappingProxyType(
     {
         "detect": Recipe(epochs=30),
-        "obb": Recipe(epochs=16, start_from="detect"),
-        "segment": Recipe(epochs=16, start_from="detect"),
-        "pose": Recipe(epochs=14, start_from="detect", settings={"fliplr": 0.0}),
-        "classify": Recipe(epochs=20, lr0=2e-3, batch=32, settings={"fliplr": 0.5}),
+        "obb": Recipe(epochs=10, start_from="detect"),
+        "segment": Recipe(epochs=12, start_from="detect"),
+        "pose": Recipe(epochs=10, start_from="detect"),
+        "classify": Recipe(epochs=12, start_from="detect", lr0=2e-3, batch=32),
     }
 )
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """Trains the demo's models on rendered scenes, exports them to ONNX and measures the exported files.
 
-Its unit of work is one task: data (rendered where missing), training, export, evaluation on held-out scenes, and an
-entry in metrics.json. It writes below --work and, with --install, into the package's weights folder.
+Its unit of work is one task: data (rendered where missing), training, export, evaluation on held-out scenes,
+and an entry in metrics.json. It writes below --work and, with --install, into the package's weights folder.
 
     python -m edge_stack_ultralytics.train --task all --work /tmp/training --install
 """
@@ -96,13 +96,16 @@ def _classify_trainer() -> type:
 
     class WholeFrameTrainer(ClassificationTrainer):  # type: ignore[misc]
         def build_dataset(self, img_path: str, mode: str = "train", batch: Any = None) -> Any:
-            import torchvision.transforms as transforms
+            from torchvision import transforms
 
             dataset = super().build_dataset(img_path, mode, batch)
             whole = classify_transforms(IMAGE_SIZE)
             if mode == "train":
                 jitter = transforms.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)
-                moves = [transforms.RandomAffine(0, (0.04, 0.04), (0.95, 1.05)), transforms.RandomHorizontalFlip()]
+                moves = [
+                    transforms.RandomAffine(0, (0.04, 0.04), (0.95, 1.05)),
+                    transforms.RandomHorizontalFlip(),
+                ]
                 whole = transforms.Compose([jitter, *moves, *whole.transforms])
             dataset.torch_transforms = whole
             return dataset
@@ -152,10 +155,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train, export and measure the demo's models.")
     parser.add_argument("--task", choices=(*TASKS, "all"), default="all")
     parser.add_argument("--work", type=Path, required=True, help="folder for data, runs and exports")
-    parser.add_argument("--data", type=Path, help="folder of the data sets (default WORK/data, rendered if missing)")
+    parser.add_argument(
+        "--data", type=Path, help="folder of the data sets (default WORK/data, rendered if missing)"
+    )
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads; no more than idle cores (default 1)")
-    parser.add_argument("--skip-training", action="store_true", help="only export and measure the last training")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="torch threads; no more than idle cores (default 1)"
+    )
+    parser.add_argument(
+        "--skip-training", action="store_true", help="only export and measure the last training"
+    )
     parser.add_argument("--install", action="store_true", help="copy weights and metrics into the package")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
@@ -172,7 +181,10 @@ def main() -> None:
         if not arguments.skip_training:
             train(task, data, work, arguments.epochs)
         entry = publish(task, data, work)
-        print(f"{task}: {entry['metric']} {entry['value']:.3f} (at least {entry['threshold']} is wanted)", flush=True)
+        print(
+            f"{task}: {entry['metric']} {entry['value']:.3f} (at least {entry['threshold']} is wanted)",
+            flush=True,
+        )
         if entry["value"] < entry["threshold"]:
             short.append(task)
         if arguments.install:
