@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import numpy.typing as npt
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.style import Style
 from rich.table import Table
@@ -58,11 +57,11 @@ def blocks(picture: npt.NDArray[np.uint8]) -> Text:
 
 def _nodes(record: RunRecord) -> RenderableType:
     title = f"stack {record.stack_state or 'starting'}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, expand=False)
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("node", no_wrap=True)
     table.add_column("class", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for name in ("Hz", "of", "p50 ms", "p99 ms", "drops", "misses", "MB", "CPU %"):
+    for name in ("Hz", "of", "p50 ms", "p99 ms", "drops", "misses", "MB", "CPU%"):
         table.add_column(name, justify="right", no_wrap=True)
     remarks = Text()
     for node in sorted(record.nodes.values(), key=lambda n: (_CLASS_ORDER.get(n.priority_class, 3), n.name)):
