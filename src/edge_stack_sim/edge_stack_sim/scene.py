@@ -268,7 +268,8 @@ def _mjcf() -> str:
     <body name="pan" pos="0 0 0.06" gravcomp="1">
       <joint name="shoulder_pan" axis="0 0 1" range="{_limits("shoulder_pan")}"/>
       <geom class="arm" type="cylinder" size="0.034 0.015" pos="0 0 0.012"/>
-      <geom class="motor" type="capsule" size="0.022" fromto="0 -0.022 {SHOULDER_HEIGHT - 0.06} 0 0.022 {SHOULDER_HEIGHT - 0.06}"/>
+      <geom class="motor" type="capsule" size="0.022"
+            fromto="0 -0.022 {SHOULDER_HEIGHT - 0.06} 0 0.022 {SHOULDER_HEIGHT - 0.06}"/>
       <body name="upper_arm" pos="0 0 {SHOULDER_HEIGHT - 0.06}" gravcomp="1">
         <joint name="shoulder_lift" axis="0 1 0" range="{_limits("shoulder_lift")}"/>
         <geom class="arm" type="box" size="0.014 0.017 {UPPER_ARM / 2}" pos="0 0 {UPPER_ARM / 2}"/>
@@ -282,7 +283,8 @@ def _mjcf() -> str:
             <body name="hand_mount" pos="0 0 0" gravcomp="1">
               <joint name="wrist_roll" axis="0 0 1" range="{_limits("wrist_roll")}" armature="0.005"/>
               <geom name="gripper_neck" class="gripper" type="cylinder" size="0.013 0.02" pos="0 0 0.035"/>
-              <geom name="gripper_palm" class="gripper" type="box" size="0.013 0.042 0.012" pos="0 0 {TOOL - FINGER_LENGTH - 0.012}"/>
+              <geom name="gripper_palm" class="gripper" type="box" size="0.013 0.042 0.012"
+                    pos="0 0 {TOOL - FINGER_LENGTH - 0.012}"/>
               <site name="tool" pos="0 0 {TOOL}" size="0.002" rgba="0 0 0 0"/>
               {_finger("left", 1)}
               {_finger("right", -1)}
@@ -296,10 +298,12 @@ def _mjcf() -> str:
       <geom name="hand_forearm" class="skin" type="capsule" size="0.033" fromto="0.09 0 0.01 0.42 0 0.08"/>
       <geom name="hand_palm" class="skin" type="ellipsoid" size="0.055 0.042 0.018" pos="0.045 0 0"/>
       <geom name="hand_thumb" class="skin" type="ellipsoid" size="0.033 0.011 0.010" pos="0.025 0.048 0" euler="0 0 -0.7"/>
-      <geom name="hand_finger_1" class="skin" type="ellipsoid" size="0.040 0.010 0.009" pos="-0.030 0.028 0" euler="0 0 -0.15"/>
+      <geom name="hand_finger_1" class="skin" type="ellipsoid" size="0.040 0.010 0.009"
+            pos="-0.030 0.028 0" euler="0 0 -0.15"/>
       <geom name="hand_finger_2" class="skin" type="ellipsoid" size="0.044 0.010 0.009" pos="-0.036 0.009 0"/>
       <geom name="hand_finger_3" class="skin" type="ellipsoid" size="0.042 0.010 0.009" pos="-0.034 -0.011 0"/>
-      <geom name="hand_finger_4" class="skin" type="ellipsoid" size="0.034 0.009 0.008" pos="-0.024 -0.030 0" euler="0 0 0.15"/>
+      <geom name="hand_finger_4" class="skin" type="ellipsoid" size="0.034 0.009 0.008"
+            pos="-0.024 -0.030 0" euler="0 0 0.15"/>
     </body>
   </worldbody>
   <contact><exclude body1="left_finger" body2="right_finger"/></contact>

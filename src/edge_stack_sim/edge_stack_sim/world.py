@@ -252,14 +252,14 @@ class World:
                 continue
             rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
             box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-            outline = self._outline(name)
+            whole = self._outline(name)
             visible = 1.0
-            if outline is None:
+            if whole is None:
                 outline = np.argwhere(mask)[:, ::-1].astype(np.float32) + 0.5
             else:
-                hull = cv2.convexHull(outline.astype(np.float32))
-                visible = min(1.0, count / max(float(cv2.contourArea(hull)), 1.0))
-            corners = cv2.boxPoints(cv2.minAreaRect(outline.astype(np.float32))).astype(np.float64)
+                outline = whole.astype(np.float32)
+                visible = min(1.0, count / max(float(cv2.contourArea(cv2.convexHull(outline))), 1.0))
+            corners = cv2.boxPoints(cv2.minAreaRect(outline)).astype(np.float64)
             keypoints = self._keypoints(geoms) if name == "gripper" else None
             found.append(
                 Annotation(name, class_id, box, mask, corners, rotated_box(corners), visible, keypoints)
@@ -297,7 +297,7 @@ class World:
         data = self.data
         points = np.stack(
             (
-                data.geom("base").xpos + (0.045, 0.0, 0.0),  # the face that looks at the camera
+                data.geom("base").xpos + np.array((0.045, 0.0, 0.0)),  # the face that looks at the camera
                 data.body("forearm").xpos,
                 data.body("wrist").xpos,
                 data.site("left_fingertip").xpos,

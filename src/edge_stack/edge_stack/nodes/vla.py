@@ -3,9 +3,9 @@
 """
 The policy node: turns observations into action chunks, asynchronously and ahead of whoever executes them.
 
-Its unit of work is one prediction, made by a worker thread on a grid of absolute times; callbacks only keep what came
-last. Which topics it listens to follows from what its policy says it needs. It never commands the robot: fusion does,
-and goes on from the chunks it has if this node is late or gone.
+Its unit of work is one prediction, made by a worker thread on a grid of absolute times; callbacks only keep
+what came last. Which topics it listens to follows from what its policy says it needs. It never commands the
+robot: fusion does, and goes on from the chunks it has if this node is late or gone.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class VlaNode(StackNode):
         self._instruction_is_new = threading.Event()
         super().__init__(name, **kwargs)
 
-    # ---- lifecycle ------------------------------------------------------------------------------------------------------
+    # ---- lifecycle
 
     def configure_node(self) -> None:
         """Make and load the policy, and subscribe to what it needs."""
@@ -147,13 +147,14 @@ class VlaNode(StackNode):
 
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Take a new rate at once."""
-        self._wake.set()
+        if "chunk_rate_hz" in changed:
+            self._wake.set()
 
     def target_hz(self) -> float:
         """Rate of chunks."""
         return float(self.params.chunk_rate_hz)
 
-    # ---- from topics (the executor's thread) ------------------------------------------------------------------------------
+    # ---- from topics (the executor's thread)
 
     def _take_joints(self, message: JointState) -> None:
         policy = self._policy
@@ -215,7 +216,7 @@ class VlaNode(StackNode):
         self.stats.event(topic, "refused")
         self.report_problem(f"{topic}: {reason}")
 
-    # ---- the worker's thread ------------------------------------------------------------------------------------------------
+    # ---- the worker's thread
 
     def _work(self) -> None:
         release = time.monotonic()
@@ -281,7 +282,7 @@ class VlaNode(StackNode):
         self.stats.work_done(latency_ms, stages)
 
     def _observe(self, policy: Policy, now_ns: int) -> tuple[dict[str, Any], int, str]:
-        """Observation, when its oldest part that must be fresh was captured (ns), and what is wrong with it, if anything."""
+        """Return the observation, the capture time of its oldest fresh part (ns), and what is wrong with it."""
         p = self.params
         joints = self._joints
         if joints is None:
@@ -324,7 +325,7 @@ class VlaNode(StackNode):
 
 
 def _too_old(what: str, stamp_ns: int, now_ns: int, age_max_s: float) -> str:
-    """What is wrong with the age of an input, in words; empty if nothing is."""
+    """Say what is wrong with the age of an input; empty if nothing is."""
     age_s = (now_ns - stamp_ns) / _NS
     if age_s > age_max_s:
         return f"{what}: the newest is {age_s:.2f} s old, the limit is {age_max_s:g} s"

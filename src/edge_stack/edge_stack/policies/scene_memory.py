@@ -24,7 +24,7 @@ AVERAGED = 6
 """Detections over which a place is averaged."""
 HIDDEN_SHARE = 0.72
 """A box smaller than this share of the expected one, in width or height, shows a partly hidden thing: not used."""
-SCORE_MIN = 0.35
+SCORE_MIN = 0.2
 
 
 @dataclass(slots=True)
@@ -35,6 +35,16 @@ class Place:
     seen_s: float
     count: int = 1
     contradiction: NDArray[np.float64] | None = None
+
+    @property
+    def x(self) -> float:
+        """x in the base frame, m."""
+        return float(self.xy[0])
+
+    @property
+    def y(self) -> float:
+        """y in the base frame, m."""
+        return float(self.xy[1])
 
 
 @dataclass(slots=True)

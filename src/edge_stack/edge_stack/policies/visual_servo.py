@@ -142,8 +142,8 @@ class VisualServo:
     """The policy "visual_servo"."""
 
     name = "visual_servo"
-    input_features = (STATE, ENVIRONMENT_STATE, TASK)
-    class_names = CLASS_NAMES
+    input_features: tuple[str, ...] = (STATE, ENVIRONMENT_STATE, TASK)
+    class_names: tuple[str, ...] = CLASS_NAMES
 
     def __init__(self, settings: PolicySettings) -> None:
         robot = settings.robot
@@ -165,7 +165,7 @@ class VisualServo:
         self._arm = ArmKinematics.of(robot)
         self._limits = MotionLimits(robot.position_min, robot.position_max, 0.95 * robot.velocity_max)
         self._home = Goal(self._arm.forward(robot.home), float(robot.home[5]))
-        sizes = {name: (OBJECT_SIZE, OBJECT_SIZE) for name in OBJECTS} | {MARK: (MARK_DIAMETER, 0.0)}
+        sizes = dict.fromkeys(OBJECTS, (OBJECT_SIZE, OBJECT_SIZE)) | {MARK: (MARK_DIAMETER, 0.0)}
         self.memory = SceneMemory(cameras[camera], CLASS_NAMES, sizes)
         self._course = _Course()
         self._target = ""
@@ -267,7 +267,8 @@ class VisualServo:
             return Event.ON_MARK
         for name, place in ((self._target, target), (MARK, mark)):
             if not all(
-                self._arm.reaches(tool_above(*place.xy, height)) for height in (GRASP_HEIGHT, HOVER_HEIGHT)
+                self._arm.reaches(tool_above(place.x, place.y, height))
+                for height in (GRASP_HEIGHT, HOVER_HEIGHT)
             ):
                 self.problem = f"the {name.replace('_', ' ')} is out of reach"
                 return None
@@ -294,7 +295,7 @@ class VisualServo:
             place = self.memory.places.get(self._target)
             if place is not None:
                 roll = RETRY_ROLLS[self._attempts % len(RETRY_ROLLS)]
-                course.grasp = tool_above(*place.xy, GRASP_HEIGHT, roll)
+                course.grasp = tool_above(place.x, place.y, GRASP_HEIGHT, roll)
         if phase in (Phase.REACH, Phase.LIFT, Phase.DESCEND, Phase.CLOSE):
             if course.grasp is None:
                 return None
@@ -305,7 +306,7 @@ class VisualServo:
         if phase is Phase.CARRY:
             mark = self.memory.places.get(MARK)
             if mark is not None:
-                course.release = tool_above(*mark.xy, RELEASE_HEIGHT)
+                course.release = tool_above(mark.x, mark.y, RELEASE_HEIGHT)
         if phase in (Phase.CARRY, Phase.LOWER, Phase.OPEN, Phase.RETREAT):
             if course.release is None:
                 return None

@@ -15,6 +15,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from edge_stack_msgs.msg import TaskStatus
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import String
+from visualization_msgs.msg import MarkerArray
+
 from edge_stack.errors import ConfigurationError
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
@@ -23,12 +29,6 @@ from edge_stack.nodes.main import run
 from edge_stack.nodes.parameters import Parameter
 from edge_stack.robot import CameraModel, Robot, load_robot
 from edge_stack.share import share_folder
-from edge_stack_msgs.msg import TaskStatus
-from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import String
-from visualization_msgs.msg import MarkerArray
-
 from edge_stack_sim import gl
 from edge_stack_sim.faults import Faults
 from edge_stack_sim.nodes.commands import FORMATS, read_command
@@ -134,9 +134,8 @@ class SimNode(StackNode):
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Switch faults."""
         if self._world is not None:
-            self._faults.camera_stall = self.params.camera_stall
-            self._faults.camera_noise = self.params.camera_noise
-            self._faults.hand = self.params.hand
+            for name, value in changed.items():
+                setattr(self._faults, name, value)
 
     def target_hz(self) -> float:
         """Rate of camera frames."""
