@@ -1,0 +1,236 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The safety rules of fusion, as a table: what may be wrong, how the robot reacts, and for how long afterwards.
+
+Its unit of work is one decision: plain inputs in, state, reason and speed out. A rule is a condition with a reaction. Of
+all rules whose condition holds, the most severe decides; adding a condition never makes the reaction milder. A reaction
+outlives its condition by the rule's clear time, so that it neither flickers nor resumes too soon. Nothing here knows time,
+except the latch.
+
+How fast a rule acts: its condition is looked at in every tick, so the reaction is in the command at most one control period
+after the condition holds; delay_s() says how long after its cause the condition holds at the latest.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+class State(enum.IntEnum):
+    """How the robot is commanded, from mild to severe; the numbers are those of ControlStatus.state."""
+
+    RUN = 0  # follow the actions
+    SLOW = 1  # follow the actions at reduced speed
+    HOLD = 2  # repeat the last command; continue as soon as the reason is gone
+    STOP = 3  # repeat the last command; continue once the reason has been gone for the stop clear time
+
+
+class Reason(enum.Enum):
+    """Why. The value is the code in ControlStatus.reason."""
+
+    OK = "ok"
+    PERSON_IN_WORKSPACE = "person_in_workspace"
+    JOINT_STATE_STALE = "joint_state_stale"
+    INVALID_ACTION = "invalid_action"
+    STACK_STOPPING = "stack_stopping"
+    NO_ACTION = "no_action"
+    STALE_ACTION = "stale_action"
+    STALE_PERCEPTION = "stale_perception"
+    SUPERVISOR_LOST = "supervisor_lost"
+    LIMIT_POSITION = "limit_position"
+    LIMIT_VELOCITY = "limit_velocity"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """
+    Everything that the rules look at, at one moment. Ages are in s; inf = never seen. NaN counts as too old.
+
+    joint_state_age_s: NaN = the robot's position was never known; no timeout excuses that.
+    position_limit_s, velocity_limit_s: for how long the actions have been asking for more than the limits allow.
+    """
+
+    joint_state_age_s: float = 0.0
+    has_action: bool = True
+    action_cover_s: float = 1.0
+    action_age_s: float = 0.0
+    invalid_action: bool = False
+    perception_age_s: float = 0.0
+    person_in_workspace: bool = False
+    supervisor_age_s: float = 0.0
+    stack_stopping: bool = False
+    position_limit_s: float = 0.0
+    velocity_limit_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class RuleSettings:
+    """
+    Limits of the rules. A timeout of 0 or less switches its rule off.
+
+    reactions: another reaction for a rule; slow_scale: share of full speed in SLOW, 0..1.
+    """
+
+    joint_state_timeout_s: float = 0.5
+    max_action_age_s: float = 2.0
+    perception_timeout_s: float = 1.0
+    supervisor_timeout_s: float = 2.0
+    limit_persist_s: float = 0.25
+    slow_scale: float = 0.3
+    limit_scale: float = 0.5
+    clear_s: float = 0.2
+    stop_clear_s: float = 2.0
+    reactions: Mapping[Reason, State] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """
+    One row of the table.
+
+    holds: the condition. reaction: unless RuleSettings.reactions has another. delay_s: time from the cause to the moment
+    from which the condition holds, at the latest. keeps_velocity: SLOW slows the progress of the actions only, because the
+    joints are at their limits anyway.
+    """
+
+    reason: Reason
+    reaction: State
+    holds: Callable[[Inputs, RuleSettings], bool]
+    delay_s: Callable[[RuleSettings], float]
+    keeps_velocity: bool = False
+
+
+def _at_once(_: RuleSettings) -> float:
+    return 0.0
+
+
+def _older(age_s: float, timeout_s: float) -> bool:
+    return timeout_s > 0.0 and not age_s <= timeout_s
+
+
+# Of rules with the same reaction, the first gives the reason.
+RULES: tuple[Rule, ...] = (
+    Rule(Reason.PERSON_IN_WORKSPACE, State.STOP, lambda i, _: i.person_in_workspace, _at_once),
+    Rule(
+        Reason.JOINT_STATE_STALE,
+        State.HOLD,
+        lambda i, s: math.isnan(i.joint_state_age_s) or _older(i.joint_state_age_s, s.joint_state_timeout_s),
+        lambda s: s.joint_state_timeout_s,
+    ),
+    Rule(Reason.INVALID_ACTION, State.HOLD, lambda i, _: i.invalid_action, _at_once),
+    Rule(Reason.STACK_STOPPING, State.HOLD, lambda i, _: i.stack_stopping, _at_once),
+    Rule(Reason.NO_ACTION, State.HOLD, lambda i, _: not i.has_action, _at_once),
+    Rule(
+        Reason.STALE_ACTION,
+        State.HOLD,
+        lambda i, s: (
+            i.has_action and (not i.action_cover_s > 0.0 or _older(i.action_age_s, s.max_action_age_s))
+        ),
+        lambda s: s.max_action_age_s,
+    ),
+    Rule(
+        Reason.STALE_PERCEPTION,
+        State.HOLD,
+        lambda i, s: _older(i.perception_age_s, s.perception_timeout_s),
+        lambda s: s.perception_timeout_s,
+    ),
+    Rule(
+        Reason.SUPERVISOR_LOST,
+        State.SLOW,
+        lambda i, s: _older(i.supervisor_age_s, s.supervisor_timeout_s),
+        lambda s: s.supervisor_timeout_s,
+    ),
+    Rule(
+        Reason.LIMIT_POSITION,
+        State.SLOW,
+        lambda i, s: not i.position_limit_s < s.limit_persist_s,
+        lambda s: s.limit_persist_s,
+        keeps_velocity=True,
+    ),
+    Rule(
+        Reason.LIMIT_VELOCITY,
+        State.SLOW,
+        lambda i, s: not i.velocity_limit_s < s.limit_persist_s,
+        lambda s: s.limit_persist_s,
+        keeps_velocity=True,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """
+    What to do. progress: how fast time runs through the actions, 0..1. velocity: share of the speed limits, 0..1.
+
+    Both are 0 in HOLD and STOP.
+    """
+
+    state: State
+    reason: Reason
+    progress: float
+    velocity: float
+
+
+RUN = Decision(State.RUN, Reason.OK, 1.0, 1.0)
+
+
+def reaction(rule: Rule, settings: RuleSettings) -> State:
+    """Return how a rule reacts under these settings."""
+    return settings.reactions.get(rule.reason, rule.reaction)
+
+
+def conditions(inputs: Inputs, settings: RuleSettings) -> frozenset[Reason]:
+    """Return the reasons whose conditions hold."""
+    return frozenset(rule.reason for rule in RULES if rule.holds(inputs, settings))
+
+
+def decide(reasons: Iterable[Reason], settings: RuleSettings) -> Decision:
+    """Return the decision for a set of reasons: the most severe reaction, at the lowest speed that any of them wants."""
+    present = frozenset(reasons)
+    state, reason, progress, velocity = State.RUN, Reason.OK, 1.0, 1.0
+    for rule in RULES:
+        if rule.reason not in present:
+            continue
+        wanted = reaction(rule, settings)
+        if wanted > state:
+            state, reason = wanted, rule.reason
+        if wanted is State.SLOW:
+            progress = min(progress, settings.limit_scale if rule.keeps_velocity else settings.slow_scale)
+            velocity = min(velocity, 1.0 if rule.keeps_velocity else settings.slow_scale)
+    if state >= State.HOLD:
+        progress = velocity = 0.0
+    return Decision(state, reason, progress, velocity)
+
+
+class RuleLatch:
+    """Keeps a reason for its clear time after its condition was last true. For one thread."""
+
+    def __init__(self) -> None:
+        """Start with nothing kept."""
+        self._last_s: dict[Reason, float] = {}
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._last_s.clear()
+
+    def update(self, present: Iterable[Reason], now_s: float, settings: RuleSettings) -> frozenset[Reason]:
+        """Return the reasons that hold or have held until less than their clear time ago. now_s: monotonic."""
+        last_s = self._last_s
+        for reason in present:
+            last_s[reason] = now_s
+        if not last_s:
+            return frozenset()
+        for rule in RULES:
+            since_s = now_s - last_s.get(rule.reason, -math.inf)
+            if since_s > 0.0 and since_s >= clear_s(rule, settings):
+                last_s.pop(rule.reason, None)
+        return frozenset(last_s)
+
+
+def clear_s(rule: Rule, settings: RuleSettings) -> float:
+    """Return how long a rule's condition must be gone before its reaction ends, s."""
+    return settings.stop_clear_s if reaction(rule, settings) is State.STOP else settings.clear_s
