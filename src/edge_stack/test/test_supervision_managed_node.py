@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from edge_stack.supervision import Limits, ManagedNode, NodeSpec, Report, State, Transition
+from edge_stack.supervision import Limits, ManagedNode, NodeSpec, RateCall, Report, State, Transition
 
 LIMITS = Limits(
     heartbeat_timeout_s=1.5,
@@ -36,8 +36,10 @@ class Driver:
         self.node.observe(Report(pid, state, message, target_hz), self.now_s)
 
     def asked(self) -> Transition | None:
-        call = self.node.call(self.now_s)
-        return None if call is None else call.transition
+        return self.node.call(self.now_s).transition if self.node.call_due(self.now_s) else None
+
+    def rate_asked(self) -> RateCall | None:
+        return self.node.rate_call(self.now_s) if self.node.rate_due() else None
 
     def wait(self, duration_s: float) -> None:
         self.now_s += duration_s
@@ -132,7 +134,6 @@ def test_a_failed_transition_shows_the_nodes_reason_and_is_tried_again_after_a_p
 def test_a_refused_call_counts_as_a_failure_even_where_no_report_shows_the_transition(driver: Driver) -> None:
     driver.say(State.UNCONFIGURED)
     call = driver.node.call(driver.now_s)
-    assert call is not None
     driver.node.answered(call.number, False, driver.now_s)
     driver.say(State.UNCONFIGURED, message="configure failed: no such camera")
     assert "no such camera (attempt 1" in driver.node.message(driver.now_s)
@@ -335,25 +336,25 @@ def test_an_active_nodes_own_complaint_is_passed_on(driver: Driver) -> None:
 def test_a_rate_is_set_once_where_it_differs_and_not_enforced_afterwards() -> None:
     driver = Driver(rate_hz=5.0)
     driver.say(State.UNCONFIGURED, target_hz=30.0)
-    call = driver.node.rate_call(driver.now_s)
+    call = driver.rate_asked()
     assert call is not None
     assert call.rate_hz == 5.0
-    assert driver.node.rate_call(driver.now_s) is None
+    assert driver.rate_asked() is None
     driver.node.rate_answered(call.number, "", driver.now_s)
     driver.say(State.ACTIVE, target_hz=5.0)
     driver.say(State.ACTIVE, target_hz=2.0)
-    assert driver.node.rate_call(driver.now_s) is None
+    assert driver.rate_asked() is None
 
 
 def test_a_new_process_and_a_new_wish_set_the_rate_again() -> None:
     driver = Driver(rate_hz=5.0)
     driver.say(State.ACTIVE, target_hz=5.0)
-    assert driver.node.rate_call(driver.now_s) is None
+    assert driver.rate_asked() is None
     driver.node.want_rate(2.0)
-    assert driver.node.rate_call(driver.now_s) is not None
+    assert driver.rate_asked() is not None
     driver.say(State.ACTIVE, target_hz=2.0)
     driver.say(State.UNCONFIGURED, pid=2, target_hz=5.0)
-    call = driver.node.rate_call(driver.now_s)
+    call = driver.rate_asked()
     assert call is not None
     assert call.rate_hz == 2.0
 
@@ -361,18 +362,18 @@ def test_a_new_process_and_a_new_wish_set_the_rate_again() -> None:
 def test_a_lost_rate_call_is_sent_again_and_a_refusal_is_shown() -> None:
     driver = Driver(rate_hz=500.0)
     driver.say(State.ACTIVE, target_hz=5.0)
-    assert driver.node.rate_call(driver.now_s) is not None
+    assert driver.rate_asked() is not None
     for _ in range(11):
         driver.say(State.ACTIVE, target_hz=5.0)
-    call = driver.node.rate_call(driver.now_s)
+    call = driver.rate_asked()
     assert call is not None
     driver.node.rate_answered(call.number, "500 is above the maximum 120", driver.now_s)
-    assert driver.node.rate_call(driver.now_s) is None
+    assert driver.rate_asked() is None
     assert "rate refused: 500 is above" in driver.node.message(driver.now_s)
 
 
 def test_a_node_without_a_rate_is_set_none() -> None:
     driver = Driver(rate_hz=None)
     driver.say(State.ACTIVE, target_hz=24.0)
-    assert driver.node.rate_call(driver.now_s) is None
+    assert driver.rate_asked() is None
     assert math.isnan(driver.node.last_recovery_s)

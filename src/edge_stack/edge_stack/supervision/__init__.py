@@ -7,15 +7,9 @@ StackSupervision decides, from reports and answers, which calls to make; the sup
 """
 
 from edge_stack.supervision.lifecycle import State, Step, Transition, Verb, next_step
-from edge_stack.supervision.managed_node import (
-    Limits,
-    ManagedNode,
-    NodeSpec,
-    RateCall,
-    Report,
-    TransitionCall,
-)
+from edge_stack.supervision.managed_node import ManagedNode
 from edge_stack.supervision.stack import Health, NodeView, StackPhase, StackSupervision
+from edge_stack.supervision.types import Limits, NodeSpec, RateCall, Report, TransitionCall
 
 __all__ = [
     "Health",

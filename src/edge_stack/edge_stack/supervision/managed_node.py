@@ -14,65 +14,7 @@ import math
 from dataclasses import dataclass
 
 from edge_stack.supervision.lifecycle import State, Step, Transition, leads_away, next_step
-
-
-@dataclass(frozen=True)
-class NodeSpec:
-    """A node that is to be supervised. rate_hz: its wanted rate, or None where the supervisor sets none."""
-
-    name: str
-    priority_class: str = "background"
-    stage: int = 0
-    rate_hz: float | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """
-    How long the supervisor waits for what.
-
-    heartbeat_timeout_s: a node that is silent for longer counts as lost. transition_timeout_s: the same while
-    it is in a transition, in which loading a model may keep it silent. answer_timeout_s: a call with no sign
-    of having arrived is sent again after this. retry_s, retry_max_s: pause after the first failed transition,
-    doubled up to the maximum. max_attempts: failures of one transition before giving up, 0 = never.
-    stage_timeout_s: how long a later stage waits for nodes of an earlier one of which there is no sign.
-    """
-
-    heartbeat_timeout_s: float = 1.5
-    transition_timeout_s: float = 120.0
-    answer_timeout_s: float = 0.5
-    retry_s: float = 0.5
-    retry_max_s: float = 10.0
-    max_attempts: int = 6
-    stage_timeout_s: float = 5.0
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a node says of itself. target_hz: the rate it works towards; message: what is wrong, or empty."""
-
-    pid: int
-    state: State
-    message: str = ""
-    target_hz: float = 0.0
-
-
-@dataclass(frozen=True)
-class TransitionCall:
-    """A transition to ask of a node. number: names this call in answered()."""
-
-    node: str
-    transition: Transition
-    number: int
-
-
-@dataclass(frozen=True)
-class RateCall:
-    """A rate to set on a node, Hz. number: names this call in rate_answered()."""
-
-    node: str
-    rate_hz: float
-    number: int
+from edge_stack.supervision.types import Limits, NodeSpec, RateCall, Report, TransitionCall
 
 
 @dataclass
@@ -246,30 +188,43 @@ class ManagedNode:
 
     # ---- what to send ----------------------------------------------------------------------------
 
-    def call(self, now_s: float) -> TransitionCall | None:
-        """Return the transition to ask for now, once; None while there is none or it is not time yet."""
+    def call_due(self, now_s: float) -> bool:
+        """Whether there is a transition to ask for now."""
+        return (
+            self._call is None
+            and not self.given_up
+            and now_s >= self._not_before_s
+            and self.step().transition is not None
+        )
+
+    def call(self, now_s: float) -> TransitionCall:
+        """Return the transition to ask for, which counts as sent. Only where call_due()."""
         transition = self.step().transition
-        if transition is None or self._call is not None or self.given_up or now_s < self._not_before_s:
-            return None
+        assert transition is not None
         self._number += 1
         self._call = _Asked(self._number, now_s, transition)
         self._asked_for.add(transition.result)
         return TransitionCall(self.spec.name, transition, self._number)
 
-    def rate_call(self, now_s: float) -> RateCall | None:
+    def rate_due(self) -> bool:
         """
-        Return the rate to set now, once.
+        Whether there is a rate to set now.
 
         A rate is set when the node comes up and when the wanted one changes, not enforced: what a user sets
         on the node afterwards holds until its process ends.
         """
         if self.rate_hz is None or not self.state.is_primary or self._rate_pending is not None:
-            return None
+            return False
         if self._rate_settled == (self.pid, self.rate_hz):
-            return None
+            return False
         if math.isclose(self._node_hz, self.rate_hz, abs_tol=1e-6):
             self._rate_settled = (self.pid, self.rate_hz)
-            return None
+            return False
+        return True
+
+    def rate_call(self, now_s: float) -> RateCall:
+        """Return the rate to set, which counts as sent. Only where rate_due()."""
+        assert self.rate_hz is not None
         self._number += 1
         self._rate_pending = _Set(self._number, now_s)
         return RateCall(self.spec.name, self.rate_hz, self._number)

@@ -16,14 +16,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from edge_stack.supervision.lifecycle import VERBS, State, Step, Verb
-from edge_stack.supervision.managed_node import (
-    Limits,
-    ManagedNode,
-    NodeSpec,
-    RateCall,
-    Report,
-    TransitionCall,
-)
+from edge_stack.supervision.managed_node import ManagedNode
+from edge_stack.supervision.types import Limits, NodeSpec, RateCall, Report, TransitionCall
 
 
 class StackPhase(enum.IntEnum):
@@ -127,16 +121,14 @@ class StackSupervision:
             if held_up_s > 0.5 * self.limits.heartbeat_timeout_s:
                 node.excuse(held_up_s)  # reports may be waiting behind this very step
             node.tick(now_s)
-        for node in self.nodes.values():
-            if not node.state.is_primary or not reachable(node.spec.name):
-                continue
-            rate_call = node.rate_call(now_s)
-            if rate_call is not None:
-                calls.append(rate_call)
-            if node.step().transition is not None and not self.waits_for(node, now_s):
-                call = node.call(now_s)
-                if call is not None:
-                    calls.append(call)
+        for name, node in self.nodes.items():
+            rate_due = node.rate_due()
+            call_due = node.call_due(now_s) and not self.waits_for(node, now_s)
+            if (rate_due or call_due) and reachable(name):
+                if rate_due:
+                    calls.append(node.rate_call(now_s))
+                if call_due:
+                    calls.append(node.call(now_s))
         return calls
 
     def waits_for(self, node: ManagedNode, now_s: float) -> list[str]:

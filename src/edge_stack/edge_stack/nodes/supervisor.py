@@ -1,0 +1,353 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The supervisor node: brings the nodes of robot.yaml up in stages, and back when they die; shows their state.
+
+A unit of work is one node_status or one tick; edge_stack.supervision decides, this node sends. It never waits
+for an answer inside a callback, starts no process (the launch system or the process runner does), and stops
+nobody when it dies: a new supervisor adopts the nodes as they are.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge_stack_msgs.msg import NodeStatus, StackState
+from edge_stack_msgs.srv import ManageStack
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.task import Future
+
+from edge_stack.config import load_config
+from edge_stack.nodes import qos
+from edge_stack.nodes.base import StackNode
+from edge_stack.nodes.main import run
+from edge_stack.nodes.parameters import Parameter, declare
+from edge_stack.nodes.supervision_clients import SupervisionClients
+from edge_stack.nodes.supervision_messages import (
+    diagnostics_message,
+    report_of,
+    short_name,
+    stack_state_message,
+)
+from edge_stack.supervision import (
+    Health,
+    Limits,
+    NodeSpec,
+    NodeView,
+    RateCall,
+    StackPhase,
+    StackSupervision,
+    State,
+    TransitionCall,
+    Verb,
+)
+
+EXECUTABLE = "supervisor"
+TICK_S = 0.1  # also the period of stack_state, which others take for the supervisor's heartbeat
+DIAGNOSTICS_PERIOD_S = 1.0
+
+
+@dataclass
+class _Request:
+    """A verb whose caller waits for the stack to get there."""
+
+    verb: Verb
+    until_s: float
+    done: Future
+
+
+class SupervisorNode(StackNode):
+    """Supervises the nodes of one stack."""
+
+    PARAMETERS = (
+        Parameter("config_file", "", "The stack's robot.yaml; empty: the shipped one."),
+        Parameter("robot", "", "Robot in place of the file's own: a name in config/robots or a .yaml file."),
+        Parameter("sim", True, "Whether the stack runs with the simulated robot."),
+        Parameter("disabled", (), "Names of nodes that do not run.", element=str),
+        Parameter("autostart", True, "Whether to bring the stack up at once, or when ~/manage says startup."),
+        Parameter(
+            "heartbeat_timeout_s", 1.5, "Silence after which a node is lost, s.", minimum=0.3, maximum=60.0
+        ),
+        Parameter(
+            "transition_timeout_s", 120.0, "The same within a transition, s.", minimum=1.0, maximum=3600.0
+        ),
+        Parameter("answer_timeout_s", 0.5, "Time to the next try of a call, s.", minimum=0.1, maximum=60.0),
+        Parameter(
+            "retry_s",
+            0.5,
+            "Pause after a failed transition, doubled each time, s.",
+            minimum=0.1,
+            maximum=60.0,
+        ),
+        Parameter("retry_max_s", 10.0, "Longest such pause, s.", minimum=0.1, maximum=600.0),
+        Parameter(
+            "max_attempts",
+            6,
+            "Failures of one transition before giving up; 0: never.",
+            minimum=0,
+            maximum=1000,
+        ),
+        Parameter(
+            "stage_timeout_s",
+            5.0,
+            "How long later stages wait for a missing node, s.",
+            minimum=0.0,
+            maximum=600.0,
+        ),
+        Parameter(
+            "manage_timeout_s", 60.0, "How long a ~/manage call may take, s.", minimum=1.0, maximum=3600.0
+        ),
+    )
+
+    def __init__(self, name: str = EXECUTABLE, **kwargs: Any) -> None:
+        """Declare parameters; nothing is read before configure."""
+        super().__init__(name, **kwargs)
+        self._supervision = StackSupervision([])
+        self._calls = SupervisionClients(self)
+        self._request: _Request | None = None
+        self._shown: dict[str, tuple[State, int, Health]] = {}
+        self._diagnosed_s = -math.inf
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._tick_timer: Any = None
+        self._manage_service: Any = None
+
+    # ---- lifecycle --------------------------------------------------------------------------------
+
+    def bring_itself_up_soon(self) -> None:
+        """Configure and activate once the node spins: nobody else does it for the supervisor."""
+        self._start_timer = self.create_timer(0.0, self._bring_itself_up, clock=self._steady)
+
+    def _bring_itself_up(self) -> None:
+        self.destroy_timer(self._start_timer)
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+        self.publish_status()
+
+    def configure_node(self) -> None:
+        """Read the stack and get ready to watch it."""
+        p = self.params
+        config = load_config(p.config_file or None, robot=p.robot or None)
+        nodes = config.select(sim=p.sim, disabled=p.disabled)
+        specs = [
+            NodeSpec(self._full_name(n.name), n.priority_class, n.stage, n.rate_hz)
+            for n in nodes
+            if self._full_name(n.name) != self.get_fully_qualified_name()
+        ]
+        limits = Limits(
+            heartbeat_timeout_s=p.heartbeat_timeout_s,
+            transition_timeout_s=p.transition_timeout_s,
+            answer_timeout_s=p.answer_timeout_s,
+            retry_s=p.retry_s,
+            retry_max_s=p.retry_max_s,
+            max_attempts=p.max_attempts,
+            stage_timeout_s=p.stage_timeout_s,
+        )
+        self._supervision = StackSupervision(specs, limits)
+        self._declare_rates(specs)
+        self._state_publisher = self.publisher(StackState, "stack_state", qos.state())
+        self.subscription(NodeStatus, "node_status", self._take_status, qos.status())
+        # Its callback awaits the outcome, so it must not share the other callbacks' group: they would wait
+        # for it.
+        self._manage_service = self.create_service(
+            ManageStack, "~/manage", self._manage, callback_group=ReentrantCallbackGroup()
+        )
+
+    def activate_node(self) -> None:
+        """Start to supervise; with autostart, bring the stack up."""
+        if self.params.autostart and self._supervision.goal is None:
+            self._supervision.request(Verb.STARTUP, time.monotonic())
+        self._shown = {}
+        # On a steady clock: supervision goes on while simulated time stands still.
+        self._tick_timer = self.create_timer(TICK_S, self._tick, clock=self._steady)
+
+    def deactivate_node(self) -> None:
+        """Stop to supervise; the nodes go on as they are."""
+        if self._tick_timer is not None:
+            self.destroy_timer(self._tick_timer)
+            self._tick_timer = None
+        self._answer_request(False, "the supervisor was deactivated")
+
+    def cleanup_node(self) -> None:
+        """Forget the stack."""
+        self._calls.close()
+        if self._manage_service is not None:
+            self.destroy_service(self._manage_service)
+            self._manage_service = None
+        self._supervision = StackSupervision([])
+
+    def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
+        """Take wanted rates."""
+        for name, value in changed.items():
+            if name.startswith("rate_hz."):
+                self._supervision.want_rate(self._full_name(name.removeprefix("rate_hz.")), float(value))
+
+    # ---- work -------------------------------------------------------------------------------------
+
+    def _take_status(self, status: NodeStatus) -> None:
+        if status.name not in self._supervision.nodes:
+            return
+        report = report_of(status)
+        before = self._supervision.nodes[status.name].state
+        self._supervision.observe(status.name, report, time.monotonic())
+        if before is not report.state:
+            self._step()
+
+    def _tick(self) -> None:
+        self._step()
+        self._publish_state()
+        now_s = time.monotonic()
+        if now_s - self._diagnosed_s >= DIAGNOSTICS_PERIOD_S:
+            self._publish_health(now_s)
+        self._calls.drop_unused()
+
+    def _step(self) -> None:
+        if not self.is_active:
+            return  # an answer that came late
+        now_s = time.monotonic()
+        for call in self._supervision.step(now_s, self._calls.reachable):
+            if isinstance(call, TransitionCall):
+                self.get_logger().info(f"{short_name(call.node)}: {call.transition.label}")
+                self._calls.ask_for(call, self._transition_answered)
+            else:
+                self.get_logger().info(f"{short_name(call.node)}: rate_hz {call.rate_hz:g}")
+                self._calls.set_rate(call, self._rate_answered)
+        request = self._request
+        if request is not None:
+            trouble = self._supervision.unsettled(now_s)
+            if self._supervision.settled:
+                self._answer_request(not trouble, trouble)
+            elif now_s > request.until_s:
+                self._answer_request(False, f"{request.verb.label} is not done yet: {trouble}")
+        self._show_changes(now_s)
+
+    def _transition_answered(self, call: TransitionCall, success: bool) -> None:
+        if call.node in self._supervision.nodes:
+            self._supervision.answered(call, success, time.monotonic())
+            self._step()
+
+    def _rate_answered(self, call: RateCall, refusal: str) -> None:
+        if call.node in self._supervision.nodes:
+            self._supervision.rate_answered(call, refusal, time.monotonic())
+
+    async def _manage(
+        self, request: ManageStack.Request, response: ManageStack.Response
+    ) -> ManageStack.Response:
+        """Take a verb and answer when the stack has got there, or cannot."""
+        try:
+            response.success, response.message = await self._carry_out(request.command)
+        except Exception as error:  # noqa: BLE001
+            self.count_raised("manage", error)
+            response.success, response.message = False, f"{type(error).__name__}: {error}"
+        return response
+
+    async def _carry_out(self, command: int) -> tuple[bool, str]:
+        try:
+            verb = Verb(command)
+        except ValueError:
+            return False, f"{command} is no command; see edge_stack_msgs/srv/ManageStack"
+        if not self.is_active:
+            return False, f"the supervisor is {self.state_label}, not active"
+        now_s = time.monotonic()
+        refusal = self._supervision.request(verb, now_s)
+        if refusal:
+            return False, refusal
+        self.get_logger().info(verb.label)
+        self._answer_request(False, f"{verb.label} was requested meanwhile")
+        request = _Request(verb, now_s + self.params.manage_timeout_s, Future())
+        self._request = request
+        success, message = await request.done
+        return bool(success), str(message)
+
+    def _answer_request(self, success: bool, message: str) -> None:
+        if self._request is not None:
+            self._request.done.set_result((success, message))
+            self._request = None
+
+    # ---- what is shown ----------------------------------------------------------------------------
+
+    def _publish_state(self) -> None:
+        views = self._supervision.view(time.monotonic())
+        stamp = self.get_clock().now().to_msg()
+        self._state_publisher.publish(stack_state_message(self._supervision.phase, views, stamp))
+
+    def _publish_health(self, now_s: float) -> None:
+        self._diagnosed_s = now_s
+        stamp = self.get_clock().now().to_msg()
+        own_name = self.get_fully_qualified_name()
+        views = self._supervision.view(now_s)
+        self._diagnostics_publisher.publish(diagnostics_message(own_name, views, stamp))
+
+    def _show_changes(self, now_s: float) -> None:
+        """Publish at once, and log, what is new since the last step."""
+        views = self._supervision.view(now_s)
+        shown = {view.name: (view.state, view.pid, view.health) for view in views}
+        if shown == self._shown:
+            return
+        for view in views:
+            before = self._shown.get(view.name)
+            if before is not None and before[:2] != (view.state, view.pid):
+                self._log_change(view, before[0])
+        self._shown = shown
+        self._publish_state()
+        self._publish_health(now_s)
+        troubled = [short_name(v.name) for v in views if v.health in (Health.ERROR, Health.STALE)]
+        if troubled and self._supervision.phase in (StackPhase.DEGRADED, StackPhase.STOPPING):
+            self.report_problem(f"{self._supervision.phase.name.lower()}: {', '.join(troubled)}")
+        else:
+            self.clear_problem()
+
+    def _log_change(self, view: NodeView, before: State) -> None:
+        text = f"{short_name(view.name)}: {before.label} -> {view.state.label}"
+        if view.state is view.wanted and view.state is State.ACTIVE and view.recoveries:
+            text += f" (recoveries: {view.recoveries}, the last one took {view.last_recovery_s:.2f} s)"
+        elif view.message:
+            text += f" ({view.message})"
+        if view.health in (Health.ERROR, Health.STALE):
+            self.get_logger().warning(text)
+        else:
+            self.get_logger().info(text)
+
+    # ---- inside -----------------------------------------------------------------------------------
+
+    def _full_name(self, name: str) -> str:
+        return f"{self.get_namespace().rstrip('/')}/{name}"
+
+    def _declare_rates(self, specs: list[NodeSpec]) -> None:
+        """Declare a live parameter rate_hz.<node>, the wanted rate, for each node that has one."""
+        for spec in specs:
+            if spec.rate_hz is None:
+                continue
+            parameter = Parameter(
+                f"rate_hz.{short_name(spec.name)}",
+                spec.rate_hz,
+                "Wanted rate of this node, Hz; 0 pauses it.",
+                minimum=0.0,
+                maximum=1000.0,
+                live=True,
+            )
+            if parameter.name not in self._specs:
+                self._specs[parameter.name] = parameter
+                for problem in declare(self, [parameter], self.params):
+                    self.get_logger().error(problem)
+            self._supervision.want_rate(spec.name, self.params[parameter.name])
+
+
+def _make_node() -> SupervisorNode:
+    node = SupervisorNode()
+    node.bring_itself_up_soon()
+    return node
+
+
+def main() -> None:
+    """Run the supervisor until SIGINT or SIGTERM."""
+    run(_make_node)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What goes in and out of supervision: nodes and limits, what a node reports, and what to ask of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_stack.supervision.lifecycle import State, Transition
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node that is to be supervised. rate_hz: its wanted rate, or None where the supervisor sets none."""
+
+    name: str
+    priority_class: str = "background"
+    stage: int = 0
+    rate_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    How long the supervisor waits for what.
+
+    heartbeat_timeout_s: a node that is silent for longer counts as lost. transition_timeout_s: the same while
+    it is in a transition, in which loading a model may keep it silent. answer_timeout_s: a call with no sign
+    of having arrived is sent again after this. retry_s, retry_max_s: pause after the first failed transition,
+    doubled up to the maximum. max_attempts: failures of one transition before giving up, 0 = never.
+    stage_timeout_s: how long a later stage waits for nodes of an earlier one of which there is no sign.
+    """
+
+    heartbeat_timeout_s: float = 1.5
+    transition_timeout_s: float = 120.0
+    answer_timeout_s: float = 0.5
+    retry_s: float = 0.5
+    retry_max_s: float = 10.0
+    max_attempts: int = 6
+    stage_timeout_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a node says of itself. target_hz: the rate it works towards; message: what is wrong, or empty."""
+
+    pid: int
+    state: State
+    message: str = ""
+    target_hz: float = 0.0
+
+
+@dataclass(frozen=True)
+class TransitionCall:
+    """A transition to ask of a node. number: names this call in answered()."""
+
+    node: str
+    transition: Transition
+    number: int
+
+
+@dataclass(frozen=True)
+class RateCall:
+    """A rate to set on a node, Hz. number: names this call in rate_answered()."""
+
+    node: str
+    rate_hz: float
+    number: int
