@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_stack.capture.base import EndOfSource, Frame, FrameSource
+from edge_stack.capture.base import EndOfSourceError, Frame, FrameSource
 from edge_stack.capture.folder import FolderSource
 from edge_stack.capture.reopening import ReopeningSource
 from edge_stack.capture.video import VideoSource
@@ -80,7 +80,8 @@ def test_a_video_asked_more_often_gives_no_frame_twice(video: Path) -> None:
     assert source.read(start_s + 0.01, 0.0) is None
     frame = source.read(start_s + 0.02, 0.5)
     assert number_of(frame) == 1
-    assert frame is not None and frame.captured_s >= start_s + 0.1
+    assert frame is not None
+    assert frame.captured_s >= start_s + 0.1
     assert frame.sequence == 1
 
 
@@ -91,7 +92,7 @@ def test_a_video_starts_again_at_its_end_or_says_that_it_ended(video: Path) -> N
     source = VideoSource(str(video), loop=False)
     source.open()
     take(source, 10, 0.1)
-    with pytest.raises(EndOfSource, match=r"video .*video.avi: ended; set loop"):
+    with pytest.raises(EndOfSourceError, match=r"video .*video.avi: ended; set loop"):
         source.read(time.monotonic() - 1.0, 0.0)
 
 
@@ -133,7 +134,7 @@ def test_a_folder_ends_after_its_last_picture_when_it_does_not_loop(folder: Path
     source = FolderSource(str(folder), loop=False)
     source.open()
     take(source, 3, 0.1)
-    with pytest.raises(EndOfSource, match="ended"):
+    with pytest.raises(EndOfSourceError, match="ended"):
         source.read(0.0, 0.0)
 
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_stack.capture.base import EndOfSource, Frame, SourceLost
+from edge_stack.capture.base import EndOfSourceError, Frame, SourceLostError
 from edge_stack.capture.reopening import FIRST_PAUSE_S, LONGEST_PAUSE_S, ReopeningSource
 from edge_stack.capture.v4l2 import DeviceSettings, V4L2Source, describe_devices, parse_options
 from edge_stack.errors import ConfigurationError
@@ -50,7 +50,7 @@ class FakeCapture:
         self.decodes = True
         self.released = False
 
-    def isOpened(self) -> bool:
+    def isOpened(self) -> bool:  # noqa: N802
         return self.opened
 
     def set(self, number: int, value: float) -> bool:
@@ -79,7 +79,7 @@ class FakeCapture:
 
 
 def source_of(capture: FakeCapture, settings: DeviceSettings | None = None) -> V4L2Source:
-    return V4L2Source("/dev/video9", settings, lambda path: capture, lambda path: None)
+    return V4L2Source("/dev/video9", settings, lambda _: capture, lambda _: None)
 
 
 def opened(capture: FakeCapture, settings: DeviceSettings | None = None) -> V4L2Source:
@@ -167,7 +167,7 @@ def test_a_device_that_stops_is_lost_and_released_before_it_is_opened_again() ->
     now_s = time.monotonic()
     captures = [FakeCapture([now_s, now_s, None]), FakeCapture([now_s, now_s])]
     handles = iter(captures)
-    source = ReopeningSource(V4L2Source("9", None, lambda path: next(handles), lambda path: None))
+    source = ReopeningSource(V4L2Source("9", None, lambda _: next(handles), lambda _: None))
     source.open()
     assert source.read(0.0, 0.0) is not None
     assert source.read(0.0, 0.0) is None
@@ -188,9 +188,10 @@ def test_one_broken_frame_is_skipped_and_many_in_a_row_are_a_loss() -> None:
     capture.decodes = True
     assert source.read(0.0, 0.0) is not None
     capture.decodes = False
-    with pytest.raises(SourceLost, match="31 frames in a row cannot be decoded"):
-        for _ in range(40):
-            source.read(0.0, 0.0)
+    for _ in range(30):
+        assert source.read(0.0, 0.0) is None
+    with pytest.raises(SourceLostError, match="31 frames in a row cannot be decoded"):
+        source.read(0.0, 0.0)
 
 
 def test_a_device_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
@@ -267,7 +268,7 @@ class Scripted:
         if outcome is not None:
             raise outcome
 
-    def read(self, due_s: float, timeout_s: float) -> Frame | None:
+    def read(self, _due_s: float, _timeout_s: float) -> Frame | None:
         outcome = self.reads.popleft()
         if isinstance(outcome, Exception):
             raise outcome
@@ -282,7 +283,7 @@ FRAME = Frame(np.zeros((1, 1, 3), np.uint8), "rgb8", 0.0, 0)
 
 def test_pauses_between_attempts_grow_up_to_a_limit() -> None:
     gone = [ConfigurationError("not there")] * 12
-    script = Scripted([None, *gone], [SourceLost("lost"), FRAME])
+    script = Scripted([None, *gone], [SourceLostError("lost"), FRAME])
     source = ReopeningSource(script, script.clock, script.sleep)
     source.open()
     while script.reads:
@@ -295,7 +296,7 @@ def test_pauses_between_attempts_grow_up_to_a_limit() -> None:
 
 
 def test_a_device_that_opens_and_fails_again_does_not_start_the_pauses_anew() -> None:
-    script = Scripted([], [SourceLost("a")] * 4 + [FRAME, SourceLost("b"), FRAME])
+    script = Scripted([], [SourceLostError("a")] * 4 + [FRAME, SourceLostError("b"), FRAME])
     source = ReopeningSource(script, script.clock, script.sleep)
     source.open()
     while script.reads:
@@ -305,7 +306,7 @@ def test_a_device_that_opens_and_fails_again_does_not_start_the_pauses_anew() ->
 
 
 def test_one_read_never_waits_longer_than_its_timeout() -> None:
-    script = Scripted([None, *[ConfigurationError("not there")] * 9], [SourceLost("lost")])
+    script = Scripted([None, *[ConfigurationError("not there")] * 9], [SourceLostError("lost")])
     source = ReopeningSource(script, script.clock, script.sleep)
     source.open()
     for _ in range(100):
@@ -316,7 +317,7 @@ def test_one_read_never_waits_longer_than_its_timeout() -> None:
 
 
 def test_an_ended_source_stays_ended_and_says_so() -> None:
-    script = Scripted([], [FRAME, EndOfSource("folder x: ended")])
+    script = Scripted([], [FRAME, EndOfSourceError("folder x: ended")])
     source = ReopeningSource(script, script.clock, script.sleep)
     source.open()
     assert source.read(0.0, 0.1) is FRAME

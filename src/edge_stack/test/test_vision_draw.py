@@ -175,7 +175,8 @@ def test_text_is_readable_without_pillow(monkeypatch: pytest.MonkeyPatch) -> Non
         image = GREY.copy()
         width, height = put_text(image, "red_cube 0.90", 4, 4, 12)
         assert changed(image).sum() > 60
-        assert 40 < width < 140 and 8 < height < 24
+        assert 40 < width < 140
+        assert 8 < height < 24
     finally:
         for cache in (text._font, text._coverage):
             cache.cache_clear()

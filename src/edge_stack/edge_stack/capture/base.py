@@ -17,14 +17,14 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-__all__ = ["EndOfSource", "Frame", "FrameSource", "SourceLost", "wait_until"]
+__all__ = ["EndOfSourceError", "Frame", "FrameSource", "SourceLostError", "wait_until"]
 
 
-class SourceLost(Exception):
+class SourceLostError(Exception):
     """A source that was open gives no frames any more; the text says which and why. It may come back."""
 
 
-class EndOfSource(Exception):
+class EndOfSourceError(Exception):
     """A source has given its last frame, and was not asked to start again."""
 
 
@@ -33,9 +33,9 @@ class Frame:
     """
     One picture.
 
-    image: [H, W] or [H, W, C] of its encoding (see vision.image), valid until the next read(). encoding: rgb8, bgr8, ...
-    captured_s: when it was captured, CLOCK_MONOTONIC. sequence: counts the frames of the source, from 0; a gap is a frame
-    that was skipped. origin: what else the source knows of it (the header of a relayed message), else None.
+    image: [H, W] or [H, W, C] of its encoding (see vision.image), valid until the next read(). encoding: rgb8,
+    bgr8, ... captured_s: when it was captured, CLOCK_MONOTONIC. sequence: counts the frames of the source, from 0; a
+    gap is a frame that was skipped. origin: what else the source knows of it (the header of a relayed message), or None.
     """
 
     image: NDArray[Any]
@@ -49,9 +49,9 @@ class FrameSource(Protocol):
     """
     A camera, or what stands in for one.
 
-    name: for messages, such as "video /data/a.mp4". live: frames come by themselves and go stale (a device), rather than
-    when they are asked for (a file). rate_hz: frames a second that it can give, 0 where unknown or unlimited. warning:
-    what is not as it was asked for, "" if all is.
+    name: for messages, such as "video /data/a.mp4". live: frames come by themselves and go stale (a device), rather
+    than when they are asked for (a file). rate_hz: frames a second that it can give, 0 where unknown or unlimited.
+    warning: what is not as it was asked for, "" if all is.
     """
 
     name: str
@@ -66,8 +66,8 @@ class FrameSource(Protocol):
         """
         Return the first frame that was not returned before and was captured at or after due_s; wait for it.
 
-        Returns None if there is none after about timeout_s; a device's driver may take longer. Raises SourceLost or
-        EndOfSource.
+        Returns None if there is none after about timeout_s; a device's driver may take longer. Raises SourceLostError or
+        EndOfSourceError.
         """
 
     def close(self) -> None:

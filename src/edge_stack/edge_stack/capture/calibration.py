@@ -78,10 +78,9 @@ def load_calibration(path: str | Path) -> Calibration:
     k = _matrix(file, "camera_matrix", (3, 3))
     d = np.asarray(file.data["distortion_coefficients"]["data"], np.float64)
     r = _matrix(file, "rectification_matrix", (3, 3)) if "rectification_matrix" in file.data else np.eye(3)
+    p = np.hstack([k, np.zeros((3, 1))])
     if "projection_matrix" in file.data:
         p = _matrix(file, "projection_matrix", (3, 4))
-    else:
-        p = np.hstack([k, np.zeros((3, 1))])
     if k[0, 0] <= 0.0 or k[1, 1] <= 0.0:
         raise file.error(("camera_matrix",), "focal lengths (first and fifth value) must be above 0")
     return Calibration(

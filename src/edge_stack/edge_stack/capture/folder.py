@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 
-from edge_stack.capture.base import EndOfSource, Frame, SourceLost, wait_until
+from edge_stack.capture.base import EndOfSourceError, Frame, SourceLostError, wait_until
 from edge_stack.errors import ConfigurationError
 
 __all__ = ["FolderSource"]
@@ -47,7 +47,7 @@ class FolderSource:
             raise ConfigurationError(f"{self.name}: is a file; set path to its folder, or source to video")
         try:
             self._files, self._next, self._sequence, self.warning = self._list(), 0, 0, ""
-        except SourceLost as error:
+        except SourceLostError as error:
             raise ConfigurationError(str(error)) from error
         if not self._files:
             raise ConfigurationError(f"{self.name}: holds no picture ({', '.join(_SUFFIXES)})")
@@ -70,9 +70,9 @@ class FolderSource:
                 if file.exists():
                     self.warning = f"{self.name}: {file.name} cannot be read and is left out"
             if not self._loop:
-                raise EndOfSource(f"{self.name}: ended; set loop to start it again")
+                raise EndOfSourceError(f"{self.name}: ended; set loop to start it again")
             self._files, self._next = self._list(), 0
-        raise SourceLost(f"{self.name}: holds no picture that can be read any more")
+        raise SourceLostError(f"{self.name}: holds no picture that can be read any more")
 
     def close(self) -> None:
         """Forget the list."""
@@ -86,7 +86,7 @@ class FolderSource:
                 if f.suffix.lower() in _SUFFIXES and not f.name.startswith(".")
             ]
         except OSError as error:
-            raise SourceLost(f"{self.name}: cannot be listed: {error.strerror}") from error
+            raise SourceLostError(f"{self.name}: cannot be listed: {error.strerror}") from error
         return sorted(files, key=_natural)
 
 

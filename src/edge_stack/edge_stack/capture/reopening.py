@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from edge_stack.capture.base import EndOfSource, Frame, FrameSource, SourceLost, wait_until
+from edge_stack.capture.base import EndOfSourceError, Frame, FrameSource, SourceLostError, wait_until
 from edge_stack.errors import ConfigurationError
 
 __all__ = ["FIRST_PAUSE_S", "LONGEST_PAUSE_S", "ReopeningSource"]
@@ -24,8 +24,8 @@ class ReopeningSource:
     """
     A source that comes back.
 
-    problem: why there are no frames at the moment, "" while there are. losses: how often it was lost. ended: it gave its
-    last frame, and read() returns None from now on.
+    problem: why there are no frames at the moment, "" while there are. losses: how often it was lost. ended: it gave
+    its last frame, and read() returns None from now on.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class ReopeningSource:
             return None
         try:
             frame = self.source.read(due_s, timeout_s)
-        except EndOfSource as end:
+        except EndOfSourceError as end:
             self.ended, self.problem = True, str(end)
             return None
-        except SourceLost as lost:
+        except SourceLostError as lost:
             self._lose(str(lost))
             return None
         if frame is not None:
@@ -91,7 +91,7 @@ class ReopeningSource:
             return False
         try:
             self.source.open()
-        except (ConfigurationError, SourceLost) as error:
+        except (ConfigurationError, SourceLostError) as error:
             self._plan(str(error))
             return False
         self._is_open = True

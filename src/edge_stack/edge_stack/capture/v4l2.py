@@ -22,7 +22,7 @@ from typing import Any
 
 import cv2
 
-from edge_stack.capture.base import Frame, SourceLost
+from edge_stack.capture.base import Frame, SourceLostError
 from edge_stack.errors import ConfigurationError
 
 __all__ = ["DeviceSettings", "V4L2Source", "describe_devices", "parse_options"]
@@ -100,7 +100,7 @@ class V4L2Source:
         check_device: Callable[[str], None] | None = None,
     ) -> None:
         """
-        path: /dev/videoN, a link to it (/dev/v4l/by-id/... stays the same when devices are plugged in another order), or N.
+        path: /dev/videoN, N, or a link (/dev/v4l/by-id/... is the same whatever the order of plugging in).
 
         open_capture: makes the cv2.VideoCapture; check_device: refuses a path that is no camera. Both are for tests.
         """
@@ -142,13 +142,13 @@ class V4L2Source:
         Waits in the driver, so timeout_s only bounds how often it asks again.
         """
         if self._capture is None:
-            raise SourceLost(f"{self.name}: is not open")
+            raise SourceLostError(f"{self.name}: is not open")
         end_s = time.monotonic() + timeout_s
         backlog = 0
         while True:
             asked_s = time.monotonic()
             if not self._capture.grab():
-                raise SourceLost(f"{self.name}: {self._why_no_frame()}")
+                raise SourceLostError(f"{self.name}: {self._why_no_frame()}")
             now_s = time.monotonic()
             self._sequence += 1
             captured_s = self._stamp_s(now_s)
@@ -165,7 +165,7 @@ class V4L2Source:
             # A broken JPEG frame happens on a bad cable; the next one may be good.
             self._broken += 1
             if self._broken > _MAX_BROKEN:
-                raise SourceLost(f"{self.name}: {self._broken} frames in a row cannot be decoded")
+                raise SourceLostError(f"{self.name}: {self._broken} frames in a row cannot be decoded")
             return None
         self._broken = 0
         return Frame(image, "bgr8" if image.ndim == 3 else "mono8", captured_s, self._sequence - 1)

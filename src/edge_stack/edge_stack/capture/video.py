@@ -4,8 +4,8 @@
 Frames from a video file, at the speed at which it was taken.
 
 A unit of work is one frame: that which the video shows at the time it is asked for. Asked less often than its rate,
-frames are skipped; asked more often, none is given twice. It never seeks: it decodes forward, and opens the file anew at
-the end.
+frames are skipped; asked more often, none is given twice. It never seeks: it decodes forward, and opens the file anew
+at the end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import cv2
 
-from edge_stack.capture.base import EndOfSource, Frame, SourceLost, wait_until
+from edge_stack.capture.base import EndOfSourceError, Frame, SourceLostError, wait_until
 from edge_stack.errors import ConfigurationError
 
 __all__ = ["VideoSource"]
@@ -68,7 +68,7 @@ class VideoSource:
     def read(self, due_s: float, timeout_s: float) -> Frame | None:
         """Return the frame that the video shows at due_s, or its next one, in bgr8."""
         if self._capture is None:
-            raise SourceLost(f"{self.name}: is not open")
+            raise SourceLostError(f"{self.name}: is not open")
         if self._start_s is None or due_s - self._shown_s(self._taken) > _LONGEST_SKIP_S:
             self._start_s = due_s - self._taken / self.rate_hz
         due_s = max(due_s, self._shown_s(self._taken))
@@ -81,9 +81,9 @@ class VideoSource:
         while self._taken <= wanted:
             if not self._capture.grab():
                 if not self._loop:
-                    raise EndOfSource(f"{self.name}: ended; set loop to start it again")
+                    raise EndOfSourceError(f"{self.name}: ended; set loop to start it again")
                 if self._taken == 0:
-                    raise SourceLost(f"{self.name}: cannot be decoded any more")
+                    raise SourceLostError(f"{self.name}: cannot be decoded any more")
                 wanted, self._start_s = 0, due_s
                 self._rewind(keep_start=True)
                 continue
@@ -91,7 +91,7 @@ class VideoSource:
             self._sequence += 1
         decoded, image = self._capture.retrieve()
         if not decoded or image is None:
-            raise SourceLost(f"{self.name}: frame {self._taken - 1} cannot be decoded")
+            raise SourceLostError(f"{self.name}: frame {self._taken - 1} cannot be decoded")
         return Frame(image, "bgr8", captured_s, self._sequence - 1)
 
     def close(self) -> None:
@@ -119,9 +119,9 @@ class VideoSource:
         return status.st_dev, status.st_ino
 
     def _check_file(self) -> None:
-        """A deleted file can be read to its end as long as it is open; say so at once instead."""
+        """Say at once that the file was deleted: as long as it is open, it could be read to its end."""
         identity = self._identity()
         if identity is None:
-            raise SourceLost(f"{self.name}: is gone")
+            raise SourceLostError(f"{self.name}: is gone")
         if identity != self._inode:
-            raise SourceLost(f"{self.name}: was replaced by another file")
+            raise SourceLostError(f"{self.name}: was replaced by another file")

@@ -117,7 +117,7 @@ class CameraNode(StackNode):
         self._info = CameraInfo()
         self._warned = ""
 
-    # ---- lifecycle ------------------------------------------------------------------------------------------------------
+    # ---- lifecycle -------------------------------------------------------------------------------------------------
 
     def configure_node(self) -> None:
         """Open the source and read the calibration."""
@@ -168,7 +168,7 @@ class CameraNode(StackNode):
         wanted_hz = float(self.params.rate_hz)
         return min(wanted_hz, source_hz) if source_hz > 0.0 else wanted_hz
 
-    # ---- the source -----------------------------------------------------------------------------------------------------
+    # ---- the source ------------------------------------------------------------------------------------------------
 
     def _make_source(self) -> FrameSource:
         p = self.params
@@ -209,15 +209,18 @@ class CameraNode(StackNode):
         stamp = message.header.stamp
         return self.now_s() - (stamp.sec + stamp.nanosec * 1e-9)
 
-    # ---- the worker -----------------------------------------------------------------------------------------------------
+    # ---- the worker ------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         while not self._stop.is_set():
-            try:
-                self._work_once()
-            except Exception as error:  # noqa: BLE001 (one bad frame must not end the camera)
-                self.count_raised("frame", error)
-                self._stop.wait(WAIT_S)
+            self._work_guarded()
+
+    def _work_guarded(self) -> None:
+        try:
+            self._work_once()
+        except Exception as error:  # noqa: BLE001 (one bad frame must not end the camera)
+            self.count_raised("frame", error)
+            self._stop.wait(WAIT_S)
 
     def _work_once(self) -> None:
         source = self._source
@@ -283,7 +286,7 @@ class CameraNode(StackNode):
         age_ns = max(0, int((time.monotonic() - frame.captured_s) * 1e9))
         return Time(sec=(now.nanoseconds - age_ns) // 10**9, nanosec=(now.nanoseconds - age_ns) % 10**9)
 
-    # ---- camera_info ----------------------------------------------------------------------------------------------------
+    # ---- camera_info -----------------------------------------------------------------------------------------------
 
     def _filled_info(self) -> CameraInfo:
         width, height = self._image.width, self._image.height
@@ -320,11 +323,11 @@ class CameraNode(StackNode):
             self._calibration = known = known.resized(width, height)
         return known
 
-    # ---- what is wrong --------------------------------------------------------------------------------------------------
+    # ---- what is wrong ---------------------------------------------------------------------------------------------
 
     def _show_problem(self, source: ReopeningSource) -> None:
         self._warn(source.source.warning)
-        if source.problem or isinstance(source.source, TopicSource) and source.source.warning:
+        if source.problem or (isinstance(source.source, TopicSource) and source.source.warning):
             self.report_problem(source.problem or source.source.warning)
         else:
             self.clear_problem()

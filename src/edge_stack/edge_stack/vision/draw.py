@@ -25,7 +25,7 @@ from edge_stack.vision.text import Colour, put_text, text_size
 if TYPE_CHECKING:
     from edge_stack.vision.types import Detections
 
-__all__ = ["COCO_SKELETON", "annotate", "class_colour"]
+__all__ = ["COCO_SKELETON", "annotate", "class_colour", "font_size"]
 
 COCO_SKELETON: tuple[tuple[int, int], ...] = (
     *((5, 7), (7, 9), (6, 8), (8, 10), (5, 6), (5, 11), (6, 12), (11, 12)),
@@ -71,7 +71,7 @@ def annotate(
     detections: Detections,
     names: Sequence[str],
     *,
-    scale: int = 1,
+    scale: float = 1.0,
     skeleton: Sequence[tuple[int, int]] | None = None,
     labels: bool = True,
 ) -> NDArray[np.uint8]:
@@ -88,18 +88,21 @@ def annotate(
     colours = [class_colour(int(c), _name(names, int(c))) for c in detections.classes]
     if detections.masks is not None:
         _draw_masks(image, detections.masks, colours)
-    line = max(1, round(image.shape[0] / 300))
+    line = max(1, round(image.shape[0] / 220))
     corners = list(_corners(detections, scale))
-    for points, colour in zip(corners, colours):
+    for points, colour in zip(corners, colours, strict=True):
         if points is not None:
             _outline(image, points, colour, line)
     if detections.keypoints is not None:
         if skeleton is None:
             skeleton = COCO_SKELETON if detections.keypoints.shape[1] == 17 else ()
-        for points, colour in zip(detections.keypoints, colours):
+        for points, colour in zip(detections.keypoints, colours, strict=True):
             _draw_keypoints(image, points, colour, scale, line, skeleton)
     if labels:
-        texts = [f"{_name(names, int(c))} {s:.2f}" for c, s in zip(detections.classes, detections.scores)]
+        texts = [
+            f"{_name(names, int(c))} {s:.2f}"
+            for c, s in zip(detections.classes, detections.scores, strict=True)
+        ]
         _draw_labels(image, corners, texts, colours)
     if detections.probabilities is not None:
         _draw_classes(image, detections.probabilities, names)
@@ -115,10 +118,12 @@ def _name(names: Sequence[str], index: int) -> str:
     return names[index] if 0 <= index < len(names) else f"class {index}"
 
 
-def _enlarged(rgb: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    if scale == 1:
+def _enlarged(rgb: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    if scale == 1.0:
         return np.array(rgb, order="C")
-    large = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(
+        rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC if scale > 1.0 else cv2.INTER_AREA
+    )
     return np.asarray(large, np.uint8)
 
 
@@ -127,7 +132,7 @@ def _fixed(points: NDArray[Any]) -> NDArray[np.int32]:
     return np.asarray(np.round((np.clip(points, -20000.0, 20000.0) - 0.5) * (1 << _SHIFT)), np.int32)
 
 
-def _corners(detections: Detections, scale: int) -> Iterable[NDArray[np.float64] | None]:
+def _corners(detections: Detections, scale: float) -> Iterable[NDArray[np.float64] | None]:
     """[4, 2] corners of each instance in the enlarged picture, clockwise from upper left; None: cannot be drawn."""
     if detections.rotated is not None:
         for cx, cy, w, h, theta in np.asarray(detections.rotated, np.float64):
@@ -144,7 +149,7 @@ def _corners(detections: Detections, scale: int) -> Iterable[NDArray[np.float64]
 
 
 def _outline(image: NDArray[np.uint8], points: NDArray[np.float64], colour: Colour, line: int) -> None:
-    """A dark rim keeps a line visible on an object of its own colour; in a small picture it would hide the object."""
+    """Draw an outline; with a dark rim, against objects of its colour, where the picture is large enough for one."""
     fixed = [_fixed(points)]
     upright = bool((points[0] == (points[3, 0], points[1, 1])).all())
     kind = cv2.LINE_8 if upright else cv2.LINE_AA
@@ -176,7 +181,7 @@ def _draw_keypoints(
     image: NDArray[np.uint8],
     keypoints: NDArray[np.float32],
     colour: Colour,
-    scale: int,
+    scale: float,
     line: int,
     skeleton: Sequence[tuple[int, int]],
 ) -> None:
@@ -208,7 +213,7 @@ def _draw_labels(
     height, width = image.shape[:2]
     boxes = [None if p is None else (*p.min(0), *p.max(0)) for p in corners]
     labels: list[_Rectangle] = []
-    for own, (box, text, colour) in enumerate(zip(boxes, texts, colours)):
+    for own, (box, text, colour) in enumerate(zip(boxes, texts, colours, strict=True)):
         if box is None:
             continue
         w, h = text_size(text, size, boxed=True)
@@ -253,7 +258,7 @@ def _on(background: Colour) -> Colour:
 
 
 def _draw_classes(image: NDArray[np.uint8], probabilities: NDArray[np.float32], names: Sequence[str]) -> None:
-    """The most probable classes, upper left, a bar for each."""
+    """Write the most probable classes, upper left, with a bar for each."""
     size = font_size(image)
     shown = [int(i) for i in np.argsort(-probabilities)[:_TOP_CLASSES] if probabilities[i] >= 0.01]
     lines = [f"{_name(names, i)} {probabilities[i]:.2f}" for i in shown]
@@ -264,7 +269,7 @@ def _draw_classes(image: NDArray[np.uint8], probabilities: NDArray[np.float32], 
     pitch = text_size("Ag", size)[1] + margin
     area = image[margin : margin + pitch * len(lines) + margin // 2, margin : margin + width]
     cv2.addWeighted(area, 0.3, np.full_like(area, _DARK), 0.7, 0.0, dst=area)
-    for row, (i, text) in enumerate(zip(shown, lines)):
+    for row, (i, text) in enumerate(zip(shown, lines, strict=True)):
         y = margin + row * pitch + margin // 2
         put_text(image, text, 2 * margin, y, size, _WHITE if row == 0 else (190, 190, 190))
         bar = max(1, round((width - 2 * margin) * float(np.clip(probabilities[i], 0.0, 1.0))))
