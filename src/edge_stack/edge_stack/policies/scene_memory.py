@@ -38,12 +38,12 @@ class Place:
 
     @property
     def x(self) -> float:
-        """x in the base frame, m."""
+        """X in the base frame, m."""
         return float(self.xy[0])
 
     @property
     def y(self) -> float:
-        """y in the base frame, m."""
+        """Y in the base frame, m."""
         return float(self.xy[1])
 
 
