@@ -186,7 +186,10 @@ def obb_lines(items: Sequence[Annotation]) -> list[str]:
 
 
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """One polygon [N, 2] around a mask; parts are joined by bridges of no width."""
+    """One polygon [N, 2] around a mask; parts are joined by bridges of no width, holes are filled.
+
+    A hole is a smaller thing in front, and ultralytics paints smaller things later (overlap_mask).
+    """
     # Twice the size makes the polygon run along the pixels' edges rather than through their centres.
     big = mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     contours, _ = cv2.findContours(big, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

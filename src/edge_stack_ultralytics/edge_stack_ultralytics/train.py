@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_stack_ultralytics import TASKS, offline, weights_folder
+from edge_stack_ultralytics import TASKS, card, offline, weights_folder
 from edge_stack_ultralytics.export import export_onnx, measure, milliseconds
 from edge_stack_ultralytics.recipes import (
     COMMON,
@@ -148,6 +148,7 @@ def install(task: str, work: Path) -> None:
     folder = weights_folder()
     shutil.copyfile(work / "weights" / f"{task}.onnx", folder / f"{task}.onnx")
     record(folder, task, json.loads((work / "weights" / "metrics.json").read_text())[task])
+    card.update(folder)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edge_stack_ultralytics import TASKS, weights_folder
+from edge_stack_ultralytics import TASKS, card, weights_folder
 from edge_stack_ultralytics.recipes import IMAGE_SIZE, METRIC_NAMES, THRESHOLDS
 
 CLASSES = ("red_cube", "green_cube", "blue_cube", "yellow_cylinder", "mark", "gripper", "hand")
@@ -74,3 +74,7 @@ def test_a_model_names_its_licence_and_no_folder_of_the_training_machine(task: s
 
 def test_all_models_together_are_small() -> None:
     assert sum((weights_folder() / f"{task}.onnx").stat().st_size for task in TASKS) < TOTAL_BYTES
+
+
+def test_the_model_card_has_the_metrics() -> None:
+    assert card.table(metrics()) in (weights_folder() / "README.md").read_text()
