@@ -1,0 +1,166 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Builds the packages of src/ with colcon, those that need it: others were built from the same files before.
+
+Its unit is one package. Python sources are linked into the install, so a change in them needs no build; a change in what a
+package declares, in its interfaces, or in which files it installs does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_tool import environment
+from edge_tool.terminal import EdgeError, Step, run_logged, say, tail
+from edge_tool.underlay import Underlay
+from edge_tool.workspace import Workspace
+
+STAMP = "build"
+VISION_MSGS = Path("vision_msgs") / "vision_msgs"
+# Their content decides what a build makes.
+_DECLARATIONS = {"package.xml", "setup.py", "setup.cfg", "CMakeLists.txt"}
+_INTERFACES = {".msg", ".srv", ".action", ".cmake", ".em", ".c", ".cpp", ".h", ".hpp"}
+# Their names say which files are installed; their content is linked.
+_INSTALLED_FOLDERS = {"launch", "config", "rviz", "resource", "meshes", "urdf", "models", "dds"}
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package: its folder, and a text that changes when it needs a build."""
+
+    name: str
+    folder: Path
+    fingerprint: str
+
+
+def ensure(workspace: Workspace, underlay: Underlay) -> None:
+    """Build what needs it; nothing, in milliseconds, if nothing does."""
+    packages = find_packages(workspace, underlay)
+    setup = str(workspace.read_stamp("setup").get("fingerprint", ""))
+    stamp = workspace.read_stamp(STAMP)
+    if _changed(workspace, packages, stamp, setup) == []:
+        return
+    with workspace.lock():
+        stamp = workspace.read_stamp(STAMP)
+        if stamp and stamp.get("setup") != setup:
+            say("the underlay or the Python changed: building afresh")
+            clean(workspace)
+            stamp = {}
+        names = _changed(workspace, packages, stamp, setup)
+        if names:
+            _build(workspace, underlay, names, everything=len(names) == len(packages))
+            built = {package.name: package.fingerprint for package in packages}
+            workspace.write_stamp(STAMP, {"setup": setup, "packages": built})
+            environment.remember(workspace, underlay)
+
+
+def clean(workspace: Workspace) -> None:
+    """Remove everything that a build makes."""
+    for folder in (workspace.build, workspace.install, workspace.log):
+        shutil.rmtree(folder, ignore_errors=True)
+    workspace.forget(STAMP)
+    workspace.forget(environment.STAMP)
+
+
+def find_packages(workspace: Workspace, underlay: Underlay) -> list[Package]:
+    """Return the packages that are built on this underlay."""
+    folders = [path.parent for path in sorted(workspace.src.glob("*/package.xml"))]
+    if not underlay.has_vision_msgs and (workspace.src / VISION_MSGS).is_dir():
+        folders.append(workspace.src / VISION_MSGS)
+    return [_package(folder) for folder in folders if not (folder / "COLCON_IGNORE").exists()]
+
+
+def colcon_defaults(workspace: Workspace, underlay: Underlay) -> Path:
+    """
+    Write what colcon is to do in this workspace, and return the file.
+
+    In `./edge shell` plain `colcon build` reads it too, so that both do the same.
+    """
+    paths = [str(workspace.src)]
+    if not underlay.has_vision_msgs:
+        paths.append(str(workspace.src / VISION_MSGS))
+    cmake = [f"-DPython3_EXECUTABLE={workspace.python}", "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF"]
+    if underlay.prefix is None:
+        cmake += ["-GNinja", "--no-warn-unused-cli"]
+    build = {"base-paths": paths, "symlink-install": True, "cmake-args": cmake}
+    path = workspace.state / "colcon.json"  # colcon reads YAML, and JSON is YAML
+    text = json.dumps({"build": build, "test": {"base-paths": paths}}, indent=1) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _changed(
+    workspace: Workspace, packages: list[Package], stamp: Mapping[str, object], setup: str
+) -> list[str]:
+    """Return the names of the packages that need a build."""
+    built = stamp.get("packages")
+    if stamp.get("setup") != setup or not isinstance(built, dict):
+        built = {}
+    return [
+        p.name
+        for p in packages
+        if built.get(p.name) != p.fingerprint or not (workspace.install / p.name).is_dir()
+    ]
+
+
+def _build(workspace: Workspace, underlay: Underlay, names: list[str], *, everything: bool) -> None:
+    log = workspace.log_file("build")
+    log.unlink(missing_ok=True)
+    command = [
+        str(workspace.python),
+        "-c",
+        "import sys; from colcon_core.command import main; sys.exit(main())",
+        "build",
+    ]
+    if not everything:
+        command += ["--packages-above", *names]
+    variables = environment.underlay_environment(workspace, underlay)
+    variables["COLCON_DEFAULTS_FILE"] = str(colcon_defaults(workspace, underlay))
+    variables["PYTHONWARNINGS"] = (
+        "ignore"  # setuptools complains about `develop`, which --symlink-install needs
+    )
+    failed: list[str] = []
+
+    def on_line(line: str) -> None:
+        found = re.match(r"(Starting >>>|Finished <<<|Failed +<<<) (\S+)", line)
+        if found:
+            step.progress(line)
+            if found[1].startswith("Failed"):
+                failed.append(found[2])
+
+    with Step(f"building {', '.join(names)}") as step:
+        if run_logged(command, log, environment=variables, folder=workspace.root, on_line=on_line) != 0:
+            what = ", ".join(failed) or "the workspace"
+            raise EdgeError(f"{what} does not build; all that was said is in {log}:\n{tail(log, 40)}")
+
+
+def _package(folder: Path) -> Package:
+    digest = hashlib.sha256()
+    for path in _files(folder):
+        name = str(path.relative_to(folder))
+        if path.name in _DECLARATIONS or path.suffix in _INTERFACES:
+            digest.update(f"{name}\0".encode() + path.read_bytes())
+        elif set(path.relative_to(folder).parts[:-1]) & _INSTALLED_FOLDERS:
+            digest.update(f"{name}\0".encode())
+    text = (folder / "package.xml").read_text(encoding="utf-8")
+    found = re.search(r"<name>\s*(\S+?)\s*</name>", text)
+    return Package(found[1] if found else folder.name, folder, digest.hexdigest()[:16])
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            f for f in folders if f not in ("__pycache__", "test") and not f.endswith(".egg-info")
+        )
+        for name in sorted(names):
+            if not name.endswith(".pyc"):
+                yield Path(path) / name
