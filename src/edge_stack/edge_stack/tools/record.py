@@ -10,6 +10,8 @@ stack, puts each result together with the very picture that it was computed from
 from __future__ import annotations
 
 import argparse
+import contextlib
+import copy
 import os
 import sys
 import threading
@@ -24,6 +26,7 @@ import numpy as np
 from edge_stack_msgs.msg import Keypoint2DArray
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
@@ -38,13 +41,14 @@ from edge_stack.vision.types import Detections
 __all__ = ["Recorder", "main"]
 
 RATE_HZ = 5.0
+FRAMES_UNREAD = 5  # a recorder may fall behind a little without losing the pictures that results belong to
 FRAMES_KEPT = 45  # 3 s of pictures at 15 Hz, for results that come late
 RESULTS_KEPT = 4
 STALE_S = 2.0  # a result that was not renewed for so long is not shown
 DISCOVERY_S = 0.5
 NICE = 10
 
-_KINDS: dict[str, tuple[type, Any]] = {
+_KINDS: dict[str, tuple[type, QoSProfile]] = {
     "detections": (Detection2DArray, qos.result(offered=False)),
     "masks": (Image, qos.result(offered=False)),
     "keypoints": (Keypoint2DArray, qos.result(offered=False)),
@@ -117,7 +121,9 @@ class Recorder:
         self._views: dict[str, tuple[float, Stamp, View]] = {}
         self._writer: FrameWriter | None = None if path is None else open_writer(path, rate_hz)
         self._subscriptions = [
-            node.create_subscription(Image, "image_raw", self._frames.take, qos.frame(offered=False))
+            node.create_subscription(
+                Image, "image_raw", self._frames.take, _deeper(qos.frame(offered=False), FRAMES_UNREAD)
+            )
         ]
         self._timer = node.create_timer(DISCOVERY_S, self._discover)
         self._stop = threading.Event()
@@ -166,16 +172,14 @@ class Recorder:
             # A new dict, for the other thread may be iterating over the old one.
             self._results = {**self._results, name: {**self._results.get(name, {}), kind: kept}}
             self._subscriptions.append(
-                self._node.create_subscription(message_type, topic, kept.take, profile)
+                self._node.create_subscription(message_type, topic, kept.take, _deeper(profile, RESULTS_KEPT))
             )
 
     # ---- drawing ------------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it then only takes its turn less politely
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        except OSError:
-            pass  # it only takes its turn less politely
         due_s = time.monotonic()
         while not self._stop.wait(max(0.0, due_s - time.monotonic())):
             due_s = max(due_s + self._period_s, time.monotonic())
@@ -231,6 +235,12 @@ class Recorder:
         if "classification" in parts:
             return _classified(rgb, parts["classification"], names)
         return _detected(rgb, parts, names)
+
+
+def _deeper(profile: QoSProfile, depth: int) -> QoSProfile:
+    deeper = copy.copy(profile)
+    deeper.depth = depth
+    return deeper
 
 
 def _rgb(message: Image) -> NDArray[np.uint8] | None:
