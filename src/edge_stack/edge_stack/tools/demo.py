@@ -86,7 +86,7 @@ def _run(
         if options.view is not None:
             from edge_stack.tools.record import Recorder
 
-            recorder = Recorder(monitor.node, Path(options.view), [n.name for n in processes.nodes])
+            recorder = Recorder(monitor.node, Path(options.view), [n.name for n in processes.nodes], record)
         picture = None if options.headless else _Camera(monitor)
         _show(options, record, monitor, processes, picture, stop, console)
     finally:
@@ -94,9 +94,9 @@ def _run(
         with monitor.lock if monitor is not None else threading.Lock():
             # Figures of the run end here: what the nodes say while they are shut down is no part of it.
             final = record.as_dict()
-        processes.stop()
         if recorder is not None:
             recorder.close()
+        processes.stop()
         if monitor is not None:
             monitor.close()
     _finish(options, record, final, console)
