@@ -44,6 +44,7 @@ from edge_stack.robot import load_robot
 from edge_stack.share import share_folder
 
 FUTURE_TOLERANCE_S = 0.05  # a stamp may be this far ahead of the node's clock
+START_S = 0.5  # after activation, inputs that have not come yet are no problem
 _NS = 1_000_000_000
 
 
@@ -127,6 +128,7 @@ class VlaNode(StackNode):
     def activate_node(self) -> None:
         """Start predicting."""
         self._sequence = 0
+        self._activated_s = time.monotonic()
         self._joints = None
         self._instruction_is_new.set()  # the policy starts anew
         self._stop.clear()
@@ -228,7 +230,8 @@ class VlaNode(StackNode):
                 release = time.monotonic()
                 continue
             if woken and not self._instruction_is_new.is_set():  # for another rate
-                release = min(release, time.monotonic() + 1.0 / self.params.chunk_rate_hz)
+                period_s = 1.0 / max(self.params.chunk_rate_hz, 0.01)
+                release = min(release, time.monotonic() + period_s)
                 continue
             if self._stop.is_set():
                 return
@@ -252,7 +255,8 @@ class VlaNode(StackNode):
         start_ns = self.get_clock().now().nanoseconds
         observation, captured_ns, trouble = self._observe(policy, start_ns)
         if trouble:
-            self.report_problem(trouble)
+            if time.monotonic() - self._activated_s > START_S:
+                self.report_problem(trouble)
             self.stats.dropped()
             return
         if self._instruction_is_new.is_set():
