@@ -191,7 +191,7 @@ class RunRecord:
                     "dropped": node.dropped,
                 }
                 for name, node in sorted(self.nodes.items())
-                if node.stages
+                if "inference" in node.stages
             },
             "task": self.task,
             "nodes": {
