@@ -11,6 +11,7 @@ nobody when it dies: a new supervisor adopts the nodes as they are.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from edge_stack.nodes.supervision_messages import (
     short_name,
     stack_state_message,
 )
+from edge_stack.runner.environment import process_environment
 from edge_stack.supervision import (
     Health,
     Limits,
@@ -346,6 +348,8 @@ def _make_node() -> SupervisorNode:
 
 def main() -> None:
     """Run the supervisor until SIGINT or SIGTERM."""
+    # Its calls must reach the next process of a killed node at once, whoever started the supervisor.
+    os.environ.update(process_environment(os.environ, shared_memory=False))
     run(_make_node)
 
 

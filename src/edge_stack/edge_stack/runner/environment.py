@@ -32,15 +32,18 @@ _DEFAULTS = {
 }
 
 
-def process_environment(base: Mapping[str, str], *, frames: bool = False) -> dict[str, str]:
+def process_environment(
+    base: Mapping[str, str], *, frames: bool = False, shared_memory: bool = True
+) -> dict[str, str]:
     """
     Return the environment for a process of the stack.
 
     base: the environment to start from, usually os.environ. frames: whether the process publishes camera frames and so
-    needs the large shared-memory segment, which costs its whole size in memory.
+    needs the large shared-memory segment, which costs its whole size in memory. shared_memory: False for a process that
+    sends and gets small messages only and has to reach a killed node's next process at once (see edge_stack_*_udp.xml).
     """
     environment = {**_DEFAULTS, **base}
-    _set_transport(environment, frames)
+    _set_transport(environment, "_frames" if frames else "" if shared_memory else "_udp")
     return environment
 
 
@@ -52,7 +55,7 @@ def dds_folder(environment: Mapping[str, str]) -> Path | None:
     return next((folder for folder in candidates if folder.is_dir()), None)
 
 
-def _set_transport(environment: dict[str, str], frames: bool) -> None:
+def _set_transport(environment: dict[str, str], variant: str) -> None:
     """
     Choose discovery range and transport profile.
 
@@ -78,7 +81,7 @@ def _set_transport(environment: dict[str, str], frames: bool) -> None:
     if wanted == "LOCALHOST" and not environment.get("ROS_STATIC_PEERS"):
         kind, wanted = "localhost", "SYSTEM_DEFAULT"
     environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = wanted
-    profile = str(folder / f"edge_stack_{kind}{'_frames' if frames else ''}.xml")
+    profile = str(folder / f"edge_stack_{kind}{variant}.xml")
     environment.update(dict.fromkeys(PROFILE_VARIABLES, profile))
 
 
