@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from edge_stack.vision.pacing import PacedWorker, ReleaseGrid
 from hypothesis import given
 from hypothesis import strategies as st
+
+from edge_stack.vision.pacing import PacedWorker, ReleaseGrid
 
 
 def wait_for(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:

@@ -59,7 +59,7 @@ def detections_message(detections: Detections, names: Sequence[str], header: Hea
     message = Detection2DArray(header=header)
     array = message.detections
     for (x, y, width, height, theta), score, label in zip(
-        boxes, detections.scores.tolist(), detections.classes.tolist()
+        boxes, detections.scores.tolist(), detections.classes.tolist(), strict=True
     ):
         detection = Detection2D(header=header)
         box = detection.bbox
@@ -94,7 +94,7 @@ def keypoints_message(
     if detections.keypoints is None:
         return message
     for points, score, label in zip(
-        detections.keypoints.tolist(), detections.scores.tolist(), detections.classes.tolist()
+        detections.keypoints.tolist(), detections.scores.tolist(), detections.classes.tolist(), strict=True
     ):
         instance = KeypointInstance(class_id=names[label], score=score)
         instance.keypoints = [

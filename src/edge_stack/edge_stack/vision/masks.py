@@ -55,7 +55,7 @@ def instance_masks(
     factor = _upsampling(source, (height, width))
     top, left, rows, columns = _content(source, (height * factor, width * factor))
     masks = []
-    for plane, box in zip(logits, boxes):
+    for plane, box in zip(logits, boxes, strict=True):
         if factor > 1:
             larger = width * factor, height * factor
             plane = np.asarray(cv2.resize(plane, larger, interpolation=cv2.INTER_LINEAR), np.float32)
