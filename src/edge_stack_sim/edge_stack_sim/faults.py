@@ -53,6 +53,6 @@ class Faults:
         if self.camera_stall:
             return None
         if self.camera_noise > 0.0:
-            noise = rng.normal(0.0, self.camera_noise, image.shape).astype(np.float32)
+            noise = rng.standard_normal(image.shape, dtype=np.float32) * self.camera_noise
             return np.clip(image + noise, 0.0, 255.0).astype(np.uint8)
         return image
