@@ -109,7 +109,7 @@ def test_the_picture_of_a_camera_alone_is_a_picture() -> None:
 
 def test_figures_come_from_the_record_of_the_run() -> None:
     record = RunRecord()
-    record.task = {"instruction": "put the red cube on the mark", "attempts": 2, "successes": 1}
+    record.task.take("put the red cube on the mark", 2, 1)
     node = record.node("detect")
     node.rate_hz, node.target_hz, node.state = 5.0, 5.0, "active"
     status = Status.of(record)

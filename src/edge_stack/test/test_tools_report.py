@@ -58,6 +58,13 @@ def test_control_counts_add_up_across_restarts(steps: list[int], restart_at: int
     assert record.control.total("commands") == total
 
 
+def test_attempts_add_up_across_restarts_of_the_simulator() -> None:
+    task = RunRecord().task
+    for attempts, successes in ((0, 0), (1, 1), (3, 2), (0, 0), (1, 1)):
+        task.take("put the red cube on the mark", attempts, successes)
+    assert (task.attempts, task.successes) == (4, 3)
+
+
 def test_the_report_is_plain_json(tmp_path: Path) -> None:
     record = RunRecord(started_s=100.0, first_command_s=104.0)
     node = record.node("detect")

@@ -46,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(stderr=False)
     try:
         config = load_config(options.config, robot=options.robot)
-        config.select(sim=True, disabled=options.disable)
+        running = {node.name for node in config.select(sim=True, disabled=options.disable)}
+        strangers = sorted({fault.target for fault in options.fault} - running)
+        if strangers:
+            raise ConfigurationError(f"no node is called {', '.join(strangers)}; there are {', '.join(sorted(running))}")
     except ConfigurationError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2

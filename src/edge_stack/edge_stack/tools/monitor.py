@@ -127,17 +127,8 @@ class Monitor:
 
     def _take_task(self, status: TaskStatus) -> None:
         with self.lock:
-            self.record.task = _task(status)
+            self.record.task.take(status.instruction, status.attempts, status.successes)
 
 
 def _short(name: str) -> str:
     return name.rsplit("/", 1)[-1]
-
-
-def _task(status: Any) -> dict[str, Any]:
-    return {
-        "instruction": status.instruction,
-        "attempts": status.attempts,
-        "successes": status.successes,
-        "success_rate": status.successes / status.attempts if status.attempts else None,
-    }

@@ -90,9 +90,9 @@ class Status:
         """Take the figures of a run as it stands."""
         control, task = record.control, record.task
         return cls(
-            instruction=str(task.get("instruction", "")),
-            attempts=int(task.get("attempts", 0)),
-            successes=int(task.get("successes", 0)),
+            instruction=task.instruction,
+            attempts=task.attempts,
+            successes=task.successes,
             control_state=control.state,
             control_reason=control.reason,
             control_hz=control.rate_hz or math.nan,

@@ -154,12 +154,41 @@ class ControlRecord:
 
 
 @dataclass
+class TaskRecord:
+    """The robot's task over the whole run, across restarts of the node that judges it."""
+
+    instruction: str = ""
+    attempts: int = 0
+    successes: int = 0
+
+    _last: tuple[int, int] = (0, 0)
+
+    def take(self, instruction: str, attempts: int, successes: int) -> None:
+        """Take one task status: its counts since the judging node's activation."""
+        before = (0, 0) if attempts < self._last[0] else self._last
+        self.attempts += attempts - before[0]
+        self.successes += successes - before[1]
+        self.instruction = instruction
+        self._last = (attempts, successes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures."""
+        rate = self.successes / self.attempts if self.attempts else None
+        return {
+            "instruction": self.instruction,
+            "attempts": self.attempts,
+            "successes": self.successes,
+            "success_rate": rate,
+        }
+
+
+@dataclass
 class RunRecord:
     """Everything about one run."""
 
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
     control: ControlRecord = field(default_factory=ControlRecord)
-    task: dict[str, Any] = field(default_factory=dict)
+    task: TaskRecord = field(default_factory=TaskRecord)
     stack_state: str = ""
     started_s: float = 0.0
     """Monotonic time at which the user started the run."""
@@ -193,7 +222,7 @@ class RunRecord:
                 for name, node in sorted(self.nodes.items())
                 if "inference" in node.stages
             },
-            "task": self.task,
+            "task": self.task.as_dict(),
             "nodes": {
                 name: {
                     "class": node.priority_class,

@@ -41,7 +41,7 @@ def summary(record: RunRecord) -> str:
         f"{time.monotonic() - record.started_s:6.1f} s  {active}/{len(record.nodes)} active  "
         f"control {control.rate_hz:.2f} Hz {control.state or '-'} ({control.reason or '-'}) "
         f"late p99 {control.lateness_ms.get('p99', math.nan):.2f} ms, {control.total('deadline_misses')} missed  "
-        f"task {task.get('successes', 0)}/{task.get('attempts', 0)}"
+        f"task {task.successes}/{task.attempts}"
     )
 
 
@@ -111,6 +111,6 @@ def _control(record: RunRecord) -> Text:
 
 def _task(record: RunRecord) -> Text:
     task = record.task
-    if not task:
+    if not task.instruction:
         return Text("task  -")
-    return Text(f"task  {task['instruction']}   {task['successes']} of {task['attempts']} attempts succeeded")
+    return Text(f"task  {task.instruction}   {task.successes} of {task.attempts} attempts succeeded")
