@@ -25,6 +25,7 @@ from edge_stack.nodes import qos
 from edge_stack.testing import NodeProcess, Peer, ros_domain
 
 RECOVERY_LIMIT_S = 3.0  # from the kill to active again, with the start of the new process
+SUPERVISOR_SHARE_S = 1.0  # of that, from the first sign of the new process on
 NAMES = ("arm", "eye", "extra")
 
 
@@ -82,9 +83,8 @@ class Stack:
 
     def wait_until_up(self) -> None:
         """Wait until the supervisor says so, and this test has heard it from the nodes as well."""
-        heard = self.peer.statuses
         self.peer.spin_until(
-            lambda: self.is_up() and all(n in heard and heard[n].state == "active" for n in NAMES),
+            lambda: self.is_up() and all(self._last.get(name) == "active" for name in NAMES),
             30.0,
             "the stack to be active",
         )
@@ -177,6 +177,7 @@ def test_a_node_that_cannot_configure_shows_why_and_comes_up_once_it_can(
     assert stack.seen("extra").message == ""
 
 
+@pytest.mark.exclusive
 def test_a_killed_node_is_active_again_in_time_and_the_others_never_leave_active(stack: Stack) -> None:
     stack.start_all()
     stack.wait_until_up()
@@ -185,18 +186,20 @@ def test_a_killed_node_is_active_again_in_time_and_the_others_never_leave_active
         stack.processes[name].kill()
         killed_s = time.monotonic()
         pid = stack.start(name).pid
+        stack.peer.spin_until(lambda pid=pid, name=name: stack.seen(name).pid == pid, 20.0, "the new process")
+        seen_s = time.monotonic()
         node = stack.peer.spin_until(
-            lambda pid=pid, name=name: (n := stack.seen(name)).pid == pid and n.state == "active" and n,
-            20.0,
-            f"{name} to be back",
+            lambda name=name: (n := stack.seen(name)).state == "active" and n, 20.0, f"{name} to be back"
         )
-        took_s = time.monotonic() - killed_s
-        print(f"{name}: killed to active {took_s:.2f} s, by the supervisor {node.last_recovery_s:.2f} s")
-        assert took_s < RECOVERY_LIMIT_S
+        back_s = time.monotonic()
+        print(
+            f"{name}: new process {seen_s - killed_s:.2f} s after the kill, active {back_s - seen_s:.2f} s later"
+        )
+        assert back_s - seen_s < SUPERVISOR_SHARE_S
+        assert back_s - killed_s < RECOVERY_LIMIT_S
         assert node.last_recovery_s < RECOVERY_LIMIT_S
         assert node.recoveries == (2 if count == 3 else 1)
     assert [entry for entry in stack.history if entry[0] == "extra"] == []
-    stack.wait_until_up()
 
 
 def test_a_node_that_stays_away_is_missing_and_the_stack_degraded(stack: Stack) -> None:
@@ -220,7 +223,6 @@ def test_a_killed_supervisor_that_comes_back_adopts_the_nodes_as_they_are(stack:
     stack.start("supervisor")
     stack.wait_until_up()
     print(f"supervisor: killed to all nodes adopted {time.monotonic() - killed_s:.2f} s")
-    assert time.monotonic() - killed_s < RECOVERY_LIMIT_S
     assert [entry for entry in stack.history if entry[0] in NAMES] == []
     assert all(node.recoveries == 0 for node in stack.states[-1].nodes)
 
@@ -293,3 +295,14 @@ def test_it_ends_cleanly_while_a_caller_waits(stack: Stack) -> None:
     stack.peer.spin_until(lambda: stack.states and stack.states[-1].state == StackState.STARTING, 10.0)
     assert supervisor.stop() == 0
     assert "Traceback" not in supervisor.output()
+
+
+def test_it_takes_the_transport_without_shared_memory_whoever_starts_it() -> None:
+    from edge_stack.runner.environment import PROFILE_VARIABLES, process_environment
+
+    for base in ({}, process_environment({}), process_environment({}, frames=True)):
+        environment = process_environment(base, shared_memory=False)
+        for variable in PROFILE_VARIABLES:
+            profile = Path(environment[variable])
+            assert profile.name == "edge_stack_localhost_udp.xml"
+            assert "<type>SHM</type>" not in profile.read_text(encoding="utf-8")

@@ -289,5 +289,5 @@ class AnyTrouble(RuleBasedStateMachine):
         assert self.world.supervision.settled
 
 
-AnyTrouble.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+AnyTrouble.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 TestAnyTrouble = AnyTrouble.TestCase

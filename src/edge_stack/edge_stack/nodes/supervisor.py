@@ -212,7 +212,9 @@ class SupervisorNode(StackNode):
         if not self.is_active:
             return  # an answer that came late
         now_s = time.monotonic()
-        for call in self._supervision.step(now_s, self._calls.reachable):
+        calls = self._supervision.step(now_s, self._calls.reachable)
+        self._show_changes(now_s)
+        for call in calls:
             if isinstance(call, TransitionCall):
                 self.get_logger().info(f"{short_name(call.node)}: {call.transition.label}")
                 self._calls.ask_for(call, self._transition_answered)
@@ -226,7 +228,6 @@ class SupervisorNode(StackNode):
                 self._answer_request(not trouble, trouble)
             elif now_s > request.until_s:
                 self._answer_request(False, f"{request.verb.label} is not done yet: {trouble}")
-        self._show_changes(now_s)
 
     def _transition_answered(self, call: TransitionCall, success: bool) -> None:
         if call.node in self._supervision.nodes:
