@@ -54,8 +54,8 @@ RECIPES = MappingProxyType(
         "detect": Recipe(epochs=30),
         "obb": Recipe(epochs=10, start_from="detect"),
         "segment": Recipe(epochs=12, start_from="detect"),
-        "pose": Recipe(epochs=10, start_from="detect"),
-        "classify": Recipe(epochs=12, start_from="detect", lr0=2e-3, batch=32),
+        "pose": Recipe(epochs=7, start_from="detect"),
+        "classify": Recipe(epochs=7, start_from="detect", lr0=2e-3, batch=32),
     }
 )
 
