@@ -54,7 +54,9 @@ class OnnxBackend:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
-            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session = ort.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"], enable_fallback=False
+            )
         except Exception as error:  # noqa: BLE001 (whatever it is, the file is no use)
             raise ModelError(
                 f"{path}: not a loadable ONNX model, so damaged or not ONNX at all; export or copy it again"
