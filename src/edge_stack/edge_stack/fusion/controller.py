@@ -5,9 +5,9 @@ One control tick without ROS: chunks and surroundings in, one limited command wi
 
 Its unit of work is tick(). The first command is the measured position, and from there on each command is within limits of
 the one before, whatever arrives; so there is no jump at start-up, at a seam between chunks, or after a hold. When measured
-positions come back after they were lost, commands begin at the measured position again: the robot may have moved. HOLD and STOP
-repeat the last command. SLOW lets time run slower through the actions and lowers the speed limits. Speed falls at once
-and rises over speed_rise_s. Without a measured position there is no command at all.
+positions come back after they were lost, commands begin at the measured position again: the robot may have moved. HOLD
+and STOP repeat the last command. SLOW lets time run slower through the actions and lowers the speed limits. Speed falls
+at once and rises over speed_rise_s. Without a measured position there is no command at all.
 
 Two threads use it: offer() and configure() belong to the one that receives, tick() and reset() to the one that commands
 (reset() while no tick runs). Between them go whole objects only, so neither ever waits for the other.

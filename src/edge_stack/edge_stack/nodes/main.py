@@ -31,7 +31,11 @@ def run(make_node: Callable[[], StackNode], argv: list[str] | None = None) -> No
     faulthandler.enable()
     rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
 
+    stopped = False
+
     def stop(_number: int, _frame: Any) -> None:
+        nonlocal stopped
+        stopped = True
         # Once is enough: the second signal must not interrupt the clean-up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -45,13 +49,16 @@ def run(make_node: Callable[[], StackNode], argv: list[str] | None = None) -> No
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        while rclpy.ok():
+        # Raised inside a callback that C++ called, _Stopped arrives as another error: the flag ends the loop all the same.
+        while rclpy.ok() and not stopped:
             try:
                 # The limit lets Python run signal handlers: a wait inside rcl does not.
                 executor.spin_once(timeout_sec=0.1)
             except ExternalShutdownException:
                 break
             except Exception as error:  # noqa: BLE001
+                if stopped:
+                    break
                 node.count_raised("executor", error)
     except _Stopped:
         pass

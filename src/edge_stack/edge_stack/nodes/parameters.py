@@ -15,6 +15,7 @@ from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, ParameterType
 from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
 
 _TYPES = {
     bool: ParameterType.PARAMETER_BOOL,
@@ -144,9 +145,21 @@ def declare(node: Node, parameters: Iterable[Parameter], values: ParameterValues
                 default = value
             else:
                 problems.append(problem)
-        node.declare_parameter(parameter.name, default, parameter.descriptor(), ignore_override=override is not None)
+        if isinstance(default, list) and not default:
+            _declare_empty(node, parameter)
+        else:
+            node.declare_parameter(
+                parameter.name, default, parameter.descriptor(), ignore_override=override is not None
+            )
         values.assign(parameter.name, default)
     return problems
+
+
+def _declare_empty(node: Node, parameter: Parameter) -> None:
+    """Declare an empty array with its type: from an empty list rclpy infers bytes, and refuses any other value later."""
+    kind = RosParameter.Type(parameter.descriptor().type)
+    node.declare_parameter(parameter.name, kind, parameter.descriptor(), ignore_override=True)
+    node.set_parameters([RosParameter(parameter.name, kind, [])])
 
 
 def _coerce(value: Any, parameter: Parameter) -> Any:

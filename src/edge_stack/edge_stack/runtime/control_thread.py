@@ -38,8 +38,9 @@ class ControlThreadSettings:
     """
     What the thread asks of the system.
 
-    priority: SCHED_FIFO 1..99; 0: the normal policy with a short time slice. companion_priority: SCHED_FIFO for the process's other threads,
-    so that none of them is descheduled while it holds the interpreter or a lock that a tick needs; 0 leaves them.
+    priority: SCHED_FIFO 1..99; 0: the normal policy with a short time slice. companion_priority: SCHED_FIFO for the
+    process's other threads, so that none of them is descheduled while it holds the interpreter or a lock that a tick needs;
+    0 leaves them.
     cpu_affinity: cores of the thread; empty: all. lock_memory: no page of the process is ever swapped out.
     manage_gc: garbage is collected after ticks only.
     """
@@ -247,7 +248,7 @@ class ControlThread:
             priority = min(wanted.priority, highest) if highest else wanted.priority
             problem = process.set_policy("fifo", priority, [me])
             if problem:
-                refused.append(f"{problem}; {self._fall_back(me)}")
+                refused.append(f"{problem}; {self._fall_back(process.rights().min_nice)}")
             elif priority < wanted.priority:
                 refused.append(
                     f"control priority {wanted.priority} is not permitted: runs at {priority}; {process.REMEDY}"
@@ -258,15 +259,14 @@ class ControlThread:
                 problem = process.set_policy("fifo", companion, others)
                 refused += [problem] if problem else []
         else:
-            self._fall_back(me)
+            self._fall_back()
         return refused
 
-    def _fall_back(self, me: int) -> str:
+    def _fall_back(self, nice: int | None = None) -> str:
         """Do the best that a normal process may, for all its threads (they share the interpreter); return what that was."""
         done = []
-        lowest = process.rights().min_nice
-        if lowest < os.getpriority(os.PRIO_PROCESS, me) and process.set_nice(lowest) is None:
-            done.append(f"nice {lowest}")
+        if nice is not None and nice < os.getpriority(os.PRIO_PROCESS, 0) and process.set_nice(nice) is None:
+            done.append(f"nice {nice}")
         with contextlib.suppress(OSError):
             linux.set_timer_slack_ns(1)
             done.append("no timer slack")

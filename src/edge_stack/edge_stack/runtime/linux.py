@@ -68,7 +68,7 @@ def unlock_memory() -> None:
 
 
 def set_timer_slack_ns(slack_ns: int) -> None:
-    """Set how late the kernel may wake the calling thread to batch wake-ups (normally 50 us); real-time threads have none."""
+    """Set how late the kernel may wake the calling thread to batch wake-ups; 50 us by default, none if real-time."""
     _call("prctl", _PR_SET_TIMERSLACK, ctypes.c_ulong(slack_ns), 0, 0, 0)
 
 

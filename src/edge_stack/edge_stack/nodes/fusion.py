@@ -1,0 +1,346 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The fusion node: commands the robot at a fixed rate from action chunks, within limits, and holds or stops by its rules.
+
+Its unit of work is one control tick, in a thread of its own; the executor's thread receives, checks and reports. The tick
+needs no message to arrive and nobody's permission: with every other node gone it goes on and holds the robot. It never
+waits for the executor, never logs and never publishes anything but the command.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
+from edge_stack_msgs.msg import ControlStatus, StackState
+from sensor_msgs.msg import JointState
+from vision_msgs.msg import Detection2DArray
+from visualization_msgs.msg import MarkerArray
+
+from edge_stack.fusion.chunk_intake import ChunkRefused, FloatArray, IntakeLimits
+from edge_stack.fusion.controller import (
+    Command,
+    Controller,
+    Surroundings,
+    joint_positions,
+)
+from edge_stack.fusion.explain import explain
+from edge_stack.fusion.rules import State
+from edge_stack.nodes import qos
+from edge_stack.nodes.base import StackNode
+from edge_stack.nodes.fusion_messages import (
+    COMMAND_FORMATS,
+    CommandWriter,
+    control_status,
+    read_boxes,
+    read_chunk,
+    state_markers,
+    to_seconds,
+)
+from edge_stack.nodes.fusion_parameters import PARAMETERS, controller_settings, joint_limits, person_watch
+from edge_stack.nodes.main import run
+from edge_stack.robot import load_robot
+from edge_stack.runtime.control_thread import ControlThread, ControlThreadFigures, ControlThreadSettings
+from edge_stack.share import share_folder
+from edge_stack.statistics import LatencyWindow, NodeStatistics, Quantiles, RateMeter, StatisticsSnapshot
+
+STATUS_PERIOD_S = 0.2
+# Clocks of two machines may differ by this much before a stamp counts as one from the future.
+FUTURE_TOLERANCE_S = 0.1
+
+
+class FusionNode(StackNode):
+    """Turns action chunks into the robot's commands."""
+
+    PARAMETERS = PARAMETERS
+
+    def __init__(self, name: str = "fusion", **kwargs: Any) -> None:
+        """Declare parameters; nothing commands before activate."""
+        self._thread: ControlThread | None = None
+        self._command: Command | None = None
+        self._measured: FloatArray | None = None
+        self._tick_error: Exception | None = None
+        self._joints_seen_s = self._perception_seen_s = self._supervisor_seen_s = -math.inf
+        self._warned: set[str] = set()
+        self._rate = RateMeter()
+        self._ages = LatencyWindow()
+        self._forget()
+        super().__init__(name, **kwargs)
+        self.stats = _ControlStatistics(self._control_figures)
+
+    # ---- lifecycle --------------------------------------------------------------------------------------------------
+
+    def configure_node(self) -> None:
+        """Load the robot, make the controller, and connect."""
+        p = self.params
+        robot = load_robot(
+            p.robot_file or share_folder("edge_stack") / "config" / "robots" / "so101_sim.yaml"
+        )
+        self._base_frame = robot.base_frame
+        self._robot = robot
+        self._period_s = 1.0 / p.control_rate_hz
+        self._controller = Controller(
+            joint_limits(robot, p), self._period_s, controller_settings(p), self._intake_limits()
+        )
+        self._watch = person_watch(p)
+        self._writer: CommandWriter = COMMAND_FORMATS[p.command_format](robot.joint_names, self._period_s)
+        self._forget()
+
+        self._commands = self.publisher(
+            self._writer.message_type, "joint_command", qos.command(p.control_rate_hz)
+        )
+        self._status = self.publisher(ControlStatus, "control_status", qos.status())
+        self._markers = self.publisher(MarkerArray, "~/markers", qos.result())
+        self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
+        self.subscription(JointState, "joint_states", self._take_joints, qos.sensor(offered=False))
+        self.subscription(StackState, "stack_state", self._take_stack_state, qos.state(), always=True)
+        if p.detections_topic:
+            self.subscription(
+                Detection2DArray,
+                p.detections_topic,
+                self._take_detections,
+                qos.result(offered=False),
+                always=True,
+            )
+        self._status_timer_fusion = self.create_timer(STATUS_PERIOD_S, self._publish_control_status)
+
+    def activate_node(self) -> None:
+        """Start commanding, from the measured position."""
+        p = self.params
+        self._controller.reset()
+        self._measured, self._joints_seen_s = None, -math.inf
+        self._command = None
+        self._counted = [0, 0]
+        self._last_command_s = self._max_gap_s = 0.0
+        self._refusal = ""
+        self._rate.clear()
+        self._ages.clear()
+        self._thread = ControlThread(
+            self._tick,
+            p.control_rate_hz,
+            ControlThreadSettings(
+                priority=p.control_priority,
+                companion_priority=p.companion_priority,
+                cpu_affinity=p.control_cpu_affinity,
+                lock_memory=p.lock_memory,
+            ),
+            on_error=self._tick_raised,
+        )
+        for refusal in self._thread.start():
+            if refusal not in self._warned:
+                self._warned.add(refusal)
+                self.get_logger().warning(refusal)
+        self.get_logger().info(f"commands at {p.control_rate_hz:g} Hz ({self._thread.granted})")
+
+    def deactivate_node(self) -> None:
+        """Stop commanding; the robot stays where its own controller holds it."""
+        if self._thread is not None and not self._thread.stop(1.0):
+            self.get_logger().error("the control thread did not end within 1 s")
+
+    def cleanup_node(self) -> None:
+        """Free the timer; the rest goes by itself."""
+        timer = getattr(self, "_status_timer_fusion", None)
+        if timer is not None:
+            self.destroy_timer(timer)
+            self._status_timer_fusion = None
+        self._thread = None
+
+    def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
+        """Take new limits, times and reactions from the next tick on."""
+        p = self.params
+        if hasattr(self, "_controller"):
+            self._watch = person_watch(p)
+            self._controller.intake.limits = self._intake_limits()
+            self._controller.configure(controller_settings(p), joint_limits(self._robot, p))
+
+    def target_hz(self) -> float:
+        """Rate of commands."""
+        return float(self.params.control_rate_hz)
+
+    # ---- the tick (control thread) ----------------------------------------------------------------------------------
+
+    def _tick(self, _release_ns: int) -> None:
+        """Publish one command. Reads what the executor's thread stored, as whole objects."""
+        monotonic_s = time.monotonic()
+        now_ns = self.get_clock().now().nanoseconds
+        around = Surroundings(
+            measured=self._measured,
+            joint_state_age_s=monotonic_s - self._joints_seen_s,
+            perception_age_s=monotonic_s - self._perception_seen_s if self.params.detections_topic else 0.0,
+            person=self._person,
+            supervisor_age_s=monotonic_s - self._supervisor_seen_s,
+            stack_stopping=self._stack_stopping,
+        )
+        command = self._controller.tick(now_ns * 1e-9, monotonic_s, around)
+        self._command = command
+        if command.positions is None:
+            self._commands.assert_liveliness()
+            return
+        self._writer.write(command.positions, now_ns)
+        self._commands.publish(self._writer.message)  # asserts liveliness as well
+        if self._counted[0]:
+            self._max_gap_s = max(self._max_gap_s, monotonic_s - self._last_command_s)
+        self._last_command_s = monotonic_s
+        self._counted[0] += 1
+        self._counted[1] += command.limited
+        self._rate.tick(monotonic_s)
+        if command.state < State.HOLD:
+            self._ages.add(command.action_age_s * 1e3)
+
+    def _tick_raised(self, error: Exception) -> None:
+        self._tick_error = error  # logged by the executor's thread
+
+    # ---- from topics (executor's thread) ----------------------------------------------------------------------------
+
+    def _take_chunk(self, message: ActionChunkMessage) -> None:
+        try:
+            chunk = read_chunk(message)
+        except ChunkRefused as refused:
+            self._controller.refuse(refused)
+            self._count_refusal(refused)
+            return
+        try:
+            self._controller.offer(chunk, self.now_s())
+        except ChunkRefused as refused:
+            self._count_refusal(refused)
+
+    def _count_refusal(self, refused: ChunkRefused) -> None:
+        self.stats.event("action_chunk", refused.kind.value)
+        if refused.kind.value not in self._warned:
+            self._warned.add(refused.kind.value)
+            self.get_logger().warning(
+                f"action_chunk refused: {refused} ({refused.kind.value}: counted from now on, not logged again)"
+            )
+        self._refusal = str(refused)
+
+    def _take_joints(self, message: JointState) -> None:
+        seen_s = self._seen_s("joint_states", message.header.stamp)
+        if seen_s is None:
+            return
+        measured = joint_positions(self._robot.joint_names, message.name, message.position)
+        if measured is None:
+            self.stats.event("joint_states", "incomplete")
+            return
+        self._measured = measured
+        self._joints_seen_s = seen_s
+
+    def _take_detections(self, message: Detection2DArray) -> None:
+        seen_s = self._seen_s(self.params.detections_topic, message.header.stamp)
+        if seen_s is None:
+            return
+        if seen_s < self._perception_seen_s:
+            self.stats.event(self.params.detections_topic, "out_of_order")
+            return
+        person = self._watch.inside(read_boxes(message))
+        self._person_text = f"{person.name} (score {person.score:.2f})" if person else ""
+        self._person = person is not None
+        self._perception_seen_s = seen_s
+
+    def _take_stack_state(self, message: StackState) -> None:
+        seen_s = self._seen_s("stack_state", message.header.stamp)
+        if seen_s is not None:
+            self._stack_stopping = message.state == StackState.STOPPING
+            self._supervisor_seen_s = seen_s
+
+    def _seen_s(self, topic: str, stamp: Time) -> float | None:
+        """Return the monotonic time of a stamp (0: now), s; None, counted, if it lies in the future."""
+        arrival_s = time.monotonic()
+        stamp_s = to_seconds(stamp)
+        if stamp_s == 0.0:
+            return arrival_s
+        age_s = self.now_s() - stamp_s
+        if age_s < -FUTURE_TOLERANCE_S:
+            self.stats.event(topic, "from_future")
+            return None
+        return arrival_s - max(age_s, 0.0)
+
+    # ---- status (executor's thread) ---------------------------------------------------------------------------------
+
+    def _publish_control_status(self) -> None:
+        command, thread = self._command, self._thread
+        if self._tick_error is not None:
+            self.count_raised("tick", self._tick_error)
+            self._tick_error = None
+        if command is None or thread is None or not self.is_active:
+            return
+        if command.state is State.RUN:
+            self.clear_problem()
+        else:
+            self.report_problem(f"{command.state.name.lower()}: {command.reason.value}")
+        stamp = self.get_clock().now().to_msg()
+        self._status.publish(
+            control_status(
+                command,
+                thread.figures(),
+                stamp=stamp,
+                frame_id=self._base_frame,
+                detail=explain(
+                    command,
+                    self._controller.settings.rules,
+                    refusal=self._refusal,
+                    person=self._person_text,
+                    limiter=self._controller.limiter,
+                ),
+                commands=self._counted[0],
+                rejected_chunks=self._controller.intake.total_refused,
+                limited_commands=self._counted[1],
+                rate_hz=self._rate.rate_hz(time.monotonic()),
+                max_gap_ms=self._max_gap_s * 1e3,
+            )
+        )
+        if self._markers.get_subscription_count():
+            self._markers.publish(state_markers(command, stamp=stamp, frame_id=self._base_frame))
+
+    def _control_figures(self) -> tuple[ControlThreadFigures | None, float, Quantiles]:
+        thread = self._thread
+        figures = thread.figures() if thread is not None else None
+        return figures, self._rate.rate_hz(time.monotonic()), self._ages.quantiles()
+
+    def _intake_limits(self) -> IntakeLimits:
+        return IntakeLimits(future_s=FUTURE_TOLERANCE_S, max_age_s=self.params.max_action_age_s or math.inf)
+
+    def _forget(self) -> None:
+        """Start with nothing seen."""
+        self._measured = None
+        self._joints_seen_s = self._perception_seen_s = self._supervisor_seen_s = -math.inf
+        self._person = self._stack_stopping = False
+        self._person_text = self._refusal = ""
+        self._tick_error = None
+
+
+class _ControlStatistics(NodeStatistics):
+    """Counts of the node with the figures of its control thread, which takes no lock to count."""
+
+    def __init__(self, control: Callable[[], tuple[ControlThreadFigures | None, float, Quantiles]]) -> None:
+        super().__init__()
+        self._control = control
+
+    def snapshot(self) -> StatisticsSnapshot:
+        counted = super().snapshot()
+        figures, rate_hz, action_age = self._control()
+        if figures is None:
+            return counted
+        ticks = figures.duration.summary()
+        return replace(
+            counted,
+            rate_hz=rate_hz,
+            latency=action_age,
+            stages={"tick": Quantiles(ticks.p50_ms, ticks.p99_ms)},
+            processed=figures.ticks,
+            deadline_misses=figures.misses,
+        )
+
+
+def main() -> None:
+    """Run the node."""
+    run(FusionNode)
+
+
+if __name__ == "__main__":
+    main()
