@@ -82,6 +82,13 @@ def test_the_edge_of_a_mask_is_smooth_when_enlarged() -> None:
     assert steps.max() <= 2  # not one jump of 3 pixels every 3 rows
 
 
+def test_a_mask_that_vanishes_in_a_smaller_picture_is_left_out() -> None:
+    ids = np.zeros((240, 320), np.uint16)
+    ids[100, 150] = 1
+    drawn = annotate(GREY, found((0, 0, 0, 0), masks=ids), NAMES, scale=0.5, labels=False)
+    assert drawn.shape == (120, 160, 3)
+
+
 def test_keypoints_show_where_they_are_visible_only() -> None:
     points = np.array([[[50, 50, 0.9], [100, 50, 0.2], [150, np.nan, 0.9]]], np.float32)
     drawn = changed(annotate(GREY, found((200, 200, 201, 201), keypoints=points), NAMES, labels=False))

@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -194,7 +195,7 @@ class Recorder:
             self._writer.add(compose(frame, self._current_views(), self._status()), time.monotonic())
         except Exception as error:  # noqa: BLE001 (a recording that fails must not end what it records)
             self.problem = f"recording ended: {type(error).__name__}: {error}"
-            self._node.get_logger().error(self.problem)
+            self._node.get_logger().error(f"{self.problem}\n{traceback.format_exc()}")
             return False
         return True
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image
 
-from edge_stack.tools.report import RunRecord
+from edge_stack.tools.report import NodeRecord, RunRecord
 from edge_stack.vision.draw import annotate, class_colour
 from edge_stack.vision.text import Colour, put_text, text_size
 from edge_stack.vision.types import Detections
@@ -40,6 +40,7 @@ __all__ = [
 MAIN_WIDTH = 640  # px of the main panel of a recording
 PANEL_WIDTH = 480  # px of a panel of the picture
 MAX_GIF_FRAMES = 1800
+_NOISE = 14  # of 255: a smaller change of a pixel is not shown in a GIF
 _BACKGROUND: Colour = (18, 20, 26)
 _LIGHT: Colour = (236, 238, 242)
 _DIM: Colour = (150, 156, 168)
@@ -101,7 +102,7 @@ class Status:
                 name: Figures(
                     node.rate_hz, node.target_hz, node.latency_p50_ms, node.priority_class, node.state
                 )
-                for name, node in list(record.nodes.items())
+                for name, node in sorted(record.nodes.copy().items(), key=lambda item: _class_rank(item[1]))
             },
         )
 
@@ -114,23 +115,20 @@ def compose(frame: NDArray[np.uint8], views: Mapping[str, View], status: Status)
     Return one frame of a recording: the detections large, every other model small beside it, the status below.
 
     frame: uint8 [H, W, 3], the newest picture, shown where there are no detections. views: by the name of the node.
-    Returns uint8 [h, w, 3] of even size, the same for every frame of one camera and one set of names.
+    Returns uint8 [h, w, 3] of even size, the same for every frame of one camera with up to five models.
     """
     names = sorted((n for n in views if n != _ORDER[0]), key=_rank)
     main = views.get(_ORDER[0])
     image = _fitted(main, MAIN_WIDTH) if main is not None else _resized(frame, MAIN_WIDTH)
     height = image.shape[0]
-    if names:
-        rows = max(4, len(names))
-        side = np.full(
-            (height, round(height / rows * frame.shape[1] / frame.shape[0]), 3), _BACKGROUND, np.uint8
-        )
-        for row, name in enumerate(names):
-            top, bottom = height * row // rows, height * (row + 1) // rows
-            small = _fitted(views[name], side.shape[1], labels=False)[: bottom - top]
-            side[top : top + small.shape[0], : small.shape[1]] = small
-            put_text(side, name, 0, bottom - text_size(name, 11, boxed=True)[1], 11, _LIGHT, _BACKGROUND, 0.7)
-        image = np.hstack([image, side])
+    rows = max(4, len(names))
+    side = np.full((height, round(height / rows * frame.shape[1] / frame.shape[0]), 3), _BACKGROUND, np.uint8)
+    for row, name in enumerate(names):
+        top, bottom = height * row // rows, height * (row + 1) // rows
+        small = _fitted(views[name], side.shape[1], labels=False)[: bottom - top]
+        side[top : top + small.shape[0], : small.shape[1]] = small
+        put_text(side, name, 0, bottom - text_size(name, 11, boxed=True)[1], 11, _LIGHT, _BACKGROUND, 0.7)
+    image = np.hstack([image, side])
     strip = _strip(status, image.shape[1])
     image = np.vstack([image, strip])
     return np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
@@ -161,6 +159,11 @@ def picture(frame: NDArray[np.uint8], views: Mapping[str, View], status: Status)
         y, x = gap + i // columns * (height + gap), gap + i % columns * (PANEL_WIDTH + gap)
         page[y : y + panel.shape[0], x : x + PANEL_WIDTH] = panel
     return page
+
+
+def _class_rank(node: NodeRecord) -> tuple[int, tuple[int, str]]:
+    order = ("critical", "essential", "background")
+    return order.index(node.priority_class) if node.priority_class in order else len(order), _rank(node.name)
 
 
 def _rank(name: str) -> tuple[int, str]:
@@ -316,6 +319,7 @@ class GifWriter:
         self._nearest: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._palette: list[int] = []
         self._size = (0, 0)
+        self._kept: NDArray[np.uint8] | None = None  # the colours of the newest frame, without noise
         self._shown: NDArray[np.uint8] | None = None
         self._pending: tuple[NDArray[np.uint8], float] | None = None
         self.frames = 0
@@ -327,7 +331,13 @@ class GifWriter:
         if self._file is None:
             self._begin(image)
         rgb = _same_size(image, self._size)
-        five = rgb >> 3
+        if self._kept is None:
+            self._kept = rgb.copy()
+        else:
+            # A camera's noise would change every pixel of every frame; what changed less stays as it was.
+            moved = cv2.inRange(cv2.absdiff(rgb, self._kept), (0, 0, 0), (_NOISE,) * 3) == 0
+            self._kept[moved] = rgb[moved]
+        five = self._kept >> 3
         index = (five[..., 0].astype(np.uint16) << 10) | (five[..., 1].astype(np.uint16) << 5) | five[..., 2]
         self._flush(time_s)
         self._pending = (self._nearest[index], time_s)
@@ -349,12 +359,12 @@ class GifWriter:
         free = self._CLEAR - len(drawn)
         adaptive = Image.fromarray(image).quantize(free, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         colours = np.array((adaptive.getpalette() or [])[: 3 * free], int).reshape(-1, 3)
-        colours = np.vstack([np.array(drawn, int), colours])[: self._CLEAR]
-        grid = np.arange(32) * 8 + 4
+        colours = np.vstack([np.array(drawn, int), colours])[: self._CLEAR].astype(np.float32)
+        grid = np.arange(32, dtype=np.float32) * 8 + 4
         cells = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), -1).reshape(-1, 3)
         distance = (cells**2).sum(1)[:, None] - 2 * cells @ colours.T + (colours**2).sum(1)
         self._nearest = distance.argmin(1).astype(np.uint8)
-        self._palette = [*colours.ravel().tolist(), *([0] * (768 - colours.size))]
+        self._palette = [*colours.astype(int).ravel().tolist(), *([0] * (768 - colours.size))]
         self._file = self._path.open("wb")
         width, height = self._size
         # Header, screen with a table of 256 colours, and "repeat for ever".

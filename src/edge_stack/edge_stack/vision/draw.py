@@ -169,6 +169,8 @@ def _draw_masks(image: NDArray[np.uint8], ids: NDArray[np.uint16], colours: Sequ
             # Interpolated between pixels, so that enlarged edges are smooth.
             large = cv2.resize(mask * 255, (width, height), interpolation=cv2.INTER_LINEAR)
             mask = np.asarray(large > 127, np.uint8)
+            if not mask.any():  # too small for a smaller picture
+                continue
         x, y, w, h = cv2.boundingRect(mask)
         area, inside = image[y : y + h, x : x + w], mask[y : y + h, x : x + w].astype(bool)
         tinted = cv2.addWeighted(area, 1.0 - _MASK_OPACITY, np.full_like(area, colour), _MASK_OPACITY, 0.0)
