@@ -12,16 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_stack.tools.recording import (
-    Figures,
-    GifWriter,
-    Mp4Writer,
-    Status,
-    View,
-    compose,
-    open_writer,
-    picture,
-)
+from edge_stack.tools.frame_files import GifWriter, Mp4Writer, open_writer
+from edge_stack.tools.recording import DRAWN, Figures, Status, View, compose, picture
 from edge_stack.tools.report import RunRecord
 from edge_stack.vision.types import Detections
 
@@ -135,6 +127,29 @@ def test_a_gif_has_every_frame_with_its_own_duration(tmp_path: Path) -> None:
             shown = np.asarray(gif.convert("RGB")).astype(int)
             assert np.abs(shown - moving(i)).max() < 24, f"frame {i}"
     assert durations[:3] == [200, 200, 1000]
+
+
+def test_a_colour_that_comes_later_than_the_first_frame_is_kept(tmp_path: Path) -> None:
+    writer = GifWriter(tmp_path / "view.gif", DRAWN)
+    writer.add(np.full((120, 160, 3), (180, 160, 140), np.uint8), 0.0)
+    writer.add(moving(3), 0.2)
+    writer.close()
+    with Image.open(tmp_path / "view.gif") as gif:
+        gif.seek(1)
+        assert np.abs(np.asarray(gif.convert("RGB")).astype(int) - moving(3)).max() < 24
+
+
+def test_noise_is_not_written_into_a_gif_and_movement_is(tmp_path: Path) -> None:
+    writer = GifWriter(tmp_path / "view.gif", DRAWN)
+    noise = np.random.default_rng(0).integers(-5, 6, (9, 120, 160, 3))
+    for i in range(9):
+        writer.add(np.clip(moving(i) + noise[i], 0, 255).astype(np.uint8), i / 5)
+    writer.close()
+    with Image.open(tmp_path / "view.gif") as gif:
+        for i in range(9):
+            gif.seek(i)
+            assert np.abs(np.asarray(gif.convert("RGB")).astype(int) - moving(i)).max() < 48, f"frame {i}"
+    assert (tmp_path / "view.gif").stat().st_size < 120 * 160 * 3
 
 
 def test_a_frame_that_does_not_change_costs_a_gif_almost_nothing(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ class V4L2Source:
         """Set what was asked for, the format first; return what the device did otherwise."""
         wanted, capture, refused = self._settings, self._capture, []
         if wanted.fourcc:
-            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*wanted.fourcc))
+            capture.set(cv2.CAP_PROP_FOURCC, int.from_bytes(wanted.fourcc.encode("ascii"), "little"))
         for name, value in (
             ("FRAME_WIDTH", wanted.width),
             ("FRAME_HEIGHT", wanted.height),

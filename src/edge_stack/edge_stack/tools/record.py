@@ -34,7 +34,8 @@ from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 from edge_stack.nodes import qos
 from edge_stack.nodes.convert import read_detections
 from edge_stack.nodes.image_messages import read_array, read_rgb
-from edge_stack.tools.recording import FrameWriter, Status, View, compose, open_writer, picture
+from edge_stack.tools.frame_files import FrameWriter, open_writer
+from edge_stack.tools.recording import DRAWN, Status, View, compose, picture
 from edge_stack.tools.report import RunRecord
 from edge_stack.vision.image import ImageError
 from edge_stack.vision.types import Detections
@@ -120,7 +121,7 @@ class Recorder:
         self._frames = _Kept(FRAMES_KEPT)
         self._results: dict[str, dict[str, _Kept]] = {}
         self._views: dict[str, tuple[float, Stamp, View]] = {}
-        self._writer: FrameWriter | None = None if path is None else open_writer(path, rate_hz)
+        self._writer: FrameWriter | None = None if path is None else open_writer(path, rate_hz, DRAWN)
         self._subscriptions = [
             node.create_subscription(
                 Image, "image_raw", self._frames.take, _deeper(qos.frame(offered=False), FRAMES_UNREAD)
