@@ -36,21 +36,24 @@ class Stack:
         self.peer = peer
         self._exits = exits
         self.config = folder / "robot.yaml"
-        nodes = {
-            "supervisor": {"executable": "supervisor", "class": "essential"},
-            "arm": {"executable": "toy", "class": "critical", "stage": 1},
-            "eye": {"executable": "toy", "class": "essential", "stage": 1, "rate_hz": 5.0},
-            "extra": {"executable": "toy", "class": "background", "stage": 2, "rate_hz": 2.0},
-        }
         (folder / "robots").mkdir()
         (folder / "robots" / "toy.yaml").touch()
-        self.config.write_text(yaml.safe_dump({"robot": "toy", "nodes": nodes}), encoding="utf-8")
+        self.write_config()
         self.states: list[StackState] = peer.collect(StackState, "stack_state", qos.state())
         self.diagnostics: list[DiagnosticArray] = peer.collect(DiagnosticArray, "diagnostics", qos.status())
         self.history: list[tuple[str, str]] = []  # (node, state) as nodes report their changes
         self._last: dict[str, str] = {}
         peer.node.create_subscription(NodeStatus, "node_status", self._note, qos.status())
         self.processes: dict[str, NodeProcess] = {}
+
+    def write_config(self) -> None:
+        nodes = {
+            "supervisor": {"executable": "supervisor", "class": "essential"},
+            "arm": {"executable": "toy", "class": "critical", "stage": 1},
+            "eye": {"executable": "toy", "class": "essential", "stage": 1, "rate_hz": 5.0},
+            "extra": {"executable": "toy", "class": "background", "stage": 2, "rate_hz": 2.0},
+        }
+        self.config.write_text(yaml.safe_dump({"robot": "toy", "nodes": nodes}), encoding="utf-8")
 
     def _note(self, status: NodeStatus) -> None:
         name = status.name.rsplit("/", 1)[-1]
@@ -99,6 +102,12 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         exits.enter_context(ros_domain())
         peer = exits.enter_context(Peer())
         yield Stack(tmp_path, peer, exits)
+
+
+@pytest.fixture
+def peer_and_file(tmp_path: Path) -> Iterator[tuple[Peer, Path]]:
+    with ros_domain(), Peer() as peer:
+        yield peer, tmp_path / "file"
 
 
 def test_it_brings_nodes_up_in_stages_and_shows_their_state_rate_and_health(stack: Stack) -> None:
@@ -263,8 +272,8 @@ def test_a_state_set_by_hand_is_left_alone_until_resume(stack: Stack) -> None:
     assert stack.peer.spin_until(lambda: stack.seen("extra").state == "active", 5.0)
 
 
-def test_without_autostart_it_waits_for_startup(stack: Stack) -> None:
-    stack.start("supervisor", autostart=False)
+def test_told_not_to_bring_the_stack_up_it_waits_for_startup(stack: Stack) -> None:
+    stack.start("supervisor", startup=False)
     stack.start("arm")
     stack.peer.spin_until(
         lambda: stack.seen("arm") and stack.seen("arm").state == "unconfigured", 20.0, "arm to be seen"
@@ -284,7 +293,8 @@ def test_a_broken_config_file_is_said_with_its_line_and_the_supervisor_lives(sta
     assert "robot.yaml:3" in status.message
     assert status.state == "unconfigured"
     assert supervisor.alive()
-    assert supervisor.stop() == 0
+    stack.write_config()
+    stack.peer.spin_until(lambda: stack.states, 20.0, "the supervisor to try again")
 
 
 def test_it_ends_cleanly_while_a_caller_waits(stack: Stack) -> None:
@@ -306,3 +316,16 @@ def test_it_takes_the_transport_without_shared_memory_whoever_starts_it() -> Non
             profile = Path(environment[variable])
             assert profile.name == "edge_stack_localhost_udp.xml"
             assert "<type>SHM</type>" not in profile.read_text(encoding="utf-8")
+
+
+def test_a_node_told_to_starts_itself_and_tries_until_it_can(peer_and_file: tuple[Peer, Path]) -> None:
+    peer, file = peer_and_file
+    with NodeProcess("supervised_toy", "alone", {"autostart": True, "needs_file": str(file)}):
+        peer.spin_until(
+            lambda: (s := peer.statuses.get("alone")) and "does not exist" in s.message, 20.0, "the reason"
+        )
+        assert peer.statuses["alone"].state == "unconfigured"
+        file.touch()
+        peer.spin_until(lambda: peer.statuses["alone"].state == "active", 10.0, "it to be active")
+        assert peer.transition("alone", "deactivate")
+        peer.spin_until(lambda: peer.statuses["alone"].state == "inactive", 5.0)

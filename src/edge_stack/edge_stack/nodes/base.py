@@ -32,6 +32,7 @@ except ImportError:  # Humble has them in another place
 
 from edge_stack.errors import ConfigurationError
 from edge_stack.nodes import qos
+from edge_stack.nodes.autostart import Autostart
 from edge_stack.nodes.parameters import Parameter, ParameterValues, declare
 from edge_stack.runtime.process import ProcessSettings, ProcessUsage, apply_process_settings
 from edge_stack.statistics import NodeStatistics, StatisticsSnapshot
@@ -50,6 +51,9 @@ BASE_PARAMETERS = (
         "background",
         "Priority class of the node's work.",
         choices=("critical", "essential", "background"),
+    ),
+    Parameter(
+        "autostart", False, "Whether the node configures and activates itself, where no supervisor does."
     ),
     Parameter("status_period_s", 0.2, "Period of node_status, s.", minimum=0.05, maximum=10.0),
     Parameter("process_title", "", "Title of the process in ps and top; empty: edge_stack/<node name>."),
@@ -94,7 +98,9 @@ class StackNode(LifecycleNode):
                 self._bad_parameters[spec.name] = problem
                 self.get_logger().error(problem)
         unknown = sorted(
-            n for n in self._parameter_overrides if not self.has_parameter(n) and not n.startswith("qos_overrides.")
+            n
+            for n in self._parameter_overrides
+            if not self.has_parameter(n) and not n.startswith("qos_overrides.")
         )
         if unknown:
             self.get_logger().warning(f"unknown parameters are ignored: {', '.join(unknown)}")
@@ -108,6 +114,7 @@ class StackNode(LifecycleNode):
         self._status_timer = self.create_timer(self.params.status_period_s, self.publish_status)
         self._diagnostics_timer = self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         self._apply_process_settings()
+        self._autostart = Autostart(self) if self.params.autostart else None
         self.publish_status()
 
     # ---- for subclasses: the lifecycle ------------------------------------------------------------------------------
@@ -310,7 +317,9 @@ class StackNode(LifecycleNode):
             rate_hz=figures.rate_hz,
             latency_p50_ms=figures.latency.p50_ms,
             latency_p99_ms=figures.latency.p99_ms,
-            stages=[StageLatency(name=n, p50_ms=q.p50_ms, p99_ms=q.p99_ms) for n, q in figures.stages.items()],
+            stages=[
+                StageLatency(name=n, p50_ms=q.p50_ms, p99_ms=q.p99_ms) for n, q in figures.stages.items()
+            ],
             processed=figures.processed,
             dropped=figures.dropped,
             deadline_misses=figures.deadline_misses,
@@ -347,7 +356,9 @@ class StackNode(LifecycleNode):
             name=self.get_fully_qualified_name().lstrip("/"),
             message=trouble or self.state_label,
             hardware_id="edge_stack",
-            values=[KeyValue(key=k, value=v) for k, v in self.diagnostic_values(self.stats.snapshot()).items()],
+            values=[
+                KeyValue(key=k, value=v) for k, v in self.diagnostic_values(self.stats.snapshot()).items()
+            ],
         )
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
@@ -390,10 +401,12 @@ class StackNode(LifecycleNode):
             if spec is None:
                 continue
             problem = spec.check(parameter.value)
-            if problem is None and not spec.live and self._state_machine.current_state[1] in ("inactive", "active"):
-                problem = (
-                    f"parameter {parameter.name} takes effect at configure; deactivate and clean up the node first"
-                )
+            if (
+                problem is None
+                and not spec.live
+                and self._state_machine.current_state[1] in ("inactive", "active")
+            ):
+                problem = f"parameter {parameter.name} takes effect at configure; deactivate and clean up the node first"
             if problem is not None:
                 return SetParametersResult(successful=False, reason=problem)
         # This is the only such callback and ranges were checked before it, so nothing refuses them after this.

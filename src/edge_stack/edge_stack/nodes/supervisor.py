@@ -21,7 +21,6 @@ from edge_stack_msgs.msg import NodeStatus, StackState
 from edge_stack_msgs.srv import ManageStack
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.task import Future
 
 from edge_stack.config import load_config
@@ -72,7 +71,8 @@ class SupervisorNode(StackNode):
         Parameter("robot", "", "Robot in place of the file's own: a name in config/robots or a .yaml file."),
         Parameter("sim", True, "Whether the stack runs with the simulated robot."),
         Parameter("disabled", (), "Names of nodes that do not run.", element=str),
-        Parameter("autostart", True, "Whether to bring the stack up at once, or when ~/manage says startup."),
+        Parameter("autostart", True, "Whether it configures and activates itself: nobody else does."),
+        Parameter("startup", True, "Whether it then brings the stack up, or waits for startup on ~/manage."),
         Parameter(
             "heartbeat_timeout_s", 1.5, "Silence after which a node is lost, s.", minimum=0.3, maximum=60.0
         ),
@@ -121,16 +121,6 @@ class SupervisorNode(StackNode):
 
     # ---- lifecycle --------------------------------------------------------------------------------
 
-    def bring_itself_up_soon(self) -> None:
-        """Configure and activate once the node spins: nobody else does it for the supervisor."""
-        self._start_timer = self.create_timer(0.0, self._bring_itself_up, clock=self._steady)
-
-    def _bring_itself_up(self) -> None:
-        self.destroy_timer(self._start_timer)
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
-        self.publish_status()
-
     def configure_node(self) -> None:
         """Read the stack and get ready to watch it."""
         p = self.params
@@ -161,8 +151,8 @@ class SupervisorNode(StackNode):
         )
 
     def activate_node(self) -> None:
-        """Start to supervise; with autostart, bring the stack up."""
-        if self.params.autostart and self._supervision.goal is None:
+        """Start to supervise; with startup, bring the stack up."""
+        if self.params.startup and self._supervision.goal is None:
             self._supervision.request(Verb.STARTUP, time.monotonic())
         self._shown = {}
         # On a steady clock: supervision goes on while simulated time stands still.
@@ -341,17 +331,11 @@ class SupervisorNode(StackNode):
             self._supervision.want_rate(spec.name, self.params[parameter.name])
 
 
-def _make_node() -> SupervisorNode:
-    node = SupervisorNode()
-    node.bring_itself_up_soon()
-    return node
-
-
 def main() -> None:
     """Run the supervisor until SIGINT or SIGTERM."""
     # Its calls must reach the next process of a killed node at once, whoever started the supervisor.
     os.environ.update(process_environment(os.environ, shared_memory=False))
-    run(_make_node)
+    run(SupervisorNode)
 
 
 if __name__ == "__main__":
