@@ -101,7 +101,7 @@ class SceneStyle:
     camera_target: tuple[float, float, float] = (0.135, 0.0, 0.04)
     camera_roll: float = 0.0  # rad
     camera_fovy: float = 40.0  # degrees
-    noise_std: float = 0.0  # of the rendered image, grey levels
+    noise_std: float = 3.0  # of the rendered image, grey levels; about that of a webcam indoors
 
 
 NOMINAL = SceneStyle()

@@ -35,6 +35,11 @@ def test_a_frame_is_rgb_and_shows_the_colours(world: World) -> None:
         assert colours.argmax() == channel
 
 
+def test_each_frame_has_noise_of_its_own(world: World) -> None:
+    difference = world.render().astype(float) - world.render()
+    assert difference.std() == pytest.approx(world.style.noise_std * math.sqrt(2.0), rel=0.15)
+
+
 def test_objects_stay_where_they_are_placed(world: World) -> None:
     before = {name: world.object_pose(name) for name in scene.OBJECTS}
     world.step(steps=500)

@@ -24,7 +24,7 @@ AVERAGED = 6
 """Detections over which a place is averaged."""
 HIDDEN_SHARE = 0.72
 """A box smaller than this share of the expected one, in width or height, shows a partly hidden thing: not used."""
-SCORE_MIN = 0.2
+SCORE_MIN = 0.15
 
 
 @dataclass(slots=True)
