@@ -53,7 +53,7 @@ def test_an_image_of_any_size_gives_what_ultralytics_predicts(task: str, images:
         golden = {key[len(prefix) :]: value for key, value in reference.items() if key.startswith(prefix)}
         rgb = cv2.cvtColor(cv2.imread(str(image)), cv2.COLOR_BGR2RGB)
         found, _ = model(rgb, float(golden["conf"]), float(golden["iou"]), int(golden["max_det"]))
-        compare(found, golden, task)
+        compare(found, golden, model.meta, strictness=100.0)
 
 
 def clusters(rng: np.random.Generator, classes: int, extra: int) -> np.ndarray:

@@ -94,7 +94,6 @@ class Preprocessor:
     def __init__(self, size: tuple[int, int]) -> None:
         """size: (height, width) of the tensor, px."""
         self.size = size
-        self._planes = np.empty((3, *size), np.uint8)
         self._tensor = np.empty((1, 3, *size), np.float32)
 
     def __call__(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.float32], Geometry]:
@@ -113,8 +112,8 @@ class Preprocessor:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
             raise ValueError(f"image: {rgb.dtype} {list(rgb.shape)}, uint8 [height, width, 3] is needed")
         canvas, geometry = self._place(rgb)
-        cv2.split(canvas, list(self._planes))
-        np.divide(self._planes, _FULL_SCALE, out=self._tensor[0], dtype=np.float32)
+        for plane, scaled in zip(cv2.split(canvas), self._tensor[0], strict=True):
+            np.divide(plane, _FULL_SCALE, out=scaled, dtype=np.float32)
         return self._tensor, geometry
 
     def _place(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Geometry]:
