@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +229,13 @@ def test_the_demos_model_is_that_of_the_task(tmp_path: Path, monkeypatch: pytest
 def test_no_name_is_refused_in_words() -> None:
     with pytest.raises(ModelError, match="no file is given"):
         find_model("", "detect")
+
+
+def test_vision_and_backends_need_neither_ros_nor_ultralytics() -> None:
+    code = (
+        "import sys, edge_stack.vision.model, edge_stack.vision.model_files, edge_stack.vision.pacing,"
+        " edge_stack.backends.onnx, edge_stack.backends.openvino;"
+        "print(sorted({'rclpy', 'sensor_msgs', 'vision_msgs', 'ultralytics', 'torch'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
