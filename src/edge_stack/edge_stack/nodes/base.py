@@ -200,6 +200,11 @@ class StackNode(LifecycleNode):
         self._own_subscriptions.append(subscription)
         return subscription
 
+    def end_subscription(self, subscription: Subscription) -> None:
+        """End a subscription made by subscription() before cleanup does."""
+        self._own_subscriptions.remove(subscription)
+        self.destroy_subscription(subscription)
+
     def report_problem(self, text: str) -> None:
         """Show what is wrong in node_status and diagnostics until clear_problem(); logged when it changes."""
         if text != self._problem:
