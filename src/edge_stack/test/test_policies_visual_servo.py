@@ -211,6 +211,35 @@ def test_an_object_that_is_held_when_the_task_changes_is_put_down_first() -> Non
     assert on_mark(table)
 
 
+def test_a_policy_that_starts_with_an_object_in_the_gripper_puts_it_down_first() -> None:
+    table, policy = Table(), servo()
+    run(policy, table, until=Phase.CARRY)
+    policy = servo()  # the process died and came back
+    policy.predict_action_chunk(table.observation())
+    assert policy.phase is Phase.LOWER
+    run(policy, table, 30.0)
+    assert on_mark(table)
+
+
+def test_an_arm_that_is_held_for_a_while_goes_on_where_it_was() -> None:
+    table, policy = Table(), servo()
+    run(policy, table, until=Phase.CARRY)
+    for _ in range(40):  # 8 s: commands are not executed
+        policy.predict_action_chunk(table.observation())
+        table.now_s += PERIOD_S
+        assert policy.phase is Phase.CARRY
+    run(policy, table)
+    assert on_mark(table)
+
+
+def test_a_clock_that_jumps_back_does_not_blind_the_policy() -> None:
+    table, policy = Table(), servo()
+    run(policy, table, until=Phase.REACH)
+    table.now_s -= 50.0
+    run(policy, table, 30.0)
+    assert on_mark(table)
+
+
 def test_chunks_join_without_a_jump_and_within_the_speed_limits() -> None:
     table, policy = Table(), servo()
     last: np.ndarray | None = None

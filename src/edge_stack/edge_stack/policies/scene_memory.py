@@ -68,6 +68,12 @@ class SceneMemory:
             self.places.pop(name, None)
             self._ignore_before_s[name] = now_s
 
+    def clear(self) -> None:
+        """Forget everything, times too: the clock has jumped."""
+        self.places.clear()
+        self._ignore_before_s.clear()
+        self._captured_s.clear()
+
     def update(self, detections: NDArray[np.float32], now_s: float, frozen: Sequence[str] = ()) -> None:
         """Take detections [N, 8] (columns: `DETECTION_FIELDS`) but for the frozen names, which something moves or hides."""
         best: dict[str, NDArray[np.float32]] = {}

@@ -33,10 +33,12 @@ MARK_DIAMETER = 0.08  # m
 HOVER_HEIGHT = 0.085  # m
 GRASP_HEIGHT = 0.009  # m; fingertips above the table
 RELEASE_HEIGHT = 0.011  # m
-OPEN, CLOSED, HELD = 0.90, 0.20, 0.33  # rad; a closed gripper that stays wider than HELD holds something
+OPEN, CLOSED = 0.90, 0.20  # rad
+HELD, HELD_MAX = 0.33, 0.585  # rad; a closed gripper that stays between these holds something
 CLOSE_S, CLOSE_AHEAD_S = 0.28, 0.40  # time to close: at least, and as assumed when playing ahead
 TRACKING_S = 0.10  # how far the arm lags behind its commands, when playing ahead
-BLOCKED_S = 4.0
+BLOCKED_S, BLOCKED_HEIGHT = 4.0, 0.045  # s, m
+CLOCK_JUMP_S = 0.5
 VERIFY_S = 2.5
 ON_MARK = 0.024  # m from the mark's centre
 DIVERGED = 0.40  # rad between plan and joints, beyond which the plan starts anew from the joints
@@ -172,6 +174,7 @@ class VisualServo:
         self._task = ""
         self._attempts = 0
         self._reset_asked = True
+        self._is_new = True
         self._plan: list[Motion] = []
         self._plan_s = 0.0
 
@@ -184,7 +187,7 @@ class VisualServo:
         """Nothing to load."""
 
     def reset(self) -> None:
-        """Forget the scene and start the task anew with the next observation. An object that is held is put down first."""
+        """Forget the scene and start the task anew with the next observation. A held object is put down first."""
         self._reset_asked = True
 
     def predict_action_chunk(self, observation: Observation) -> NDArray[np.float64]:
@@ -194,6 +197,9 @@ class VisualServo:
         if measured.shape != (6,) or not np.isfinite(measured).all():
             raise ValueError(f"{STATE} must be 6 finite numbers, not {measured}")
         detections = np.asarray(observation.get(ENVIRONMENT_STATE, ()), dtype=np.float32).reshape(-1, 8)
+        if now_s < self._plan_s - CLOCK_JUMP_S:
+            self.memory.clear()  # what was seen when means nothing any more
+            self._enter(self._course, self.phase, now_s)
         self._take_task(str(observation.get(TASK, "")), now_s, measured)
         frozen = [self._target] if self.phase in _OBJECT_FROZEN else []
         if self.phase in _MARK_FROZEN:
@@ -210,7 +216,8 @@ class VisualServo:
             return
         self._task, self._reset_asked, self._attempts, self.problem = task, False, 0, ""
         self.memory.forget(now_s)
-        holds = self.phase in _HOLDING and measured[5] > HELD
+        holds = (self.phase in _HOLDING or self._is_new) and HELD < measured[5] < HELD_MAX
+        self._is_new = False
         try:
             self._target = parse_instruction(task) if task.strip() else ""
         except InstructionError as error:
@@ -254,7 +261,10 @@ class VisualServo:
             return Event.HOLDING if measured[5] > HELD else Event.EMPTY
         if self._arrived(course, self._arm.forward(measured), float(measured[5])):
             return Event.ARRIVED
-        if phase in (Phase.DESCEND, Phase.LOWER) and now_s - course.since_s > BLOCKED_S:
+        low = (
+            self._arm.forward(measured).height < BLOCKED_HEIGHT
+        )  # else something holds the arm, and it will go on
+        if phase in (Phase.DESCEND, Phase.LOWER) and low and now_s - course.since_s > BLOCKED_S:
             return Event.BLOCKED
         return None
 
