@@ -318,6 +318,13 @@ def test_it_takes_the_transport_without_shared_memory_whoever_starts_it() -> Non
             assert "<type>SHM</type>" not in profile.read_text(encoding="utf-8")
 
 
+def test_changing_its_environment_leaves_it_its_process_title(stack: Stack) -> None:
+    supervisor = stack.start("supervisor")
+    stack.peer.spin_until(lambda: "supervisor" in stack.peer.statuses, 20.0)
+    title = Path(f"/proc/{supervisor.pid}/cmdline").read_text(encoding="utf-8").rstrip("\0 ")
+    assert title == "edge_stack/supervisor"
+
+
 def test_a_node_told_to_starts_itself_and_tries_until_it_can(peer_and_file: tuple[Peer, Path]) -> None:
     peer, file = peer_and_file
     with NodeProcess("supervised_toy", "alone", {"autostart": True, "needs_file": str(file)}):

@@ -46,6 +46,7 @@ from edge_stack.nodes.fusion_messages import (
 from edge_stack.nodes.fusion_parameters import PARAMETERS, controller_settings, joint_limits, person_watch
 from edge_stack.nodes.main import run
 from edge_stack.robot import load_robot
+from edge_stack.runner.environment import send_small_messages_only
 from edge_stack.runtime.control_thread import ControlThread, ControlThreadFigures, ControlThreadSettings
 from edge_stack.share import share_folder
 from edge_stack.statistics import LatencyWindow, NodeStatistics, Quantiles, RateMeter, StatisticsSnapshot
@@ -339,6 +340,7 @@ class _ControlStatistics(NodeStatistics):
 
 def main() -> None:
     """Run the node."""
+    send_small_messages_only()  # after a kill, what goes to and from it arrives at once
     run(FusionNode)
 
 

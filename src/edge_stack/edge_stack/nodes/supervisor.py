@@ -11,7 +11,6 @@ nobody when it dies: a new supervisor adopts the nodes as they are.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from edge_stack.nodes.supervision_messages import (
     short_name,
     stack_state_message,
 )
-from edge_stack.runner.environment import process_environment
+from edge_stack.runner.environment import send_small_messages_only
 from edge_stack.supervision import (
     Health,
     Limits,
@@ -296,6 +295,8 @@ class SupervisorNode(StackNode):
             self.clear_problem()
 
     def _log_change(self, view: NodeView, before: State) -> None:
+        if view.state.is_transition:
+            return
         text = f"{short_name(view.name)}: {before.label} -> {view.state.label}"
         if view.state is view.wanted and view.state is State.ACTIVE and view.recoveries:
             text += f" (recoveries: {view.recoveries}, the last one took {view.last_recovery_s:.2f} s)"
@@ -333,8 +334,7 @@ class SupervisorNode(StackNode):
 
 def main() -> None:
     """Run the supervisor until SIGINT or SIGTERM."""
-    # Its calls must reach the next process of a killed node at once, whoever started the supervisor.
-    os.environ.update(process_environment(os.environ, shared_memory=False))
+    send_small_messages_only()  # its calls must reach the next process of a killed node at once
     run(SupervisorNode)
 
 

@@ -4,11 +4,13 @@
 The environment of every process of the stack: transport, discovery, memory allocator, threads, logging.
 
 Its unit is one environment: a mapping in, a dict out; applied twice it changes nothing more. What the user set stays. It
-never changes the process that it runs in, and needs no ROS, so that tools can use it before anything is built.
+needs no ROS, so that tools can use it before anything is built.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,6 +47,22 @@ def process_environment(
     environment = {**_DEFAULTS, **base}
     _set_transport(environment, "_frames" if frames else "" if shared_memory else "_udp")
     return environment
+
+
+def send_small_messages_only() -> None:
+    """
+    Change this process's own environment to that of one that sends and gets small messages only.
+
+    For the start of a main(), before rclpy.init, so that it holds whoever started the process.
+    """
+    with contextlib.suppress(ImportError):
+        import setproctitle
+
+        setproctitle.getproctitle()  # it finds the title by the environment that the process began with
+    environment = process_environment(os.environ, shared_memory=False)
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 def dds_folder(environment: Mapping[str, str]) -> Path | None:

@@ -26,6 +26,7 @@ from edge_stack.runner.stack import publishes_frames
 from edge_stack.share import share_folder
 
 RESPAWN_DELAY_S = 0.1
+END_TIMEOUT_S = "10"  # many processes that end at once on a busy machine take their time
 _LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 _SWITCH = ("true", "false")
 # Arguments of the launch files; a node of such a name (as sim is) has no switch of its own.
@@ -219,6 +220,8 @@ def _lifecycle_node(node: NodeConfig, context: LaunchContext) -> LifecycleNode:
         output="screen",
         respawn=True,
         respawn_delay=RESPAWN_DELAY_S,
+        sigterm_timeout=END_TIMEOUT_S,
+        sigkill_timeout=END_TIMEOUT_S,
     )
 
 
