@@ -89,7 +89,7 @@ def colcon_defaults(workspace: Workspace, underlay: Underlay) -> Path:
         paths.append(str(workspace.src / VISION_MSGS))
     cmake = [f"-DPython3_EXECUTABLE={workspace.python}", "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF"]
     if underlay.prefix is None:
-        cmake += ["-GNinja", "--no-warn-unused-cli"]
+        cmake += ["-GNinja", "-Wno-unused-cli"]
     build = {"base-paths": paths, "symlink-install": True, "cmake-args": cmake}
     path = workspace.state / "colcon.json"  # colcon reads YAML, and JSON is YAML
     text = json.dumps({"build": build, "test": {"base-paths": paths}}, indent=1) + "\n"
