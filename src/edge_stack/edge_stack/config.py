@@ -62,7 +62,9 @@ class StackConfig:
         unknown = sorted(set(disabled) - {node.name for node in self.nodes})
         if unknown:
             known = ", ".join(node.name for node in self.nodes)
-            raise ConfigurationError(f"{self.path}: no node is called {', '.join(unknown)}; there are {known}")
+            raise ConfigurationError(
+                f"{self.path}: no node is called {', '.join(unknown)}; there are {known}"
+            )
         mine = ("always", "sim") if sim else ("always", "robot")
         chosen = [n for n in self.nodes if n.enabled and n.when in mine and n.name not in disabled]
         stands_for = {"$sim": sim, "$disabled": sorted(disabled)}
@@ -95,7 +97,11 @@ def load_config(path: str | Path | None = None, *, robot: str | None = None) -> 
     file = load_yaml(default_config_path() if path is None else path, "robot_stack")
     robot_file = _robot_file(file, robot)
     control_rate_hz = float(file.data.get("control_rate_hz", DEFAULT_CONTROL_RATE_HZ))
-    stands_for = {"$robot": str(robot_file), "$config": str(file.path.resolve()), "$control_rate_hz": control_rate_hz}
+    stands_for = {
+        "$robot": str(robot_file),
+        "$config": str(file.path.resolve()),
+        "$control_rate_hz": control_rate_hz,
+    }
     nodes = []
     for name, entry in file.data["nodes"].items():
         rate_hz = float(entry["rate_hz"]) if "rate_hz" in entry else None
@@ -105,11 +111,15 @@ def load_config(path: str | Path | None = None, *, robot: str | None = None) -> 
         for key, value in entry.get("parameters", {}).items():
             if key in parameters:
                 field = ("nodes", name, "parameters", key)
-                raise file.error(field, f"is set by {'class' if key == 'priority_class' else key} of the node already")
+                raise file.error(
+                    field, f"is set by {'class' if key == 'priority_class' else key} of the node already"
+                )
             if isinstance(value, str) and value.startswith("$"):
                 if value not in stands_for and value not in AT_SELECTION:
                     known = ", ".join((*stands_for, *AT_SELECTION))
-                    raise file.error(("nodes", name, "parameters", key), f"{value} is unknown; known are {known}")
+                    raise file.error(
+                        ("nodes", name, "parameters", key), f"{value} is unknown; known are {known}"
+                    )
                 value = stands_for.get(value, value)
             parameters[key] = value
         nodes.append(
@@ -131,7 +141,8 @@ def load_config(path: str | Path | None = None, *, robot: str | None = None) -> 
 
 def _robot_file(file: YamlFile, robot: str | None) -> Path:
     wanted = robot or file.data["robot"]
-    candidates = [Path(wanted), file.path.parent / "robots" / f"{wanted}.yaml", config_folder() / "robots" / f"{wanted}.yaml"]
+    folders = (file.path.parent / "robots", config_folder() / "robots")
+    candidates = [Path(wanted), *(folder / f"{wanted}.yaml" for folder in folders)]
     for candidate in candidates:
         if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
             return candidate.resolve()

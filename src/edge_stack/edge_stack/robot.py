@@ -100,11 +100,15 @@ def load_robot(path: str | Path) -> Robot:
         seen.add(entry["name"])
         low, high = entry["position"]
         if low >= high:
-            raise file.error((*where, "position"), f"the lower limit {low} is not below the upper limit {high}")
+            raise file.error(
+                (*where, "position"), f"the lower limit {low} is not below the upper limit {high}"
+            )
         home = entry.get("home", min(max(0.0, low), high))
         if not low <= home <= high:
             raise file.error((*where, "home"), f"{home} is outside the limits {low} to {high}")
-        joints.append(Joint(entry["name"], float(low), float(high), float(entry["velocity_max"]), float(home)))
+        joints.append(
+            Joint(entry["name"], float(low), float(high), float(entry["velocity_max"]), float(home))
+        )
     cameras = {}
     for name, entry in file.data.get("cameras", {}).items():
         position = np.array(entry["position"], dtype=np.float64)
@@ -113,12 +117,20 @@ def load_robot(path: str | Path) -> Robot:
         right = np.cross(down, forward)
         if np.linalg.norm(right) < 1e-9:
             if "right" not in entry:
-                raise file.error(("cameras", name), "looks straight down or up; give `right`, the image's x axis")
+                raise file.error(
+                    ("cameras", name), "looks straight down or up; give `right`, the image's x axis"
+                )
             right = np.array(entry["right"], dtype=np.float64)
         axes = [right, np.cross(forward, right), forward]
         rotation = np.stack([axis / np.linalg.norm(axis) for axis in axes], axis=1)
         cameras[name] = CameraModel(
-            name, entry["frame"], entry["width"], entry["height"], float(entry["fovy_deg"]), position, rotation
+            name,
+            entry["frame"],
+            entry["width"],
+            entry["height"],
+            float(entry["fovy_deg"]),
+            position,
+            rotation,
         )
     return Robot(
         name=file.data["name"],

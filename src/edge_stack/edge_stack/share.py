@@ -16,4 +16,6 @@ def share_folder(package: str) -> Path:
     try:
         return Path(get_package_share_directory(package))
     except PackageNotFoundError as error:
-        raise ConfigurationError(f"package {package} is not found; build the workspace and source its setup") from error
+        raise ConfigurationError(
+            f"package {package} is not found; build the workspace and source its setup"
+        ) from error

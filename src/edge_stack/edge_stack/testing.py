@@ -84,7 +84,9 @@ class Peer:
     def _take_status(self, status: NodeStatus) -> None:
         self.statuses[status.name.rsplit("/", 1)[-1]] = status
 
-    def spin_until(self, condition: Callable[[], Any], timeout_s: float = DEFAULT_TIMEOUT_S, what: str = "") -> Any:
+    def spin_until(
+        self, condition: Callable[[], Any], timeout_s: float = DEFAULT_TIMEOUT_S, what: str = ""
+    ) -> Any:
         """Spin until the condition is true and return its value; AssertionError after the limit."""
         end_s = time.monotonic() + timeout_s
         while True:
@@ -154,7 +156,9 @@ class NodeProcess:
         self.name = name
         self._folder = tempfile.TemporaryDirectory(prefix="edge_stack_test_")
         file = Path(self._folder.name) / "parameters.yaml"
-        file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(parameters or {})}}), encoding="utf-8")
+        file.write_text(
+            yaml.safe_dump({"/**": {"ros__parameters": dict(parameters or {})}}), encoding="utf-8"
+        )
         command = [sys.executable, "-m", module, "--ros-args", "-r", f"__node:={name}"]
         if namespace:
             command += ["-r", f"__ns:={namespace}"]
@@ -196,7 +200,9 @@ class NodeProcess:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"{self.name} did not end within {timeout_s} s:\n{self.output()[-2000:]}") from None
+            raise AssertionError(
+                f"{self.name} did not end within {timeout_s} s:\n{self.output()[-2000:]}"
+            ) from None
 
     def __enter__(self) -> NodeProcess:
         """Use as a context manager."""

@@ -70,7 +70,9 @@ def load_yaml(path: str | Path, schema: str) -> YamlFile:
     return file
 
 
-def _construct(loader: yaml.SafeLoader, node: yaml.Node, field: Field, lines: dict[Field, int], path: Path) -> Any:
+def _construct(
+    loader: yaml.SafeLoader, node: yaml.Node, field: Field, lines: dict[Field, int], path: Path
+) -> Any:
     lines.setdefault(field, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}
@@ -82,7 +84,7 @@ def _construct(loader: yaml.SafeLoader, node: yaml.Node, field: Field, lines: di
                 raise ConfigurationError(f"{path}:{line}: the key {key!r} is not text; write it in quotes")
             if key in result:
                 raise ConfigurationError(f"{path}:{line}: {key} stands twice")
-            lines[(*field, key)] = line
+            lines[field + (key,)] = line
             result[key] = _construct(loader, value_node, (*field, key), lines, path)
         return result
     if isinstance(node, yaml.SequenceNode):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from edge_stack.config import load_config
 from edge_stack.errors import ConfigurationError
 from edge_stack.robot import load_robot
@@ -83,7 +84,12 @@ def test_what_is_known_only_at_selection_is_filled_in_then(folder: Path) -> None
 @pytest.mark.parametrize(
     ("old", "new", "line", "text"),
     [
-        ("class: essential\n    stage", "class: esential\n    stage", 5, "nodes.detect.class: 'esential' is not one of"),
+        (
+            "class: essential\n    stage",
+            "class: esential\n    stage",
+            5,
+            "nodes.detect.class: 'esential' is not one of",
+        ),
         ("rate_hz: 5", "rate_hz: -5", 7, "nodes.detect.rate_hz: -5 is less than the minimum of 0"),
         ("rate_hz: 5", "rate: 5", 7, "nodes.detect.rate: is not a known field; known are class"),
         ("rate_hz: 5", "rate_hz: fast", 7, "nodes.detect.rate_hz: 'fast' is not of type 'number'"),
@@ -95,7 +101,9 @@ def test_what_is_known_only_at_selection_is_filled_in_then(folder: Path) -> None
         ("nodes:\n", "nodes:\n  3: {}\n", 3, "the key 3 is not text"),
     ],
 )
-def test_a_broken_robot_yaml_names_file_line_and_field(folder: Path, old: str, new: str, line: int, text: str) -> None:
+def test_a_broken_robot_yaml_names_file_line_and_field(
+    folder: Path, old: str, new: str, line: int, text: str
+) -> None:
     file = folder / "robot.yaml"
     assert old in STACK
     file.write_text(STACK.replace(old, new, 1), encoding="utf-8")
@@ -131,7 +139,9 @@ def test_a_robot_has_limits_home_and_an_optical_camera_frame(folder: Path) -> No
         ("look_at: [1, 0, 1]", "look_at: [0, 0, 0]", 6, "cameras.front: looks straight down or up"),
     ],
 )
-def test_a_broken_robot_file_names_file_line_and_field(folder: Path, old: str, new: str, line: int, text: str) -> None:
+def test_a_broken_robot_file_names_file_line_and_field(
+    folder: Path, old: str, new: str, line: int, text: str
+) -> None:
     file = folder / "robots" / "arm.yaml"
     file.write_text(ROBOT.replace(old, new), encoding="utf-8")
     with pytest.raises(ConfigurationError, match=text) as caught:

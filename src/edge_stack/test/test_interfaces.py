@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from edge_stack.share import share_folder
 
 # Type hashes of vision_msgs, branch ros2. A message with the same names, fields and order has the same hash.

@@ -22,7 +22,9 @@ def toy(peer: Peer) -> Iterator[NodeProcess]:
 
 
 def state(peer: Peer, label: str):
-    return peer.spin_until(lambda: "toy" in peer.statuses and peer.statuses["toy"].state == label and peer.statuses["toy"])
+    return peer.spin_until(
+        lambda: "toy" in peer.statuses and peer.statuses["toy"].state == label and peer.statuses["toy"]
+    )
 
 
 def test_a_node_reports_itself_unconfigured_on_start(peer: Peer, toy: NodeProcess) -> None:
@@ -58,7 +60,11 @@ def test_a_refused_configure_says_why_and_can_be_mended(peer: Peer) -> None:
         status = peer.spin_until(lambda: peer.statuses["toy"].message and peer.statuses["toy"])
         assert status.state == "unconfigured"
         assert "missing.onnx does not exist" in status.message
-        peer.spin_until(lambda: any(s.level == b"\x02" and "missing.onnx" in s.message for d in diagnostics for s in d.status))
+        peer.spin_until(
+            lambda: any(
+                s.level == b"\x02" and "missing.onnx" in s.message for d in diagnostics for s in d.status
+            )
+        )
         assert peer.set_parameter("toy", "model", "") == (True, "")
         peer.bring_up("toy")
 
@@ -85,7 +91,9 @@ def test_a_whole_number_is_taken_for_a_float_parameter(peer: Peer) -> None:
         peer.bring_up("toy")
 
 
-def test_live_parameters_change_at_once_and_others_only_while_unconfigured(peer: Peer, toy: NodeProcess) -> None:
+def test_live_parameters_change_at_once_and_others_only_while_unconfigured(
+    peer: Peer, toy: NodeProcess
+) -> None:
     peer.bring_up("toy")
     ok, why = peer.set_parameter("toy", "gain", 3.0)
     assert ok, why
@@ -126,7 +134,9 @@ def test_a_node_can_be_cleaned_up_and_configured_again(peer: Peer, toy: NodeProc
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_an_active_node_with_code_0_and_no_traceback(peer: Peer, toy: NodeProcess, number: int) -> None:
+def test_a_signal_ends_an_active_node_with_code_0_and_no_traceback(
+    peer: Peer, toy: NodeProcess, number: int
+) -> None:
     peer.bring_up("toy")
     assert toy.stop(number) == 0
     assert "Traceback" not in toy.output()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import rclpy
 from edge_stack_msgs.msg import SharedFrame
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -155,9 +154,26 @@ def test_a_malformed_announcement_is_an_image_error_and_harms_nobody(stack: Stac
     publisher = stack.peer.node.create_publisher(SharedFrame, "image_raw/shared", qos.frame())
     good = frame._message
     bad = [
-        SharedFrame(header=good.header, segment=good.segment, index=good.index, height=2**32 - 1, width=8, step=2**32 - 1),
-        SharedFrame(header=good.header, segment=good.segment, index=2**63, height=6, width=8, step=24, encoding="rgb8"),
-        SharedFrame(header=good.header, segment=good.segment, index=good.index, height=6, width=9, step=24, encoding="rgb8"),
+        SharedFrame(
+            header=good.header,
+            segment=good.segment,
+            index=good.index,
+            height=2**32 - 1,
+            width=8,
+            step=2**32 - 1,
+        ),
+        SharedFrame(
+            header=good.header, segment=good.segment, index=2**63, height=6, width=8, step=24, encoding="rgb8"
+        ),
+        SharedFrame(
+            header=good.header,
+            segment=good.segment,
+            index=good.index,
+            height=6,
+            width=9,
+            step=24,
+            encoding="rgb8",
+        ),
     ]
     for message in bad:
         with pytest.raises((frames.codec.ImageError, FrameGoneError)):

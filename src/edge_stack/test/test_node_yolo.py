@@ -36,10 +36,15 @@ def detector(folder: Path) -> Path:
 class Camera:
     """Publishes frames on image_raw from the test's node."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, meanwhile: Callable[[], object] = lambda: None) -> None:
         self._peer = peer
         self._publisher = peer.node.create_publisher(Image, "image_raw", qos.frame(30.0))
-        peer.spin_until(self._publisher.get_subscription_count, what="a subscriber of image_raw")
+
+        def heard() -> int:
+            meanwhile()
+            return int(self._publisher.get_subscription_count())
+
+        peer.spin_until(heard, what="a subscriber of image_raw")
 
     def frame(self, offset_s: float = 0.0) -> Image:
         """Return a good frame, stamped offset_s from now."""
@@ -409,7 +414,7 @@ def test_nothing_is_drawn_while_nobody_looks(
         node.trigger_configure()
         node.trigger_activate()
         with Peer() as peer:
-            camera = Camera(peer)
+            camera = Camera(peer, lambda: executor.spin_once(timeout_sec=0.0))
 
             def processed(count: int) -> bool:
                 executor.spin_once(timeout_sec=0.0)

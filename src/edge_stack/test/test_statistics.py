@@ -7,9 +7,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from edge_stack.statistics import LatencyWindow, NodeStatistics, RateMeter
 from hypothesis import given
 from hypothesis import strategies as st
+
+from edge_stack.statistics import LatencyWindow, NodeStatistics, RateMeter
 
 
 @given(rate_hz=st.floats(0.5, 100.0), count=st.integers(10, 200))

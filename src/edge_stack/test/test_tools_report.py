@@ -8,12 +8,15 @@ import json
 from pathlib import Path
 
 import pytest
-from edge_stack.tools.report import RunRecord, write_report
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_stack.tools.report import RunRecord, write_report
 
-def take(node, now_s: float, processed: int, *, pid: int = 1, state: str = "active", dropped: int = 0) -> None:
+
+def take(
+    node, now_s: float, processed: int, *, pid: int = 1, state: str = "active", dropped: int = 0
+) -> None:
     node.take(now_s, pid=pid, state=state, processed=processed, dropped=dropped, deadline_misses=0)
 
 

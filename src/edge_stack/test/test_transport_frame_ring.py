@@ -13,9 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_stack.transport.frame_ring import FrameGoneError, FrameReader, FrameRing, SegmentError, remove_orphans
 from hypothesis import given
 from hypothesis import strategies as st
+
+from edge_stack.transport.frame_ring import (
+    FrameGoneError,
+    FrameReader,
+    FrameRing,
+    SegmentError,
+    remove_orphans,
+)
 
 
 @pytest.fixture
@@ -60,7 +67,9 @@ def test_a_reader_that_is_late_finds_its_frame_gone(ring: FrameRing, tmp_path: P
         reader.read(ring.name, 20, 100)
 
 
-def test_a_larger_frame_gets_a_new_segment_and_the_old_one_is_removed(ring: FrameRing, tmp_path: Path) -> None:
+def test_a_larger_frame_gets_a_new_segment_and_the_old_one_is_removed(
+    ring: FrameRing, tmp_path: Path
+) -> None:
     reader = FrameReader(tmp_path)
     first = ring.write(np.zeros(100, np.uint8))
     name = ring.name
@@ -107,8 +116,12 @@ while True:
 """
 
 
-def test_no_frame_is_torn_while_a_writer_runs_at_full_speed_and_its_segment_goes_when_it_is_killed(tmp_path: Path) -> None:
-    writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+def test_no_frame_is_torn_while_a_writer_runs_at_full_speed_and_its_segment_goes_when_it_is_killed(
+    tmp_path: Path,
+) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert writer.stdout is not None
         name = writer.stdout.readline().split()[0]

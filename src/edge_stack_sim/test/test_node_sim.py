@@ -97,6 +97,8 @@ def test_a_bad_command_is_reported_and_the_arm_stays(
         return reason in message(peer)
 
     peer.spin_until(refused)
+    states.clear()
+    peer.spin_until(lambda: states)
     np.testing.assert_allclose(states[-1].position, HOME, atol=0.02)
     assert sim.alive()
 

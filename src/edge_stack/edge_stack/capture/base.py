@@ -57,7 +57,10 @@ class FrameSource(Protocol):
     name: str
     live: bool
     rate_hz: float
-    warning: str
+
+    @property
+    def warning(self) -> str:
+        """Say what is not as it was asked for; "" if all is."""
 
     def open(self) -> None:
         """Open it, and make sure that a frame can be had. Raises ConfigurationError that says what would be right."""

@@ -369,7 +369,7 @@ class StackNode(LifecycleNode):
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(array)
 
-    # ---- inside -------------------------------------------------------------------------------------------------------------
+    # ---- inside -----------------------------------------------------------------------------------------------------
 
     def _refused(self, transition: str, error: Exception) -> TransitionCallbackReturn:
         text = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"

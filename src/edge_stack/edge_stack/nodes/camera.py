@@ -21,6 +21,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
 
 from edge_stack.capture.base import Frame, FrameSource
 from edge_stack.capture.calibration import Calibration, ideal_calibration, load_calibration, uncalibrated
@@ -32,7 +33,7 @@ from edge_stack.capture.video import VideoSource
 from edge_stack.errors import ConfigurationError
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
-from edge_stack.nodes.image_messages import fill_image
+from edge_stack.nodes.frames import FramePublisher
 from edge_stack.nodes.main import run
 from edge_stack.nodes.parameters import Parameter
 from edge_stack.nodes.topic_source import TopicSource
@@ -106,13 +107,14 @@ class CameraNode(StackNode):
 
     def __init__(self, name: str = "camera", **kwargs: Any) -> None:
         """Declare parameters; nothing is opened before configure."""
+        self._frames: FramePublisher | None = None
         self._source: ReopeningSource | None = None  # before the base, whose first status asks for it
         super().__init__(name, **kwargs)
         self._grid = RateGrid(0.0, 0.0)
         self._grid_lock = threading.Lock()
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
-        self._image = Image()
+        self._header = Header()
         self._calibration: Calibration | None = None
         self._info = CameraInfo()
         self._warned = ""
@@ -131,7 +133,7 @@ class CameraNode(StackNode):
         self._warn(source.warning)
         # The promise to subscribers (deadline, lifespan) is what the source can keep.
         profile = qos.frame(self.target_hz())
-        self._image_publisher = self.publisher(Image, "image_raw", profile)
+        self._frames = FramePublisher(self, "image_raw", self.target_hz())
         self._info_publisher = self.publisher(CameraInfo, "camera_info", profile)
 
     def activate_node(self) -> None:
@@ -152,6 +154,9 @@ class CameraNode(StackNode):
 
     def cleanup_node(self) -> None:
         """Close the source."""
+        frames, self._frames = self._frames, None
+        if frames is not None:
+            frames.close()
         if self._source is not None:
             self._source.close()
             self._source = None
@@ -267,14 +272,14 @@ class CameraNode(StackNode):
         return convert(np.asarray(image), encoding, p.encoding)
 
     def _publish(self, frame: Frame, image: NDArray[Any]) -> None:
-        header = self._image.header
+        header = self._header
         header.stamp = self._stamp(frame)
         header.frame_id = (
             self.params.frame_id or (frame.origin.frame_id if frame.origin else "") or DEFAULT_FRAME_ID
         )
-        fill_image(self._image, image, self.params.encoding)
-        self._image_publisher.publish(self._image)
-        self._info_publisher.publish(self._filled_info())
+        if self._frames is not None:
+            self._frames.publish(image, self.params.encoding, header)
+        self._info_publisher.publish(self._filled_info(image.shape[1], image.shape[0]))
 
     def _stamp(self, frame: Frame) -> Time:
         """Return the time of capture on the node's clock; a relayed image keeps its own stamp to the nanosecond."""
@@ -288,11 +293,10 @@ class CameraNode(StackNode):
 
     # ---- camera_info -----------------------------------------------------------------------------------------------
 
-    def _filled_info(self) -> CameraInfo:
-        width, height = self._image.width, self._image.height
+    def _filled_info(self, width: int, height: int) -> CameraInfo:
         calibration = self._optics(width, height)
         info = self._info
-        info.header = self._image.header
+        info.header = self._header
         info.width, info.height = width, height
         info.distortion_model = calibration.model
         info.d = calibration.d.tolist()

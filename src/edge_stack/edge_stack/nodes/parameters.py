@@ -59,7 +59,10 @@ class Parameter:
         if not self.live:
             constraints.append("takes effect at configure")
         descriptor = ParameterDescriptor(
-            name=self.name, type=kind, description=self.description, additional_constraints="; ".join(constraints)
+            name=self.name,
+            type=kind,
+            description=self.description,
+            additional_constraints="; ".join(constraints),
         )
         if self.minimum is not None or self.maximum is not None:
             if kind == ParameterType.PARAMETER_INTEGER:

@@ -47,7 +47,10 @@ def result(rate_hz: float = 0.0, *, offered: bool = True) -> QoSProfile:
 def chunk() -> QoSProfile:
     """Action chunks: reliable, keep last 1, lifespan 1 s (an older one is stale in any case)."""
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE, lifespan=_seconds(1.0)
+        history=HistoryPolicy.KEEP_LAST,
+        depth=1,
+        reliability=ReliabilityPolicy.RELIABLE,
+        lifespan=_seconds(1.0),
     )
 
 

@@ -154,6 +154,9 @@ class SupervisorNode(StackNode):
         if self.params.startup and self._supervision.goal is None:
             self._supervision.request(Verb.STARTUP, time.monotonic())
         self._shown = {}
+        self.get_logger().info(
+            f"supervising {', '.join(short_name(name) for name in self._supervision.nodes)}"
+        )
         # On a steady clock: supervision goes on while simulated time stands still.
         self._tick_timer = self.create_timer(TICK_S, self._tick, clock=self._steady)
 

@@ -19,14 +19,14 @@ import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from edge_stack_msgs.msg import ActionChunk
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from vision_msgs.msg import Detection2DArray
 
 from edge_stack.errors import ConfigurationError
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
-from edge_stack.nodes.image_messages import read_rgb
+from edge_stack.nodes.frames import Frame, FrameSubscription
 from edge_stack.nodes.main import run
 from edge_stack.nodes.parameters import Parameter
 from edge_stack.policies.base import (
@@ -85,6 +85,7 @@ class VlaNode(StackNode):
         self._stop = threading.Event()
         self._instruction_is_new = threading.Event()
         super().__init__(name, **kwargs)
+        self._cameras: list[FrameSubscription] = []
 
     # ---- lifecycle
 
@@ -146,6 +147,9 @@ class VlaNode(StackNode):
     def cleanup_node(self) -> None:
         """Free the policy."""
         self._policy = None
+        for camera in self._cameras:
+            camera.close()
+        self._cameras.clear()
 
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Take a new rate at once."""
@@ -209,10 +213,10 @@ class VlaNode(StackNode):
         self.subscription(Detection2DArray, topic, take, qos.result(offered=False))
 
     def _listen_to_images(self, key: str, topic: str) -> None:
-        def take(message: Image) -> None:
-            self._images[key] = (_nanoseconds(message.header.stamp), read_rgb(message))
+        def take(frame: Frame) -> None:
+            self._images[key] = (_nanoseconds(frame.header.stamp), frame.rgb())
 
-        self.subscription(Image, topic, take, qos.frame(offered=False))
+        self._cameras.append(FrameSubscription(self, topic, take))
 
     def _refuse(self, topic: str, reason: str) -> None:
         self.stats.event(topic, "refused")

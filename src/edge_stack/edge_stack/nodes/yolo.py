@@ -26,7 +26,8 @@ from edge_stack.backends import ModelError
 from edge_stack.errors import ConfigurationError
 from edge_stack.nodes import convert, qos
 from edge_stack.nodes.base import StackNode
-from edge_stack.nodes.image_messages import fill_image, read_rgb
+from edge_stack.nodes.frames import Frame, FrameGoneError, FrameSubscription
+from edge_stack.nodes.image_messages import fill_image
 from edge_stack.nodes.main import run
 from edge_stack.nodes.parameters import Parameter
 from edge_stack.vision.draw import annotate
@@ -109,7 +110,8 @@ class YoloNode(StackNode):
         """Declare; the model is loaded at configure."""
         super().__init__(name, **kwargs)
         self._model: VisionModel | None = None
-        self._worker: PacedWorker[Image] | None = None
+        self._worker: PacedWorker[Frame] | None = None
+        self._frames: FrameSubscription | None = None
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._mask_image = Image()
         self._debug_image = Image()
@@ -138,7 +140,7 @@ class YoloNode(StackNode):
             name: self.publisher(kind, f"~/{name}", qos.result(p.rate_hz)) for name, kind in topics.items()
         }
         self._outputs["label_info"] = self.publisher(LabelInfo, "~/label_info", qos.state())
-        self.subscription(Image, IMAGE_TOPIC, self._take_frame, qos.frame(p.image_rate_hz, offered=False))
+        self._frames = FrameSubscription(self, IMAGE_TOPIC, self._take_frame, p.image_rate_hz)
         meta = self._model.meta
         self.get_logger().info(
             f"{p.task} model with {len(meta.names)} classes, input {meta.imgsz[1]}x{meta.imgsz[0]}, {meta.layout},"
@@ -172,6 +174,9 @@ class YoloNode(StackNode):
 
     def cleanup_node(self) -> None:
         """Free the model."""
+        frames, self._frames = self._frames, None
+        if frames is not None:
+            frames.close()
         model, self._model = self._model, None
         self._outputs = {}
         self._mask_image, self._debug_image = Image(), Image()
@@ -180,7 +185,7 @@ class YoloNode(StackNode):
 
     # ---- work -----------------------------------------------------------------------------------------------------------
 
-    def _take_frame(self, frame: Image) -> None:
+    def _take_frame(self, frame: Frame) -> None:
         """Keep a frame as the newest one (executor)."""
         if self._worker is not None and self._is_fresh(frame.header):
             self._worker.offer(frame)
@@ -209,7 +214,7 @@ class YoloNode(StackNode):
         self.stats.event(IMAGE_TOPIC, reason)
         self.report_problem(f"{IMAGE_TOPIC}: {text}")
 
-    def _work(self, frame: Image, release_s: float) -> None:
+    def _work(self, frame: Frame, release_s: float) -> None:
         """Infer on one frame and publish the results (worker)."""
         model, outputs = self._model, self._outputs
         # It waited for its release, perhaps long.
@@ -218,9 +223,13 @@ class YoloNode(StackNode):
         p = self.params
         start = time.perf_counter()
         try:
-            rgb = read_rgb(frame)
+            rgb = frame.rgb()
         except ImageError as error:
             self._refuse("malformed", f"a malformed frame is refused: {error}")
+            return
+        except FrameGoneError:
+            self.stats.event(IMAGE_TOPIC, "overwritten")
+            self.stats.dropped()
             return
         converting_ms = (time.perf_counter() - start) * 1e3
         detections, times = model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic)

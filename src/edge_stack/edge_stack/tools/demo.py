@@ -25,13 +25,13 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.live import Live
 
+from edge_stack.bench.common import machine
 from edge_stack.config import StackConfig, load_config
 from edge_stack.errors import ConfigurationError
 from edge_stack.runner.environment import process_environment
 from edge_stack.runner.stack import StackProcesses
 from edge_stack.tools import table
 from edge_stack.tools.faults import Fault, parse_fault
-from edge_stack.bench.common import machine
 from edge_stack.tools.monitor import Monitor
 from edge_stack.tools.report import RunRecord, write_report
 
@@ -49,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         running = {node.name for node in config.select(sim=True, disabled=options.disable)}
         strangers = sorted({fault.target for fault in options.fault} - running)
         if strangers:
-            raise ConfigurationError(f"no node is called {', '.join(strangers)}; there are {', '.join(sorted(running))}")
+            raise ConfigurationError(
+                f"no node is called {', '.join(strangers)}; there are {', '.join(sorted(running))}"
+            )
     except ConfigurationError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
@@ -81,7 +83,12 @@ def _run(
                 record.node(name).lost(time.monotonic())
 
     processes = StackProcesses(
-        config, sim=True, disabled=options.disable, namespace=options.namespace, run_folder=run_folder, on_exit=ended
+        config,
+        sim=True,
+        disabled=options.disable,
+        namespace=options.namespace,
+        run_folder=run_folder,
+        on_exit=ended,
     )
     try:
         processes.start()
@@ -141,7 +148,9 @@ def _show(
             begun_s = first_s if first_s is not None else record.started_s
             while faults and first_s is not None and now_s - first_s >= faults[0].at_s:
                 faults.pop(0).strike(processes)
-            limit_s = options.duration if first_s is not None else max(options.duration, options.startup_limit)
+            limit_s = (
+                options.duration if first_s is not None else max(options.duration, options.startup_limit)
+            )
             if options.duration > 0.0 and now_s - begun_s >= limit_s:
                 return
     finally:
@@ -182,7 +191,9 @@ class _Camera:
         if image is None:
             return None
         try:
-            rgb = to_rgb(image.data, image.encoding, image.height, image.width, image.step, image.is_bigendian)
+            rgb = to_rgb(
+                image.data, image.encoding, image.height, image.width, image.step, image.is_bigendian
+            )
         except ImageError:
             return None
         return np.asarray(cv2.resize(rgb, PICTURE_SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)
@@ -190,7 +201,9 @@ class _Camera:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="edge demo", description="Run the stack on the simulated robot.")
-    parser.add_argument("--duration", type=float, default=0.0, help="seconds from the first command; 0: until Ctrl-C")
+    parser.add_argument(
+        "--duration", type=float, default=0.0, help="seconds from the first command; 0: until Ctrl-C"
+    )
     parser.add_argument("--headless", action="store_true", help="a line every 5 s instead of the live view")
     parser.add_argument("--report", metavar="FILE", help="write what happened as JSON")
     parser.add_argument("--view", metavar="FILE", help="save an annotated recording, .gif or .mp4")
@@ -199,10 +212,17 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--namespace", default="", help="namespace of the whole stack")
     parser.add_argument("--disable", action="append", default=[], metavar="NODE", help="leave a node out")
     parser.add_argument(
-        "--fault", action="append", default=[], type=parse_fault, metavar="NAME@T", help="for example node_kill:detect@20"
+        "--fault",
+        action="append",
+        default=[],
+        type=parse_fault,
+        metavar="NAME@T",
+        help="for example node_kill:detect@20",
     )
     parser.add_argument("--log-dir", metavar="FOLDER", help="keep every node's output here")
-    parser.add_argument("--startup-limit", type=float, default=60.0, help="give up after this long without a command, s")
+    parser.add_argument(
+        "--startup-limit", type=float, default=60.0, help="give up after this long without a command, s"
+    )
     options = parser.parse_args(argv)
     if options.duration < 0.0:
         parser.error(f"--duration {options.duration:g}: cannot be negative")

@@ -39,5 +39,7 @@ def parse_fault(text: str) -> Fault:
     except ValueError:
         at_s = -1.0
     if kind != "node_kill" or not target or at_s < 0.0:
-        raise argparse.ArgumentTypeError(f"'{text}' is not node_kill:<node>@<seconds>, for example node_kill:detect@20")
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not node_kill:<node>@<seconds>, for example node_kill:detect@20"
+        )
     return Fault(kind, target, at_s)

@@ -136,7 +136,7 @@ class GifWriter:
     def _begin(self, image: NDArray[np.uint8]) -> None:
         self._size = (image.shape[1], image.shape[0])
         free = self._CLEAR - len(self._drawn)
-        adaptive = Image.fromarray(image).quantize(free, _MEDIAN_CUT, dither=0)
+        adaptive = Image.fromarray(image).quantize(free, _MEDIAN_CUT, dither=0)  # type: ignore[arg-type]  # older Pillow has no Dither
         colours = np.array((adaptive.getpalette() or [])[: 3 * free], int).reshape(-1, 3)
         colours = np.vstack([np.array(self._drawn, int).reshape(-1, 3), colours])[: self._CLEAR].astype(
             np.float32

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import LifecycleNode, Node
@@ -24,6 +23,7 @@ from edge_stack.config import NodeConfig, StackConfig, load_config
 from edge_stack.runner.environment import process_environment
 from edge_stack.runner.stack import publishes_frames
 from edge_stack.share import share_folder
+from launch import LaunchContext, LaunchDescription
 
 RESPAWN_DELAY_S = 0.1
 END_TIMEOUT_S = "10"  # many processes that end at once on a busy machine take their time

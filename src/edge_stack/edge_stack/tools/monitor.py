@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 import rclpy
 from edge_stack_msgs.msg import ControlStatus, NodeStatus, StackState, TaskStatus

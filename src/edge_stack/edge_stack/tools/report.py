@@ -120,7 +120,9 @@ class ControlRecord:
 
     COUNTS = ("commands", "deadline_misses", "skipped_ticks", "rejected_chunks", "limited_commands")
 
-    def take(self, command_s: float, counts: dict[str, int], lateness_ms: dict[str, float], **shown: Any) -> None:
+    def take(
+        self, command_s: float, counts: dict[str, int], lateness_ms: dict[str, float], **shown: Any
+    ) -> None:
         """
         Take one control status.
 
@@ -138,7 +140,9 @@ class ControlRecord:
             self._last_s = command_s
         self._last = dict(counts)
         for name, value in lateness_ms.items():
-            self.lateness_ms[name] = max(value, self.lateness_ms.get(name, 0.0)) if name == "max" or anew else value
+            self.lateness_ms[name] = (
+                max(value, self.lateness_ms.get(name, 0.0)) if name == "max" or anew else value
+            )
         for name, value in shown.items():
             setattr(self, name, value)
         self.reasons[self.reason] = self.reasons.get(self.reason, 0) + 1
@@ -216,7 +220,9 @@ class RunRecord:
                     "target_hz": node.target_hz,
                     "rate_hz": node.mean_rate_hz,
                     "latency_ms": {"p50": node.latency_p50_ms, "p99": node.latency_p99_ms},
-                    "stages_ms": {stage: {"p50": p50, "p99": p99} for stage, (p50, p99) in node.stages.items()},
+                    "stages_ms": {
+                        stage: {"p50": p50, "p99": p99} for stage, (p50, p99) in node.stages.items()
+                    },
                     "dropped": node.dropped,
                 }
                 for name, node in sorted(self.nodes.items())

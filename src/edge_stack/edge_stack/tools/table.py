@@ -57,7 +57,9 @@ def blocks(picture: npt.NDArray[np.uint8]) -> Text:
 
 def _nodes(record: RunRecord) -> RenderableType:
     title = f"stack {record.stack_state or 'starting'}"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table = Table(
+        title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim"
+    )
     table.add_column("node", no_wrap=True)
     table.add_column("class", no_wrap=True)
     table.add_column("state", no_wrap=True)

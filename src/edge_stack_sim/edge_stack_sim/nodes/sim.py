@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from edge_stack_msgs.msg import TaskStatus
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 from edge_stack.errors import ConfigurationError
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
-from edge_stack.nodes.image_messages import fill_image
+from edge_stack.nodes.frames import FramePublisher
 from edge_stack.nodes.main import run
 from edge_stack.nodes.parameters import Parameter
 from edge_stack.robot import CameraModel, Robot, load_robot
@@ -70,6 +70,7 @@ class SimNode(StackNode):
 
     def __init__(self, name: str = "sim", **kwargs: Any) -> None:
         self._world: World | None = None
+        self._frames: FramePublisher | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         super().__init__(name, **kwargs)
@@ -96,7 +97,7 @@ class SimNode(StackNode):
         self._commanded = False
         self._instruction_in: str | None = None
 
-        self._images = self.publisher(Image, "image_raw", qos.frame(p.camera_rate_hz))
+        self._frames = FramePublisher(self, "image_raw", p.camera_rate_hz)
         self._infos = self.publisher(CameraInfo, "camera_info", qos.frame(p.camera_rate_hz))
         self._states = self.publisher(JointState, "joint_states", qos.sensor(p.joint_state_rate_hz))
         self._statuses = self.publisher(TaskStatus, "task_status", qos.state())
@@ -107,8 +108,6 @@ class SimNode(StackNode):
             self._instructions = self.publisher(String, "instruction", qos.state())
         elif p.task == "external":
             self.subscription(String, "instruction", self._take_instruction, qos.state(), always=True)
-        self._image = Image()
-        self._image.header.frame_id = self._camera.frame_id
         self._info = _camera_info(self._camera)
         self._state = JointState(name=list(JOINTS))
         self._state.header.frame_id = self._robot.base_frame
@@ -130,6 +129,9 @@ class SimNode(StackNode):
     def cleanup_node(self) -> None:
         """Forget the scene."""
         self._world = None
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
 
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Switch faults."""
@@ -253,8 +255,9 @@ class SimNode(StackNode):
         if image is None:
             self.stats.dropped()
             return
-        self._image.header.stamp = self._info.header.stamp = stamp
-        self._images.publish(fill_image(self._image, image, "rgb8"))
+        self._info.header.stamp = stamp
+        if self._frames is not None:
+            self._frames.publish(image, "rgb8", self._info.header)
         self._infos.publish(self._info)
         ended = time.perf_counter()
         stages = {"render": (rendered - began) * 1e3, "publish": (ended - rendered) * 1e3}
