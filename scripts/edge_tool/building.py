@@ -62,6 +62,12 @@ def ensure(workspace: Workspace, underlay: Underlay) -> None:
             environment.remember(workspace, underlay)
 
 
+def changed(workspace: Workspace, underlay: Underlay) -> list[str]:
+    """Return the names of the packages that need a build."""
+    setup = str(workspace.read_stamp("setup").get("fingerprint", ""))
+    return _changed(workspace, find_packages(workspace, underlay), workspace.read_stamp(STAMP), setup)
+
+
 def clean(workspace: Workspace) -> None:
     """Remove everything that a build makes."""
     for folder in (workspace.build, workspace.install, workspace.log):
@@ -87,7 +93,7 @@ def colcon_defaults(workspace: Workspace, underlay: Underlay) -> Path:
     paths = [str(workspace.src)]
     if not underlay.has_vision_msgs:
         paths.append(str(workspace.src / VISION_MSGS))
-    cmake = [f"-DPython3_EXECUTABLE={workspace.python}", "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF"]
+    cmake = [f"-DPython3_EXECUTABLE={workspace.python}"]  # build type and the like: colcon.meta
     if underlay.prefix is None:
         cmake += ["-GNinja", "-Wno-unused-cli"]
     build = {"base-paths": paths, "symlink-install": True, "cmake-args": cmake}

@@ -40,7 +40,7 @@ def ensure(workspace: Workspace, extras: Sequence[str] = (), *, system: bool = F
     underlay = find_underlay()
     stamp = workspace.read_stamp(STAMP)
     wanted = sorted({*extras, *stamp.get("extras", [])})
-    if _is_current(workspace, stamp, underlay, wanted) and not system:
+    if is_current(workspace, stamp, underlay, wanted) and not system:
         return underlay
     with workspace.lock():
         interpreter = interpreters.choose(underlay)
@@ -49,7 +49,7 @@ def ensure(workspace: Workspace, extras: Sequence[str] = (), *, system: bool = F
         if lacking:
             interpreter = interpreters.choose(underlay)
         stamp = workspace.read_stamp(STAMP)
-        if _is_current(workspace, stamp, underlay, wanted):
+        if is_current(workspace, stamp, underlay, wanted):
             return underlay
         _install(workspace, underlay, interpreter, wanted)
     return underlay
@@ -70,7 +70,7 @@ def fingerprint(workspace: Workspace, underlay: Underlay, extras: Sequence[str],
     return digest.hexdigest()[:16]
 
 
-def _is_current(
+def is_current(
     workspace: Workspace, stamp: dict[str, object], underlay: Underlay, extras: Sequence[str]
 ) -> bool:
     """Return whether nothing needs to be installed; cheap, for it is asked before everything."""

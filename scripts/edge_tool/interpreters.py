@@ -22,7 +22,7 @@ _QUESTION = """
 import importlib.util, json, os, sys, sysconfig
 include = sysconfig.get_paths()["include"]
 print(json.dumps({
-    "executable": getattr(sys, "_base_executable", None) or sys.executable,
+    "executable": os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable),
     "version": list(sys.version_info[:3]),
     "implementation": sys.implementation.name,
     "bits": 64 if sys.maxsize > 2**32 else 32,

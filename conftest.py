@@ -1,0 +1,43 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Lets tests run two at a time although some measure time: those marked `exclusive` wait until no other test runs.
+
+The unit is one test with its fixtures. Workers share a lock file; nothing is ordered by it beyond that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _lock_file(controller: int, kind: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"edge_tests_{controller}.{kind}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Hold the machine for the test: alone if it is exclusive, together with others if not."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    controller = os.getppid()
+    alone = item.get_closest_marker("exclusive") is not None
+    # Two locks: whoever waits to be alone holds the first, so that no newcomer gets between.
+    with _lock_file(controller, "door").open("a") as door, _lock_file(controller, "room").open("a") as room:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        return (yield)
+
+
+def pytest_sessionfinish() -> None:
+    """Remove the lock files of a parallel run."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        for kind in ("door", "room"):
+            _lock_file(os.getpid(), kind).unlink(missing_ok=True)
