@@ -1,0 +1,103 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Runs a model in segments, each of which is admitted by the gate on its own.
+
+Its unit of work is one inference. Between two segments a critical job may run, and other background jobs by their deadlines.
+A refusal in the middle ends the inference: nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_stack.gate import BackgroundJob
+from edge_stack.segmentation.build import open_session, segment
+from edge_stack.segmentation.plan import Plan
+
+
+class SegmentedModel:
+    """An ONNX model that runs in segments on the CPU. For one thread."""
+
+    def __init__(self, plan: Plan, folder: Path, threads: int = 1) -> None:
+        """Load the segments of a plan. threads: of each, as when it was made."""
+        import onnxruntime as ort
+
+        self.plan = plan
+        self._to_value = ort.OrtValue.ortvalue_from_numpy
+        self._sessions = [open_session(folder / piece.file, threads) for piece in plan.segments]
+        last_use = {name: index for index, piece in enumerate(plan.segments) for name in piece.inputs}
+        # Tensors to let go of after each segment.
+        self._spent = [
+            [name for name in last_use if last_use[name] == index and name not in plan.outputs]
+            for index in range(len(plan.segments))
+        ]
+
+    @classmethod
+    def open(cls, path: str | Path, max_ms: float = 0.0, pieces: int = 0, threads: int = 1) -> SegmentedModel:
+        """
+        Cut a model, if it is not yet, and load it.
+
+        max_ms: no segment shall take longer; or pieces: how many segments. The first time this takes a while.
+
+        Raises:
+            ConfigurationError: the model cannot be cut.
+        """
+        plan, folder = segment(Path(path), max_ms, pieces, threads)
+        return cls(plan, folder, threads)
+
+    def __len__(self) -> int:
+        """Count the segments."""
+        return len(self._sessions)
+
+    def prime(self, job: BackgroundJob) -> None:
+        """Tell a job how long each segment took when it was made."""
+        for index, piece in enumerate(self.plan.segments):
+            job.prime(piece.ms * 1e-3, part=index)
+
+    def run(
+        self,
+        feeds: Mapping[str, NDArray[Any]],
+        job: BackgroundJob | None = None,
+        deadline_s: float | None = None,
+        wait_s: float = 2.0,
+    ) -> Sequence[NDArray[Any]]:
+        """
+        Run the model once.
+
+        Args:
+            feeds: the model's inputs by name.
+            job: asked before each segment; None: they follow one another.
+            deadline_s: of the whole inference, from now; None: the job's.
+            wait_s: refused when it has waited so long before one segment.
+
+        Returns:
+            The model's outputs in its order.
+
+        Raises:
+            Refused: the gate did not admit a segment.
+        """
+        tensors = {name: self._to_value(np.ascontiguousarray(array)) for name, array in feeds.items()}
+        started = time.monotonic()
+        for index, session in enumerate(self._sessions):
+            if job is None:
+                self._run_one(index, session, tensors)
+                continue
+            left_s = None if deadline_s is None else deadline_s - (time.monotonic() - started)
+            with job.admitted(deadline_s=left_s, wait_s=wait_s, part=index):
+                self._run_one(index, session, tensors)
+        return [tensors[name].numpy() for name in self.plan.outputs]
+
+    def _run_one(self, index: int, session: Any, tensors: dict[str, Any]) -> None:
+        piece = self.plan.segments[index]
+        inputs = {name: tensors[name] for name in piece.inputs}
+        outputs = session.run_with_ort_values(list(piece.outputs), inputs)
+        for name in self._spent[index]:
+            del tensors[name]
+        tensors.update(zip(piece.outputs, outputs, strict=True))
