@@ -44,28 +44,28 @@ class Package:
 def ensure(workspace: Workspace, underlay: Underlay) -> None:
     """Build what needs it; nothing, in milliseconds, if nothing does."""
     packages = find_packages(workspace, underlay)
-    setup = str(workspace.read_stamp("setup").get("fingerprint", ""))
+    toolchain = str(workspace.read_stamp("setup").get("toolchain", ""))
     stamp = workspace.read_stamp(STAMP)
-    if _changed(workspace, packages, stamp, setup) == []:
+    if _changed(workspace, packages, stamp, toolchain) == []:
         return
     with workspace.lock():
         stamp = workspace.read_stamp(STAMP)
-        if stamp and stamp.get("setup") != setup:
+        if stamp and stamp.get("toolchain") != toolchain:
             say("the underlay or the Python changed: building afresh")
             clean(workspace)
             stamp = {}
-        names = _changed(workspace, packages, stamp, setup)
+        names = _changed(workspace, packages, stamp, toolchain)
         if names:
             _build(workspace, underlay, names, everything=len(names) == len(packages))
             built = {package.name: package.fingerprint for package in packages}
-            workspace.write_stamp(STAMP, {"setup": setup, "packages": built})
+            workspace.write_stamp(STAMP, {"toolchain": toolchain, "packages": built})
             environment.remember(workspace, underlay)
 
 
 def changed(workspace: Workspace, underlay: Underlay) -> list[str]:
     """Return the names of the packages that need a build."""
-    setup = str(workspace.read_stamp("setup").get("fingerprint", ""))
-    return _changed(workspace, find_packages(workspace, underlay), workspace.read_stamp(STAMP), setup)
+    toolchain = str(workspace.read_stamp("setup").get("toolchain", ""))
+    return _changed(workspace, find_packages(workspace, underlay), workspace.read_stamp(STAMP), toolchain)
 
 
 def clean(workspace: Workspace) -> None:
@@ -105,11 +105,11 @@ def colcon_defaults(workspace: Workspace, underlay: Underlay) -> Path:
 
 
 def _changed(
-    workspace: Workspace, packages: list[Package], stamp: Mapping[str, object], setup: str
+    workspace: Workspace, packages: list[Package], stamp: Mapping[str, object], toolchain: str
 ) -> list[str]:
     """Return the names of the packages that need a build."""
     built = stamp.get("packages")
-    if stamp.get("setup") != setup or not isinstance(built, dict):
+    if stamp.get("toolchain") != toolchain or not isinstance(built, dict):
         built = {}
     return [
         p.name

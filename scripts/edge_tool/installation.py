@@ -70,6 +70,13 @@ def fingerprint(workspace: Workspace, underlay: Underlay, extras: Sequence[str],
     return digest.hexdigest()[:16]
 
 
+def toolchain(workspace: Workspace, underlay: Underlay, python: str) -> str:
+    """Return a text that changes when what is built must be built afresh: another underlay, Python, ROS or numpy."""
+    constraints = (workspace.requirements / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in constraints if line.startswith(("ros-", "numpy="))]
+    return hashlib.sha256(f"{_SCHEME} {underlay} {python} {pins}".encode()).hexdigest()[:16]
+
+
 def is_current(
     workspace: Workspace, stamp: dict[str, object], underlay: Underlay, extras: Sequence[str]
 ) -> bool:
@@ -109,6 +116,7 @@ def _install(workspace: Workspace, underlay: Underlay, interpreter: Interpreter,
             "python": python,
             "underlay": underlay.title,
             "extras": extras,
+            "toolchain": toolchain(workspace, underlay, python),
         },
     )
 
