@@ -71,6 +71,21 @@ class StackConfig:
         return tuple(_filled_in(node, stands_for) for node in sorted(chosen, key=lambda node: node.stage))
 
 
+    def with_parameter(self, name: str, parameter: str, value: Any) -> StackConfig:
+        """Return the stack with one parameter of one node set; rate_hz is its wanted rate too."""
+        if name not in {node.name for node in self.nodes}:
+            known = ", ".join(node.name for node in self.nodes)
+            raise ConfigurationError(f"{self.path}: no node is called {name}; there are {known}")
+        nodes = []
+        for node in self.nodes:
+            if node.name == name:
+                node = replace(node, parameters={**node.parameters, parameter: value})
+                if parameter == "rate_hz":
+                    node = replace(node, rate_hz=float(value))
+            nodes.append(node)
+        return replace(self, nodes=tuple(nodes))
+
+
 def _filled_in(node: NodeConfig, stands_for: Mapping[str, Any]) -> NodeConfig:
     """Replace what is known only once the nodes are chosen; an empty list leaves the parameter at its default."""
     filled = {k: stands_for.get(v, v) if isinstance(v, str) else v for k, v in node.parameters.items()}

@@ -71,6 +71,13 @@ def test_selection_follows_sim_and_disabled_and_orders_by_stage(folder: Path) ->
         config.select(sim=True, disabled=["detekt"])
 
 
+def test_one_parameter_can_be_set_without_another_file(folder: Path) -> None:
+    config = load_config(folder / "robot.yaml").with_parameter("detect", "rate_hz", 2.0)
+    assert config.nodes[0].parameters["rate_hz"] == config.nodes[0].rate_hz == 2.0
+    with pytest.raises(ConfigurationError, match="no node is called detekt"):
+        config.with_parameter("detekt", "rate_hz", 2.0)
+
+
 def test_what_is_known_only_at_selection_is_filled_in_then(folder: Path) -> None:
     file = folder / "robot.yaml"
     file.write_text(STACK.replace("robot_file: $robot", "sim: $sim, disabled: $disabled"), encoding="utf-8")

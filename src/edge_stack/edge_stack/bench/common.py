@@ -110,7 +110,7 @@ def print_table(
         table.add_column(column, justify="right" if numeric else "left")
     for line in cells:
         table.add_row(*line)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for note in notes:
         console.print(note, style="dim", markup=False)

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 from rich.console import Console
 from rich.live import Live
 
@@ -46,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(stderr=False)
     try:
         config = load_config(options.config, robot=options.robot)
+        for name, parameter, value in options.set:
+            config = config.with_parameter(name, parameter, value)
         running = {node.name for node in config.select(sim=True, disabled=options.disable)}
         strangers = sorted({fault.target for fault in options.fault} - running)
         if strangers:
@@ -199,6 +202,17 @@ class _Camera:
         return np.asarray(cv2.resize(rgb, PICTURE_SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
+def _setting(text: str) -> tuple[str, str, Any]:
+    """Parse NODE.PARAMETER=VALUE; the value is YAML."""
+    where, equals, value = text.partition("=")
+    node, dot, parameter = where.partition(".")
+    if not (node and dot and parameter and equals):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not NODE.PARAMETER=VALUE, for example segment.rate_hz=2.0"
+        )
+    return node, parameter, yaml.safe_load(value)
+
+
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="edge demo", description="Run the stack on the simulated robot.")
     parser.add_argument(
@@ -218,6 +232,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         type=parse_fault,
         metavar="NAME@T",
         help="for example node_kill:detect@20",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="NODE.PARAMETER=VALUE",
+        help="for example segment.rate_hz=2.0",
     )
     parser.add_argument("--log-dir", metavar="FOLDER", help="keep every node's output here")
     parser.add_argument(
