@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -102,7 +103,7 @@ def test_a_process_that_keeps_dying_is_started_ever_more_slowly(tmp_path: Path) 
     with ProcessGroup(tmp_path, lambda *_: ends_s.append(time.monotonic()), limits) as group:
         group.start(ProcessSpec("one", ["/bin/false"], {}))
         until(lambda: len(ends_s) >= 7)
-    delays_s = [later - sooner for sooner, later in zip(ends_s, ends_s[1:], strict=False)]
+    delays_s = [later - sooner for sooner, later in itertools.pairwise(ends_s)]
     for delay_s, least_s in zip(delays_s, (0.05, 0.1, 0.2, 0.4, 0.4, 0.4), strict=False):
         assert delay_s >= least_s
 
