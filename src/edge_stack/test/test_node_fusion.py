@@ -224,6 +224,8 @@ def test_without_joint_states_nothing_is_commanded(inactive: Stack, peer: Peer) 
     assert status.commands == 0
     assert "no complete joint state" in status.detail
     assert not stack.commands
+    report = peer.spin_until(lambda: peer.statuses["fusion"].processed > 5 and peer.statuses["fusion"])
+    assert not [event for event in report.events if event.topic == "tick"], "a tick raised"
 
 
 def test_when_chunks_stop_the_position_is_held_with_the_reason_and_continues_with_new_ones(

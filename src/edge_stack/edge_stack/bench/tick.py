@@ -19,6 +19,7 @@ import time
 from typing import Any
 
 from edge_stack.bench import common
+from edge_stack.runner.environment import send_small_messages_only
 from edge_stack.runtime.control_thread import ControlThread, ControlThreadSettings
 from edge_stack.runtime.histogram import Histogram
 
@@ -107,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", choices=CONFIGS, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.config:
+        send_small_messages_only()  # as the fusion node does
         measured = (
             measure_executor_timer(arguments.seconds)
             if arguments.config == "executor_timer"
