@@ -4,7 +4,7 @@
 Camera frames as topics: an ordinary sensor_msgs/Image for anybody, and shared memory between the stack's own processes.
 
 Its unit of work is one frame. A FramePublisher writes each frame once into shared memory and announces it on
-`<topic>/shared`; the ordinary Image goes out only while somebody subscribes to it (`ros2 topic echo`, rviz2, any other node).
+`<topic>/shared`; the ordinary Image goes out only while somebody subscribes to it (`ros2 topic echo`, rviz2, others).
 A FrameSubscription takes the announcements where they exist, and ordinary Images where they do not: another camera
 driver, another machine, another container. The user of a frame cannot tell the difference.
 """

@@ -10,6 +10,7 @@ robot: fusion does, and goes on from the chunks it has if this node is late or g
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from std_msgs.msg import String
 from vision_msgs.msg import Detection2DArray
 
 from edge_stack.errors import ConfigurationError
+from edge_stack.gate import CriticalJob
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
 from edge_stack.nodes.frames import Frame, FrameSubscription
@@ -58,6 +60,11 @@ class VlaNode(StackNode):
         Parameter("control_rate_hz", 24.0, "Rate of the actions in a chunk.", minimum=1.0, maximum=1000.0),
         Parameter("chunk_rate_hz", 5.0, "Rate of chunks; 0 pauses.", minimum=0.0, maximum=100.0, live=True),
         Parameter(
+            "accelerator",
+            "",
+            "Admission gate that keeps this accelerator free for each inference: cpu, cuda:0, ...; empty: none.",
+        ),
+        Parameter(
             "horizon", 30, "Actions in a chunk, for policies that let one choose.", minimum=2, maximum=1000
         ),
         Parameter("camera", "", "Camera whose pixels the detections are in; empty: the robot's first."),
@@ -86,6 +93,7 @@ class VlaNode(StackNode):
         self._instruction_is_new = threading.Event()
         super().__init__(name, **kwargs)
         self._cameras: list[FrameSubscription] = []
+        self._job: CriticalJob | None = None
 
     # ---- lifecycle
 
@@ -98,6 +106,12 @@ class VlaNode(StackNode):
         settings = PolicySettings(robot, p.camera, 1.0 / p.control_rate_hz, p.horizon, p.policy_path)
         policy = make_policy(p.policy, settings)
         policy.load()
+        if p.accelerator:
+            period_s = 1.0 / p.chunk_rate_hz if p.chunk_rate_hz > 0.0 else 1.0
+            try:
+                self._job = CriticalJob(p.accelerator, self.get_fully_qualified_name(), period_s)
+            except OSError as error:
+                raise ConfigurationError(f"accelerator {p.accelerator}: {error}") from error
         self._base_frame = robot.base_frame
         self._joints: tuple[int, NDArray[np.float32]] | None = None
         self._instruction = ""
@@ -147,6 +161,9 @@ class VlaNode(StackNode):
     def cleanup_node(self) -> None:
         """Free the policy."""
         self._policy = None
+        job, self._job = self._job, None
+        if job is not None:
+            job.close()
         for camera in self._cameras:
             camera.close()
         self._cameras.clear()
@@ -250,6 +267,8 @@ class VlaNode(StackNode):
                 if missed:
                     self.stats.deadline_missed(missed)
                 release += (missed + 1) / rate_hz
+            if self._job is not None:
+                self._job.announce(release)
 
     def _predict(self) -> None:
         policy = self._policy
@@ -268,7 +287,8 @@ class VlaNode(StackNode):
             observation[TASK] = self._instruction
             policy.reset()
         observed = time.perf_counter()
-        chunk = np.asarray(policy.predict_action_chunk(observation), dtype=np.float64)
+        with self._job or contextlib.nullcontext():
+            chunk = np.asarray(policy.predict_action_chunk(observation), dtype=np.float64)
         predicted = time.perf_counter()
         if chunk.ndim != 2 or chunk.shape[1] != len(policy.action_names) or not np.isfinite(chunk).all():
             self.stats.event("action_chunk", "refused")

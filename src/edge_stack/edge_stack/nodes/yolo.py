@@ -16,7 +16,9 @@ from dataclasses import replace
 from typing import Any
 
 import cv2
+import numpy as np
 from edge_stack_msgs.msg import Keypoint2DArray, ModelTiming
+from numpy.typing import NDArray
 from rclpy.lifecycle import LifecyclePublisher
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -24,6 +26,7 @@ from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
 from edge_stack.backends import ModelError
 from edge_stack.errors import ConfigurationError
+from edge_stack.gate import BackgroundJob, Refused
 from edge_stack.nodes import convert, qos
 from edge_stack.nodes.base import StackNode
 from edge_stack.nodes.frames import Frame, FrameGoneError, FrameSubscription
@@ -35,11 +38,13 @@ from edge_stack.vision.image import ImageError
 from edge_stack.vision.model import VisionModel
 from edge_stack.vision.model_files import find_model
 from edge_stack.vision.pacing import PacedWorker
-from edge_stack.vision.types import TASKS, Detections
+from edge_stack.vision.types import TASKS, Detections, StageTimes
 
 IMAGE_TOPIC = "image_raw"
 # How long a deactivation waits for the inference that runs, s.
 STOP_LIMIT_S = 10.0
+# How long an inference waits for its admission before it is given up, s.
+WAIT_LIMIT_S = 1.0
 # How long the status still tells of the last refused frame while others are fine, s.
 PROBLEM_SHOWN_S = 2.0
 
@@ -60,6 +65,17 @@ class YoloNode(StackNode):
             "What executes the model: onnxruntime, openvino, pt or that of another package; auto: by the file's ending.",
         ),
         Parameter("threads", 1, "Threads of inference and of image preparation.", minimum=1, maximum=256),
+        Parameter(
+            "accelerator",
+            "",
+            "Admission gate that is asked before each inference: cpu, cuda:0, ...; empty: none is asked.",
+        ),
+        Parameter(
+            "when_too_long",
+            "lower_rate",
+            "If an inference is longer than any slack: run it now and then, or not at all.",
+            choices=("lower_rate", "refuse"),
+        ),
         Parameter("rate_hz", 5.0, "Inferences per second; 0 pauses.", minimum=0.0, maximum=120.0, live=True),
         Parameter("confidence", 0.25, "Least score of a result.", minimum=0.0, maximum=1.0, live=True),
         Parameter(
@@ -111,6 +127,7 @@ class YoloNode(StackNode):
         super().__init__(name, **kwargs)
         self._model: VisionModel | None = None
         self._worker: PacedWorker[Frame] | None = None
+        self._job: BackgroundJob | None = None
         self._frames: FrameSubscription | None = None
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._mask_image = Image()
@@ -127,6 +144,12 @@ class YoloNode(StackNode):
             self._model = VisionModel.open(find_model(p.model, p.task), p.task, p.backend, p.threads)
         except ModelError as error:
             raise ConfigurationError(f"model: {error}") from error
+        if p.accelerator:
+            name = self.get_fully_qualified_name()
+            try:
+                self._job = BackgroundJob(p.accelerator, name, p.when_too_long, self._deadline_s())
+            except OSError as error:
+                raise ConfigurationError(f"accelerator {p.accelerator}: {error}") from error
         topics: dict[str, type] = {"timing": ModelTiming, "debug_image": Image}
         if p.task == "classify":
             topics["classification"] = Classification
@@ -177,6 +200,9 @@ class YoloNode(StackNode):
         frames, self._frames = self._frames, None
         if frames is not None:
             frames.close()
+        job, self._job = self._job, None
+        if job is not None:
+            job.close()
         model, self._model = self._model, None
         self._outputs = {}
         self._mask_image, self._debug_image = Image(), Image()
@@ -232,7 +258,20 @@ class YoloNode(StackNode):
             self.stats.dropped()
             return
         converting_ms = (time.perf_counter() - start) * 1e3
-        detections, times = model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic)
+        admission_ms = 0.0
+        try:
+            if self._job is None:
+                detections, times = self._infer(model, rgb)
+            else:
+                with self._job.admitted(deadline_s=self._deadline_s(), wait_s=WAIT_LIMIT_S) as admission:
+                    detections, times = self._infer(model, rgb)
+                admission_ms = admission.delay_s * 1e3
+        except Refused as refusal:
+            self.stats.event("admission", "refused")
+            self.stats.dropped()
+            self._refused_s = time.monotonic()
+            self.report_problem(str(refusal))
+            return
         times = replace(times, preprocess_ms=times.preprocess_ms + converting_ms)
         if not self.is_active:
             return
@@ -244,6 +283,7 @@ class YoloNode(StackNode):
         self.stats.work_done(
             latency_ms,
             {
+                "admission": admission_ms,
                 "preprocess": times.preprocess_ms,
                 "inference": times.inference_ms,
                 "postprocess": times.postprocess_ms,
@@ -259,6 +299,15 @@ class YoloNode(StackNode):
             fill_image(self._debug_image, annotate(rgb, detections, model.meta.names), "rgb8")
             self._debug_image.header = frame.header
             outputs["debug_image"].publish(self._debug_image)
+
+    def _infer(self, model: VisionModel, rgb: NDArray[np.uint8]) -> tuple[Detections, StageTimes]:
+        p = self.params
+        return model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic)
+
+    def _deadline_s(self) -> float:
+        """Return by when an inference that is due now should be done; an essential one goes before background ones."""
+        share = 0.5 if self.params.priority_class == "essential" else 1.0
+        return float(share / max(self.params.rate_hz, 1.0))
 
     def _publish(
         self,
