@@ -32,29 +32,35 @@ CONFIDENCE_PHOTOS = 0.02  # photos hold nothing that these models know; so low, 
 
 
 def write_images(folder: Path) -> list[Path]:
-    """Render scenes that no split contains and copy ultralytics' bundled photos. Returns the image files."""
-    import cv2
+    """Render scenes that no split contains and copy ultralytics' bundled photos. Returns the image files.
+
+    Images that are there already stay as they are, so that goldens made at different times are of the same images.
+    """
     import ultralytics
+
+    folder.mkdir(parents=True, exist_ok=True)
+    scenes = [folder / f"scene_{index}.png" for index in range(SCENES)]
+    if not all(path.is_file() for path in scenes):
+        _render(scenes)
+    for name in PHOTOS:
+        if not (folder / name).is_file():
+            shutil.copyfile(Path(ultralytics.__file__).parent / "assets" / name, folder / name)
+    return [*scenes, *(folder / name for name in PHOTOS)]
+
+
+def _render(paths: list[Path]) -> None:
+    import cv2
 
     from edge_stack_sim.world import World
     from edge_stack_ultralytics.dataset import scramble
 
-    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SCENE_SEED)
     world = World(seed=SCENE_SEED)
-    found = []
-    for index in range(SCENES):
-        scramble(world, rng, hand_share=1.0 if index == SCENES - 1 else 0.0)
-        path = folder / f"scene_{index}.png"
-        cv2.imwrite(
-            str(path), cv2.cvtColor(world.render(), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9]
-        )
-        found.append(path)
+    for path in paths:
+        scramble(world, rng, hand_share=1.0 if path == paths[-1] else 0.0)
+        bgr = cv2.cvtColor(world.render(), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(path), bgr, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     world.close()
-    for name in PHOTOS:
-        shutil.copyfile(Path(ultralytics.__file__).parent / "assets" / name, folder / name)
-        found.append(folder / name)
-    return found
 
 
 def arrays_of(result: Any, task: str) -> dict[str, NDArray[Any]]:
