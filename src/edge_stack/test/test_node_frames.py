@@ -52,8 +52,10 @@ class Stack:
         self.peer = peer
         self.nodes: list[StackNode] = []
 
-    def add(self, kind: type[StackNode], name: str):
-        node = kind(name, context=self.peer.context)
+    def add(self, kind: type[StackNode], name: str, *arguments: str):
+        node = kind(
+            name, context=self.peer.context, cli_args=["--ros-args", *arguments] if arguments else None
+        )
         assert node.trigger_configure() == rclpy.lifecycle.TransitionCallbackReturn.SUCCESS
         assert node.trigger_activate() == rclpy.lifecycle.TransitionCallbackReturn.SUCCESS
         self.peer.executor.add_node(node)
@@ -116,6 +118,25 @@ def test_frames_of_another_camera_driver_are_taken_as_ordinary_images(stack: Sta
         return sink.got
 
     np.testing.assert_array_equal(stack.peer.spin_until(got)[0].rgb(), IMAGE)
+
+
+def test_a_remapping_of_the_image_topic_moves_frames_in_shared_memory_and_ordinary_images(
+    stack: Stack,
+) -> None:
+    remapped = ("-r", "image_raw:=/left/image_raw")
+    sink = stack.add(Sink, "sink", *remapped)
+    publisher = stack.peer.node.create_publisher(Image, "/left/image_raw", qos.frame())
+    message = Image(height=6, width=8, step=24, encoding="rgb8", data=IMAGE.tobytes())
+
+    def got() -> list[Frame]:
+        publisher.publish(message)
+        return sink.got
+
+    stack.peer.spin_until(got)
+    source = stack.add(Source, "source", *remapped)
+    arrives(stack, source, sink, frames.SharedMemoryFrame)
+    assert stack.peer.node.count_publishers("/image_raw") == 0
+    assert stack.peer.node.count_publishers("/left/image_raw/shared") == 1
 
 
 def test_a_source_that_comes_later_takes_the_sink_from_ordinary_images_to_shared_memory(stack: Stack) -> None:

@@ -91,7 +91,8 @@ class FramePublisher:
         self._node = node
         self._topic = topic
         self._images = node.publisher(Image, topic, profile)
-        self._shared = node.publisher(SharedFrame, shared_topic(topic), profile)
+        # A remapping of the image topic moves its announcements too.
+        self._shared = node.publisher(SharedFrame, shared_topic(node.resolve_topic_name(topic)), profile)
         self._ring: FrameRing | None = FrameRing(slots)
         self._image = Image()
         self._announcement = SharedFrame()
@@ -154,7 +155,9 @@ class FrameSubscription:
         self._probe = FrameReader()
         self._unreachable: set[str] = set()
         self._images: Subscription | None = None
-        node.subscription(SharedFrame, shared_topic(topic), self._take_shared, self._profile)
+        # Counting publishers does not remap by itself, and a remapping of the image topic moves its announcements too.
+        self._resolved = node.resolve_topic_name(topic)
+        node.subscription(SharedFrame, shared_topic(self._resolved), self._take_shared, self._profile)
         self._timer = node.create_timer(LOOK_PERIOD_S, self._look)
         self._look()
 
@@ -167,8 +170,8 @@ class FrameSubscription:
 
     def _look(self) -> None:
         """Listen to ordinary Images exactly while frames come in no other way."""
-        announced = self._node.count_publishers(shared_topic(self._topic)) > 0 and not self._unreachable
-        offered = self._node.count_publishers(self._topic) > 0
+        announced = self._node.count_publishers(shared_topic(self._resolved)) > 0 and not self._unreachable
+        offered = self._node.count_publishers(self._resolved) > 0
         if announced and self._images is not None:
             self._node.end_subscription(self._images)
             self._images = None
