@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument(
         "--skip-training", action="store_true", help="only export and measure the last training"
     )
-    parser.add_argument("--install", action="store_true", help="copy weights and metrics into the package")
+    parser.add_argument("--install", action="store_true", help="copy what is good enough into the package")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     offline.prepare(arguments.threads)
@@ -188,7 +188,7 @@ def main() -> None:
         )
         if entry["value"] < entry["threshold"]:
             short.append(task)
-        if arguments.install:
+        elif arguments.install:
             install(task, work)
     if short:
         raise SystemExit(f"below the threshold: {', '.join(short)}")
