@@ -86,7 +86,17 @@ def train(task: str, data: Path, work: Path, epochs: int | None = None) -> Path:
     minutes = {"minutes": (time.monotonic() - started) / 60, "cpu_minutes": (time.process_time() - cpu) / 60}
     folder = work / "runs" / task
     (folder / "time.json").write_text(json.dumps({**minutes, "epochs": settings["epochs"]}))
+    note_size(folder / "weights" / "best.pt")
     return folder / "weights" / "best.pt"
+
+
+def note_size(checkpoint: Path) -> None:
+    """Write the size that a model was really trained for into its checkpoint; ultralytics notes the longer side only."""
+    import torch
+
+    content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    content["train_args"]["imgsz"] = list(IMAGE_SIZE)
+    torch.save(content, checkpoint)
 
 
 def _classify_trainer() -> type:
