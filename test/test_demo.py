@@ -27,11 +27,20 @@ MODELS = ("classify", "detect", "obb", "pose", "segment")
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "edge_stack.tools.demo", "--headless", "--log-dir", str(folder / "logs"), *arguments],
+        [
+            sys.executable,
+            "-m",
+            "edge_stack.tools.demo",
+            "--headless",
+            "--log-dir",
+            str(folder / "logs"),
+            *arguments,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        env={name: value for name, value in os.environ.items() if name != "EDGE_STARTED_S"},
     )
 
 
@@ -123,7 +132,9 @@ def test_ctrl_c_at_once_ends_everything_too(domain: int, tmp_path: Path) -> None
 
 
 def test_a_broken_configuration_is_answered_with_file_line_and_field(tmp_path: Path) -> None:
-    (tmp_path / "robot.yaml").write_text("robot: so101_sim\nnodes:\n  detect: {executable: yolo, class: vital}\n")
+    (tmp_path / "robot.yaml").write_text(
+        "robot: so101_sim\nnodes:\n  detect: {executable: yolo, class: vital}\n"
+    )
     process = start(tmp_path, "--config", str(tmp_path / "robot.yaml"))
     output, _ = process.communicate(timeout=60.0)
     assert process.returncode == 2
@@ -140,7 +151,9 @@ def test_a_broken_configuration_is_answered_with_file_line_and_field(tmp_path: P
         ("--disable=detekt", "no node is called detekt; there are"),
     ],
 )
-def test_a_wrong_argument_is_answered_with_what_would_be_right(tmp_path: Path, argument: str, text: str) -> None:
+def test_a_wrong_argument_is_answered_with_what_would_be_right(
+    tmp_path: Path, argument: str, text: str
+) -> None:
     process = start(tmp_path, argument)
     output, _ = process.communicate(timeout=60.0)
     assert process.returncode == 2, output

@@ -58,4 +58,4 @@ def test_the_images_hold_something_to_compare(
     if task == "classify":
         assert all("probabilities" in golden for golden in table.values())
     else:
-        assert sum(len(golden["scores"]) for golden in table.values()) >= 10
+        assert sum(len(golden["scores"]) for golden in table.values()) >= 6
