@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from edge_stack_msgs.msg import NodeStatus
 from std_msgs.msg import Float64
 
 from edge_stack.nodes import qos
@@ -140,3 +141,10 @@ def test_a_signal_ends_an_active_node_with_code_0_and_no_traceback(
     peer.bring_up("toy")
     assert toy.stop(number) == 0
     assert "Traceback" not in toy.output()
+
+
+def test_a_node_reports_itself_while_simulated_time_stands_still(peer: Peer) -> None:
+    statuses = peer.collect(NodeStatus, "node_status", qos.status())
+    with NodeProcess("toy_node", "toy", {"use_sim_time": True}):
+        peer.spin_until(lambda: len(statuses) >= 4)
+    assert {status.header.stamp.sec for status in statuses} == {0}

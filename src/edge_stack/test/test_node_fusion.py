@@ -300,6 +300,8 @@ def test_a_person_outside_the_workspace_changes_nothing_until_the_workspace_is_m
     assert peer.set_parameter("fusion", "workspace_px", [v - 150.0 for v in square]) == (True, "")
     stack.until("person_in_workspace", ControlStatus.STOP)
     everywhere = [0.0, 0.0, 1e4, 0.0, 1e4, 1e4, 0.0, 1e4]
+    ok, why = peer.set_parameter("fusion", "workspace_px", everywhere[:3])
+    assert not ok and "polygon" in why
     assert peer.set_parameter("fusion", "workspace_px", everywhere) == (True, "")
 
 
@@ -344,7 +346,7 @@ def test_actions_beyond_the_limits_are_cut_slowed_and_counted(stack: Stack) -> N
     ("command_format", "command_type", "positions"),
     [
         ("joint_trajectory", JointTrajectory, lambda m: list(m.points[0].positions)),
-        ("float64_array", Float64MultiArray, lambda m: list(m.data)),
+        ("float64_multi_array", Float64MultiArray, lambda m: list(m.data)),
     ],
 )
 def test_commands_come_in_the_other_formats(

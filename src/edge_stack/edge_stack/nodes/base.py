@@ -20,10 +20,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from edge_stack_msgs.msg import EventCount, NodeStatus, StageLatency
 from lifecycle_msgs.msg import State
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -58,7 +60,7 @@ BASE_PARAMETERS = (
     Parameter("status_period_s", 0.2, "Period of node_status, s.", minimum=0.05, maximum=10.0),
     Parameter("process_title", "", "Title of the process in ps and top; empty: edge_stack/<node name>."),
     Parameter("cpu_affinity", (), "Cores that the process may run on; empty: all.", element=int, minimum=0),
-    Parameter("nice", 0, "Nice value of the process.", minimum=-20, maximum=19),
+    Parameter("nice", 0, "Nice value of the process; 0: as it was started.", minimum=-20, maximum=19),
     Parameter(
         "scheduling_policy",
         "other",
@@ -111,8 +113,10 @@ class StackNode(LifecycleNode):
 
         self._status_publisher = self.create_publisher(NodeStatus, "node_status", qos.status())
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "diagnostics", qos.status())
-        self._status_timer = self.create_timer(self.params.status_period_s, self.publish_status)
-        self._diagnostics_timer = self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        # On a steady clock: a node lives on, and says so, while simulated time stands still or runs slowly.
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._status_timer = self.steady_timer(self.params.status_period_s, self.publish_status)
+        self._diagnostics_timer = self.steady_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         self._apply_process_settings()
         self._autostart = Autostart(self) if self.params.autostart else None
         self.publish_status()
@@ -132,7 +136,7 @@ class StackNode(LifecycleNode):
         """Free what configure_node made; publishers and subscriptions made through this class go by themselves."""
 
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
-        """Take live changes; params holds the new values already."""
+        """Take live changes; params holds the new values already. Raise ConfigurationError to refuse all of them."""
 
     # ---- for subclasses: what a node does -----------------------------------------------------------------------------
 
@@ -205,6 +209,10 @@ class StackNode(LifecycleNode):
         self._own_subscriptions.remove(subscription)
         self.destroy_subscription(subscription)
 
+    def steady_timer(self, period_s: float, callback: Callable[[], None]) -> Timer:
+        """Create a timer on a clock that simulated time neither stops nor slows."""
+        return self.create_timer(period_s, callback, clock=self._steady_clock)
+
     def report_problem(self, text: str) -> None:
         """Show what is wrong in node_status and diagnostics until clear_problem(); logged when it changes."""
         if text != self._problem:
@@ -273,10 +281,7 @@ class StackNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop work and free everything, from any state."""
-        if self.is_active:
-            self._active.clear()
-            self.deactivate_node()
-        self._free()
+        self.close()
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -415,27 +420,34 @@ class StackNode(LifecycleNode):
             if problem is not None:
                 return SetParametersResult(successful=False, reason=problem)
         # This is the only such callback and ranges were checked before it, so nothing refuses them after this.
-        self._take_parameters(parameters)
-        return SetParametersResult(successful=True)
+        return self._take_parameters(parameters)
 
-    def _take_parameters(self, parameters: list[RosParameter]) -> None:
+    def _take_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
+        """Take checked values; those that the node itself refuses are taken back."""
         changed = {p.name: p.value for p in parameters if p.name in self._specs}
+        before = {name: self.params[name] for name in changed if name in self.params}
         for name, value in changed.items():
             self.params.assign(name, value)
-            self._bad_parameters.pop(name, None)
         live = {n: self.params[n] for n in changed if self._specs[n].live}
         if live:
             try:
                 self.on_parameters_changed(live)
+            except ConfigurationError as error:
+                for name, value in before.items():
+                    self.params.assign(name, value)
+                return SetParametersResult(successful=False, reason=str(error))
             except Exception as error:  # noqa: BLE001
                 self.count_raised("parameters", error)
+        for name in changed:
+            self._bad_parameters.pop(name, None)
+        return SetParametersResult(successful=True)
 
     def _apply_process_settings(self) -> None:
         p = self.params
         settings = ProcessSettings(
             title=p.process_title or f"edge_stack{self.get_fully_qualified_name()}",
             cpu_affinity=p.cpu_affinity,
-            nice=p.nice,
+            nice=p.nice or None,
             scheduling_policy=p.scheduling_policy,
             scheduling_priority=p.scheduling_priority,
         )

@@ -109,7 +109,7 @@ class FusionNode(StackNode):
                 qos.result(offered=False),
                 always=True,
             )
-        self._status_timer_fusion = self.create_timer(STATUS_PERIOD_S, self._publish_control_status)
+        self._status_timer_fusion = self.steady_timer(STATUS_PERIOD_S, self._publish_control_status)
 
     def activate_node(self) -> None:
         """Start commanding, from the measured position."""
@@ -133,7 +133,12 @@ class FusionNode(StackNode):
             ),
             on_error=self._tick_raised,
         )
-        for refusal in self._thread.start():
+        try:
+            refusals = self._thread.start()
+        except RuntimeError:
+            self._thread.stop(0.0)  # should it start after all: activation is refused, so nothing may tick
+            raise
+        for refusal in refusals:
             if refusal not in self._warned:
                 self._warned.add(refusal)
                 self.get_logger().warning(refusal)

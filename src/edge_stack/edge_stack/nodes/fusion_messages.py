@@ -83,7 +83,7 @@ class JointTrajectoryWriter:
         self._positions[:] = positions
 
 
-class Float64ArrayWriter:
+class Float64MultiArrayWriter:
     """std_msgs/Float64MultiArray: positions in the robot's joint order, as forward command controllers take them."""
 
     message_type = Float64MultiArray
@@ -101,11 +101,11 @@ class Float64ArrayWriter:
 
 
 COMMAND_FORMATS: dict[
-    str, type[JointStateWriter] | type[JointTrajectoryWriter] | type[Float64ArrayWriter]
+    str, type[JointStateWriter] | type[JointTrajectoryWriter] | type[Float64MultiArrayWriter]
 ] = {
     "joint_state": JointStateWriter,
     "joint_trajectory": JointTrajectoryWriter,
-    "float64_array": Float64ArrayWriter,
+    "float64_multi_array": Float64MultiArrayWriter,
 }
 
 
