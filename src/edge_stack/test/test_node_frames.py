@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,6 +159,18 @@ def test_where_shared_memory_cannot_be_reached_ordinary_images_take_over(
     frame = arrives(stack, source, sink, frames.ImageFrame)
     np.testing.assert_array_equal(frame.rgb(), IMAGE)
     assert sink.stats.snapshot().events[("image_raw", "shared_memory_unreachable")] >= 1
+
+
+def test_where_shared_memory_has_no_room_ordinary_images_take_over(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(self: frame_ring.FrameRing, frame_bytes: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(frame_ring.FrameRing, "_make_segment", no_room)
+    source, sink = stack.add(Source, "source"), stack.add(Sink, "sink")
+    frame = arrives(stack, source, sink, frames.ImageFrame)
+    np.testing.assert_array_equal(frame.rgb(), IMAGE)
 
 
 def test_a_frame_that_was_overwritten_says_so(stack: Stack) -> None:

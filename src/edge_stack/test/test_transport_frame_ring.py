@@ -67,6 +67,15 @@ def test_a_reader_that_is_late_finds_its_frame_gone(ring: FrameRing, tmp_path: P
         reader.read(ring.name, 20, 100)
 
 
+def test_a_closed_ring_leaves_no_file_even_while_somebody_holds_its_memory(tmp_path: Path) -> None:
+    ring = FrameRing(folder=tmp_path)
+    ring.write(np.zeros(100, np.uint8))
+    held = ring._bytes[:8]
+    ring.close()
+    assert list(tmp_path.iterdir()) == []
+    assert not held.any()
+
+
 def test_a_larger_frame_gets_a_new_segment_and_the_old_one_is_removed(
     ring: FrameRing, tmp_path: Path
 ) -> None:

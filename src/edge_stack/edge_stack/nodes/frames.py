@@ -103,15 +103,19 @@ class FramePublisher:
 
         image: as fill_image takes it. ImageError if it does not fit the encoding.
         """
-        if self._ring is not None and self._shared.get_subscription_count():
-            try:
-                self._publish_shared(self._ring, image, encoding, header)
-            except OSError as error:
-                self._ring = None
-                self._node.get_logger().warning(
-                    f"{self._topic}: no shared memory for frames ({error.strerror}); they go as ordinary messages. "
-                    "Give /dev/shm more room"
-                )
+        if self._shared.get_subscription_count():
+            if self._ring is not None:
+                try:
+                    self._publish_shared(self._ring, image, encoding, header)
+                except OSError as error:
+                    self._ring = None
+                    self._node.get_logger().warning(
+                        f"{self._topic}: no shared memory for frames ({error.strerror}); they go as ordinary messages. "
+                        "Give /dev/shm more room"
+                    )
+            if self._ring is None:
+                # A segment without a name cannot be opened by anybody: whoever hears of it asks for ordinary images.
+                self._shared.publish(SharedFrame(header=header))
         if self._images.get_subscription_count():
             fill_image(self._image, image, encoding)
             self._image.header = header
@@ -158,7 +162,7 @@ class FrameSubscription:
         # Counting publishers does not remap by itself, and a remapping of the image topic moves its announcements too.
         self._resolved = node.resolve_topic_name(topic)
         node.subscription(SharedFrame, shared_topic(self._resolved), self._take_shared, self._profile)
-        self._timer = node.create_timer(LOOK_PERIOD_S, self._look)
+        self._timer = node.steady_timer(LOOK_PERIOD_S, self._look)
         self._look()
 
     def close(self) -> None:
@@ -184,7 +188,7 @@ class FrameSubscription:
         if message.segment in self._unreachable:
             return
         if not self._probe.opens(message.segment):
-            # Another machine or container: its ordinary Images can be had.
+            # Another machine or container, or one without room in its shared memory: ordinary Images can be had.
             self._node.stats.event(self._topic, "shared_memory_unreachable")
             self._unreachable = {message.segment}
             self._look()

@@ -95,7 +95,10 @@ class FrameRing:
         if self._map is not None:
             self._words = np.empty(0, np.uint64)
             self._bytes = np.empty(0, np.uint8)
-            self._map.close()
+            with contextlib.suppress(
+                BufferError
+            ):  # a writer that was left behind still holds it; it goes with him
+                self._map.close()
             self._map = None
             with contextlib.suppress(OSError):
                 (self._folder / self.name).unlink()
