@@ -120,6 +120,19 @@ def test_a_policy_that_counts_anew_from_a_newer_observation_is_taken() -> None:
     assert intake.take(chunk(sequence=1, stamp_s=NOW_S - 0.05), NOW_S).sequence == 1
 
 
+def test_after_the_clock_was_set_back_chunks_are_taken_again() -> None:
+    intake = ChunkIntake(JOINTS)
+    intake.take(chunk(sequence=50), NOW_S)
+    earlier = chunk(sequence=51, stamp_s=NOW_S - 3600.1, start_s=NOW_S - 3600.0)
+    assert intake.take(earlier, NOW_S - 3600.0).sequence == 51
+
+
+def test_a_refusal_names_a_few_of_many_strange_joints() -> None:
+    strange = tuple(f"joint_{i}" for i in range(10_000))
+    text = str(refusal_of(chunk(joint_names=strange, positions=np.zeros((1, 10_000)))))
+    assert "joint_0" in text and "9992 more" in text and len(text) < 500
+
+
 def test_a_refused_chunk_does_not_count_as_the_newest() -> None:
     intake = ChunkIntake(JOINTS)
     refusal_of(chunk(sequence=9, step_s=0.0), intake)

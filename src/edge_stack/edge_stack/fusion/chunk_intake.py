@@ -131,7 +131,7 @@ class ChunkIntake:
             order = self._joint_order(chunk.joint_names)
             self._check_values(chunk)
             self._check_times(chunk, now_s)
-            self._check_order(chunk)
+            self._check_order(chunk, now_s)
         except ChunkRefused as refused:
             self.refuse(refused)
             raise
@@ -160,8 +160,8 @@ class ChunkIntake:
             unknown = [name for name in names if name not in self.joint_names]
             if missing or unknown or len(names) != len(self.joint_names):
                 parts = []
-                parts += [f"missing: {', '.join(missing)}"] if missing else []
-                parts += [f"not of this robot: {', '.join(unknown)}"] if unknown else []
+                parts += [f"missing: {_listed(missing)}"] if missing else []
+                parts += [f"not of this robot: {_listed(unknown)}"] if unknown else []
                 parts += [] if parts else ["a joint is named twice"]
                 raise ChunkRefused(Refusal.WRONG_JOINTS, "wrong joints: " + "; ".join(parts))
             order = np.array([names.index(name) for name in self.joint_names], dtype=np.intp)
@@ -215,7 +215,10 @@ class ChunkIntake:
         if chunk.end_s <= now_s:
             raise ChunkRefused(Refusal.TOO_OLD, f"its last action was over {now_s - chunk.end_s:.3f} s ago")
 
-    def _check_order(self, chunk: ActionChunk) -> None:
+    def _check_order(self, chunk: ActionChunk, now_s: float) -> None:
+        if self._newest_stamp_s > now_s + self.limits.future_s:
+            # It was not so when that chunk was taken: the clock was set back, and the order begins anew.
+            self._newest_stamp_s, self._newest_sequence = -math.inf, 0
         if chunk.stamp_s < self._newest_stamp_s:
             raise ChunkRefused(
                 Refusal.OUT_OF_ORDER,
@@ -226,3 +229,10 @@ class ChunkIntake:
             raise ChunkRefused(
                 Refusal.OUT_OF_ORDER, f"sequence {chunk.sequence} came after {self._newest_sequence}"
             )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Name a few names: the text goes into every status, and a stranger's message may hold thousands."""
+    return ", ".join(name[:40] for name in names[:8]) + (
+        f" and {len(names) - 8} more" if len(names) > 8 else ""
+    )
