@@ -61,11 +61,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    record = RunRecord(started_s=float(os.environ.get("EDGE_STARTED_S", time.monotonic())))
+    # `./edge` says when the user started it; what this process starts is not to take that for its own.
+    record = RunRecord(started_s=float(os.environ.pop("EDGE_STARTED_S", time.monotonic())))
     os.environ.update(process_environment(os.environ))
     with tempfile.TemporaryDirectory(prefix="edge_demo_") as folder:
         run_folder = Path(options.log_dir or folder)
-        return _run(options, config, record, run_folder, stop, console)
+        try:
+            return _run(options, config, record, run_folder, stop, console)
+        except ConfigurationError as error:
+            print(f"demo: {error}", file=sys.stderr)
+            return 2
 
 
 def _run(
@@ -130,13 +135,16 @@ def _show(
     console: Console,
 ) -> None:
     """Show the run until its duration is over or it is stopped; the duration counts from the first command."""
+    waiting_since_s = time.monotonic()
     faults: list[Fault] = sorted(options.fault, key=lambda fault: fault.at_s)
     summary_s = 0.0
     live = None if options.headless else Live(console=console, auto_refresh=False, screen=False)
     if live is not None:
         live.start()
     try:
-        while not stop.wait(1.0 / REFRESH_HZ):
+        # No stop.wait(): it holds a lock for a moment, which stop.set() in a signal handler would wait for forever.
+        while not stop.is_set():
+            time.sleep(1.0 / REFRESH_HZ)
             now_s = time.monotonic()
             with monitor.lock:
                 first_s = record.first_command_s
@@ -148,7 +156,7 @@ def _show(
             elif now_s - summary_s >= SUMMARY_PERIOD_S:
                 summary_s = now_s
                 print(line, flush=True)
-            begun_s = first_s if first_s is not None else record.started_s
+            begun_s = first_s if first_s is not None else waiting_since_s
             while faults and first_s is not None and now_s - first_s >= faults[0].at_s:
                 faults.pop(0).strike(processes)
             limit_s = (

@@ -69,7 +69,10 @@ class Monitor:
 
     def _spin(self) -> None:
         while not self._stop.is_set():
-            self._executor.spin_once(timeout_sec=0.1)
+            try:
+                self._executor.spin_once(timeout_sec=0.1)
+            except Exception as error:  # noqa: BLE001 (what a stranger publishes must not end the view of the rest)
+                self.node.get_logger().error(f"{type(error).__name__}: {error}")
 
     def _take_node(self, status: NodeStatus) -> None:
         with self.lock:
