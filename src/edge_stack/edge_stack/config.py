@@ -70,7 +70,6 @@ class StackConfig:
         stands_for = {"$sim": sim, "$disabled": sorted(disabled)}
         return tuple(_filled_in(node, stands_for) for node in sorted(chosen, key=lambda node: node.stage))
 
-
     def with_parameter(self, name: str, parameter: str, value: Any) -> StackConfig:
         """Return the stack with one parameter of one node set; rate_hz is its wanted rate too."""
         if name not in {node.name for node in self.nodes}:

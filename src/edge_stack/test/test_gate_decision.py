@@ -84,10 +84,10 @@ def test_a_shorter_job_fills_slack_that_the_first_in_order_cannot_use() -> None:
 
 
 def test_the_limit_holds_and_is_looked_at_again_when_a_run_should_end() -> None:
-    verdict = gate.decide(view(running=[Running(7, NOW - MS, NOW + 4 * MS)], jobs=[waiting(5, 1)]), 5, NOW)
+    verdict = gate.decide(view(running=[Running(7, NOW - MS, NOW + 8 * MS)], jobs=[waiting(5, 1)]), 5, NOW)
     assert verdict.reason == gate.LIMIT
     assert verdict.blockers == (7,)
-    assert verdict.look_again == NOW + 4 * MS
+    assert verdict.look_again == NOW + 8 * MS
 
 
 def test_a_run_far_over_its_time_no_longer_counts() -> None:

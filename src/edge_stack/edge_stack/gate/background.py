@@ -251,7 +251,8 @@ class BackgroundJob:
             self._admissions = words[at.H_ADMISSIONS]
         finally:
             page.mutex.unlock()
-        if other >= 0:
+        # Who asks anew passes no wake-up on: whoever may start was woken by what allowed it.
+        if other >= 0 and verdict.admitted:
             page.wake(at.bit_of(other))
         return now, seen, verdict
 
@@ -289,7 +290,7 @@ class BackgroundJob:
             finally:
                 page.mutex.unlock()
             if other >= 0:
-                page.wake(at.bit_of(other))
+                seen = page.wake(at.bit_of(other), seen)
         return now
 
     def _make_fit(self, request: _Request, limit: int, now: int) -> bool:

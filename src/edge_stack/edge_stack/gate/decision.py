@@ -23,8 +23,10 @@ REASONS = (
 )
 
 MS = 1_000_000
-# A waiter looks again after this at the latest, whatever it waits for: it then finds what died without a word.
-LOOK_AGAIN = 20 * MS
+# What a waiter waits for wakes it. It looks again by itself only to find what died without a word: not before the first,
+# and at the latest after the second, one period of a 24 Hz loop.
+SOONEST = 5 * MS
+LOOK_AGAIN = 40 * MS
 # A job that runs this much over its expectation no longer counts against the limit: its process is stopped or hangs.
 RUN_LEASE = 1000 * MS
 # How far to look ahead for the largest slack, in critical windows.
@@ -230,5 +232,5 @@ def _fits_now(view: View, slot: int, now: int, window: Slack, crossing: int, tog
 
 
 def _bounded(when: int, now: int) -> int:
-    """Return a time to look again: the given one, 1 ms to LOOK_AGAIN from now. What ends as it should wakes by itself."""
-    return min(max(when, now + MS), now + LOOK_AGAIN)
+    """Return a time to look again: the given one, within the bounds."""
+    return min(max(when, now + SOONEST), now + LOOK_AGAIN)

@@ -143,12 +143,18 @@ class Page:
         """Return whether the owner of a slot lives."""
         return slot in self._mine or system.byte_is_locked(self._file, _SLOT_LOCKS + slot)
 
-    def wake(self, mask: int) -> None:
-        """Let those under the mask look again; no wake-up is lost to one that is about to sleep."""
+    def wake(self, mask: int, seen: int = -1) -> int:
+        """
+        Let those under the mask look again; no wake-up is lost to one that is about to sleep.
+
+        Returns seen, moved on if nobody else woke anyone since: one's own wake-up is no reason not to sleep.
+        """
         word = self._wake_word
         system.fence()
-        word[0] = (word[0] + 1) & 0xFFFFFFFF
+        before = word[0]
+        word[0] = after = (before + 1) & 0xFFFFFFFF
         system.futex_wake(self._wake_address, mask)
+        return after if before == seen else seen
 
     def wake_value(self) -> int:
         """Return the value to wait on, read before one looks at what one waits for."""

@@ -79,6 +79,8 @@ class StackNode(LifecycleNode):
     """
 
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = ()
+    LATER_PARAMETERS: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of parameters that are declared at configure, when it is known which there are."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         """Declare parameters and start reporting; nothing is loaded before configure."""
@@ -102,7 +104,7 @@ class StackNode(LifecycleNode):
         unknown = sorted(
             n
             for n in self._parameter_overrides
-            if not self.has_parameter(n) and not n.startswith("qos_overrides.")
+            if not self.has_parameter(n) and not n.startswith(("qos_overrides.", *self.LATER_PARAMETERS))
         )
         if unknown:
             self.get_logger().warning(f"unknown parameters are ignored: {', '.join(unknown)}")

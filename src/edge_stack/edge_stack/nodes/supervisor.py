@@ -65,6 +65,7 @@ class _Request:
 class SupervisorNode(StackNode):
     """Supervises the nodes of one stack."""
 
+    LATER_PARAMETERS = ("rate_hz.",)
     PARAMETERS = (
         Parameter("config_file", "", "The stack's robot.yaml; empty: the shipped one."),
         Parameter("robot", "", "Robot in place of the file's own: a name in config/robots or a .yaml file."),

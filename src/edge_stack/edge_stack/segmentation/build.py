@@ -99,7 +99,7 @@ def open_session(path: Path, threads: int) -> Any:
 def _build(path: Path, folder: Path, max_ms: float, pieces: int, threads: int) -> Plan:
     whole = open_session(path, threads)
     feeds = {value.name: _example(value) for value in whole.get_inputs()}
-    whole_ms = _time_ms(whole, feeds, threads)
+    whole_ms = time_ms(whole, feeds, threads)
     simple = folder / "simple.onnx"
     _simplify(path, simple)
     chain = Chain(simple)
@@ -172,7 +172,7 @@ def _measure(
         onnx.save(piece.model, str(file))
         session = open_session(file, threads)
         inputs = {name: tensors[name] for name in piece.inputs}
-        times.append(_time_ms(session, inputs, threads))
+        times.append(time_ms(session, inputs, threads))
         tensors.update(zip(piece.outputs, session.run(list(piece.outputs), inputs), strict=True))
     return times, tensors
 
@@ -183,7 +183,7 @@ def _difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.max(np.abs(one.astype(np.float64) - other.astype(np.float64)), initial=0.0))
 
 
-def _time_ms(session: Any, feeds: dict[str, Any], threads: int, runs: int = 7) -> float:
+def time_ms(session: Any, feeds: dict[str, Any], threads: int, runs: int = 7) -> float:
     """Return the time of a session, ms: the middle of a few runs, in processor time where one thread does the work."""
     clock = time.thread_time_ns if threads == 1 else time.perf_counter_ns
     session.run(None, feeds)
