@@ -38,7 +38,8 @@ from edge_stack.tools.report import RunRecord, write_report
 
 REFRESH_HZ = 4.0
 SUMMARY_PERIOD_S = 5.0
-PICTURE_SIZE = (72, 54)
+PICTURE_ROWS = 27
+TABLE_ROWS = 16  # the table with a remark or two, and the lines below it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,7 +150,9 @@ def _show(
             with monitor.lock:
                 first_s = record.first_command_s
                 if live is not None:
-                    view = table.render(record, picture.newest() if picture is not None else None)
+                    view = table.render(
+                        record, picture.newest(console.height - TABLE_ROWS) if picture is not None else None
+                    )
                 line = table.summary(record)
             if live is not None:
                 live.update(view, refresh=True)
@@ -192,14 +195,15 @@ class _Camera:
     def _take(self, image: Any) -> None:
         self._image = image
 
-    def newest(self) -> npt.NDArray[np.uint8] | None:
-        """Return uint8 [54,72,3] RGB, or None while there is none."""
+    def newest(self, rows: int) -> npt.NDArray[np.uint8] | None:
+        """Return uint8 [2 * rows, W, 3] RGB for that many rows of text, or None while there is no frame or no room."""
         import cv2
 
         from edge_stack.vision.image import ImageError, to_rgb
 
         image = self._image
-        if image is None:
+        rows = min(rows, PICTURE_ROWS)
+        if image is None or rows < 4:
             return None
         try:
             rgb = to_rgb(
@@ -207,7 +211,8 @@ class _Camera:
             )
         except ImageError:
             return None
-        return np.asarray(cv2.resize(rgb, PICTURE_SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        size = (2 * rows * rgb.shape[1] // rgb.shape[0], 2 * rows)
+        return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _setting(text: str) -> tuple[str, str, Any]:
