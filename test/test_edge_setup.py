@@ -38,7 +38,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspac
     monkeypatch.setattr(installation, "run_logged", run_logged)
     monkeypatch.setattr(installation, "find_underlay", lambda: WHEELS)
     monkeypatch.setattr(interpreters, "choose", lambda _: python)
-    monkeypatch.setattr(system_packages, "missing", lambda _: [])
+    monkeypatch.setattr(system_packages, "missing", lambda *_: [])
     monkeypatch.setattr(wheels, "rewrite_build_machine_paths", lambda _: 0)
     installation.ensure(workspace)
     return workspace, asked

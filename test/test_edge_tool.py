@@ -180,7 +180,7 @@ def test_all_that_is_missing_is_named_in_one_line(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(system_packages, "loads", lambda library: False)
     bare = dataclasses.replace(PYTHON, headers=False, venv=False)
-    lacking = system_packages.missing(bare)
+    lacking = system_packages.missing(bare, WHEELS)
     with pytest.raises(EdgeError) as refused:
         system_packages.ensure(make_workspace(tmp_path), lacking, install=False)
     assert refused.value.code == 2
@@ -193,7 +193,15 @@ def test_a_complete_machine_misses_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(system_packages, "loads", lambda library: True)
     monkeypatch.setattr(system_packages, "has_egl_driver", lambda: True)
     monkeypatch.setattr(system_packages.shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert system_packages.missing(PYTHON) == []
+    assert system_packages.missing(PYTHON, WHEELS) == []
+
+
+def test_what_a_small_ros_lacks_is_named(tmp_path: Path) -> None:
+    prefix = fake_ros(tmp_path, "humble", "3.10")
+    (prefix / "share" / "sensor_msgs").mkdir(parents=True)
+    packages = system_packages.missing(PYTHON, Underlay("humble", prefix, (3, 10)))[0].packages
+    assert "ros-humble-lifecycle-msgs" in packages
+    assert "ros-humble-sensor-msgs" not in packages
 
 
 # ---- environment, terminal, lock -----------------------------------------------------------------

@@ -44,7 +44,7 @@ def ensure(workspace: Workspace, extras: Sequence[str] = (), *, system: bool = F
         return underlay
     with workspace.lock():
         interpreter = interpreters.choose(underlay)
-        lacking = system_packages.missing(interpreter)
+        lacking = system_packages.missing(interpreter, underlay)
         system_packages.ensure(workspace, lacking, install=system)
         if lacking:
             interpreter = interpreters.choose(underlay)

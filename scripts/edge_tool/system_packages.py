@@ -13,7 +13,19 @@ from pathlib import Path
 
 from edge_tool.interpreters import Interpreter
 from edge_tool.terminal import NEEDS_SOMETHING, EdgeError, Step, run_logged, tail
+from edge_tool.underlay import Underlay
 from edge_tool.workspace import Workspace
+
+# What the workspace needs of a ROS in /opt/ros; all are in ros-base.
+ROS_PACKAGES = (
+    "ament_cmake",
+    "diagnostic_msgs",
+    "lifecycle_msgs",
+    "rosidl_default_generators",
+    "sensor_msgs",
+    "trajectory_msgs",
+    "visualization_msgs",
+)
 
 
 @dataclass(frozen=True)
@@ -24,9 +36,15 @@ class Missing:
     packages: tuple[str, ...]
 
 
-def missing(interpreter: Interpreter) -> list[Missing]:
+def missing(interpreter: Interpreter, underlay: Underlay) -> list[Missing]:
     """Return all that is missing for setting up, building and rendering."""
     found = []
+    if underlay.prefix is not None:
+        lacking = [name for name in ROS_PACKAGES if not (underlay.prefix / "share" / name).is_dir()]
+        packages = tuple(f"ros-{underlay.distro}-{name.replace('_', '-')}" for name in lacking)
+        found += [Missing(f"ROS packages ({', '.join(lacking)})", packages)] if lacking else []
+        if shutil.which("cmake") is None or shutil.which("make") is None:
+            found.append(Missing("CMake", ("cmake", "make")))
     if shutil.which("g++") is None and shutil.which("c++") is None:
         found.append(Missing("a C++ compiler", ("g++",)))
     if not interpreter.headers:

@@ -61,7 +61,7 @@ def ros_and_python(workspace: Workspace) -> Iterator[Finding]:
     except EdgeError as error:
         yield Finding("Python", Level.BAD, error.problem, error.remedy)
         return
-    lacking = system_packages.missing(interpreter)
+    lacking = system_packages.missing(interpreter, underlay)
     yield Finding(
         "Python", Level.GOOD, f"{'.'.join(map(str, interpreter.version))} ({interpreter.executable})"
     )
