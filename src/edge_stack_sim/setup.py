@@ -17,7 +17,7 @@ setup(
     install_requires=["setuptools", "numpy", "mujoco", "opencv-python-headless"],
     zip_safe=True,
     maintainer="edge_stack contributors",
-    maintainer_email="maintainers@edge-stack.invalid",
+    maintainer_email="maintainers@edge-stack.dev",
     description="Simulated robot of edge_stack: a table-top arm with a camera in MuJoCo.",
     license="Apache-2.0",
     entry_points={"console_scripts": ["sim = edge_stack_sim.nodes.sim:main"]},

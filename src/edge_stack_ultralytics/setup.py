@@ -29,7 +29,7 @@ setup(
     },
     zip_safe=False,
     maintainer="edge_stack contributors",
-    maintainer_email="maintainers@edge-stack.invalid",
+    maintainer_email="maintainers@edge-stack.dev",
     description="Trained weights of edge_stack's demo; training, export and .pt loading through ultralytics.",
     license="AGPL-3.0-only",
     entry_points={"edge_stack.backends": ["pt = edge_stack_ultralytics.backend:PtBackend"]},

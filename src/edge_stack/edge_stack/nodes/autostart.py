@@ -36,11 +36,13 @@ class Autostart:
     def _attempt(self) -> None:
         self._node.destroy_timer(self._timer)
         node = self._node
-        ready = node.state_label == "inactive"
-        if node.state_label == "unconfigured":
-            ready = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-        if ready:
-            node.trigger_activate()
-        node.publish_status()
-        if node.state_label in ("unconfigured", "inactive"):
-            self._wait(RETRY_S)
+        try:
+            ready = node.state_label == "inactive"
+            if node.state_label == "unconfigured":
+                ready = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            if ready:
+                node.trigger_activate()
+            node.publish_status()
+        finally:
+            if node.state_label in ("unconfigured", "inactive"):
+                self._wait(RETRY_S)

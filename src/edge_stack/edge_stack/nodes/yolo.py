@@ -194,6 +194,7 @@ class YoloNode(StackNode):
         worker, self._worker = self._worker, None
         if worker is not None and not worker.stop(STOP_LIMIT_S):
             self.get_logger().error(f"the inference that runs did not end within {STOP_LIMIT_S:.0f} s")
+            self._model = None  # it is in use: left to the inference rather than closed under it
 
     def cleanup_node(self) -> None:
         """Free the model."""

@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"run: {error}", file=sys.stderr)
             return 2
         try:
-            while not stop.wait(_POLL_S):
+            # No stop.wait(): it holds a lock for a moment, which stop.set() in a signal handler would wait for forever.
+            while not stop.is_set():
                 _show(follower)
+                time.sleep(_POLL_S)
         finally:
             stack.stop()
             _show(follower)

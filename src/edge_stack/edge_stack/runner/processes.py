@@ -38,12 +38,13 @@ ExitCallback = Callable[[str, int, bool], None]
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """What to run. respawn: start it again whenever it ends before stop()."""
+    """What to run. respawn: start it again whenever it ends before stop(). stage: the highest ends first."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
     respawn: bool = True
+    stage: int = 0
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,8 @@ class ProcessGroup:
     def _run(self) -> None:
         selector = selectors.DefaultSelector()
         selector.register(self._wake_read, selectors.EVENT_READ, None)
-        self._start_guard()
         try:
+            self._start_guard()
             while True:
                 for key, _ in selector.select(self._wait_s()):
                     if key.data is None:
@@ -248,8 +249,15 @@ class ProcessGroup:
                 preexec_fn=die_with_parent,
             )
         self._tell_guard(f"+{process.pid}")
+        try:
+            pidfd = os.pidfd_open(process.pid)
+        except OSError:
+            # Out of file descriptors: what cannot be watched must not run.
+            sessions.kill_all({process.pid})
+            process.wait()
+            raise
         with self._lock:
-            entry.process, entry.pidfd = process, os.pidfd_open(process.pid)
+            entry.process, entry.pidfd = process, pidfd
             entry.started_s, entry.due_s, entry.returncode = time.monotonic(), None, None
             entry.starts += 1
         selector.register(entry.pidfd, selectors.EVENT_READ, entry)
@@ -293,6 +301,10 @@ class ProcessGroup:
             number = signal.SIGTERM
         else:
             number = signal.SIGINT
+        if number == signal.SIGINT:
+            # In reverse order of start; whoever takes too long is sent SIGTERM together with all others.
+            last = max(entry.spec.stage for entry in alive)
+            alive = [entry for entry in alive if entry.spec.stage == last]
         for entry in alive:
             if number not in entry.signals_sent and entry.process is not None:
                 entry.signals_sent.append(number)

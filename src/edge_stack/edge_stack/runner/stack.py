@@ -65,6 +65,7 @@ class StackProcesses:
                 node.name,
                 node_command(node, self._write_parameters(node), self._namespace, self._log_level),
                 process_environment(os.environ, frames=publishes_frames(node)),
+                stage=node.stage,
             )
             for node in self.nodes
         ]
@@ -125,7 +126,9 @@ def _program(package: str, executable: str) -> Sequence[str]:
     entry = _entry_points().get((package, executable))
     if entry is not None:
         module, _, function = entry.partition(":")
-        return [sys.executable, "-c", f"from {module} import {function}; {function}()"]
+        # A signal before the node has its own handlers, while it imports, ends it without a traceback.
+        quiet = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"
+        return [sys.executable, "-c", f"{quiet}; from {module} import {function}; {function}()"]
     searched = [Path(p) / "lib" / package for p in os.environ.get("AMENT_PREFIX_PATH", "").split(":") if p]
     for folder in searched:
         if os.access(folder / executable, os.X_OK):

@@ -130,6 +130,7 @@ class ControlThread:
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
         if not self._ready.wait(timeout_s):
+            self._stop = True
             raise RuntimeError(f"the control thread was not running within {timeout_s} s")
         return list(self._refused)
 
