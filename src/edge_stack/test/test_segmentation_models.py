@@ -90,9 +90,10 @@ def test_inputs_outputs_and_metadata_are_those_of_the_whole(model: Path) -> None
 
 def test_no_segment_takes_longer_than_asked_for(model: Path) -> None:
     whole = segment(model, pieces=1)[0]
-    plan, _ = segment(model, max_ms=whole.whole_ms / 2)
-    assert len(plan.segments) > 2
-    assert plan.longest_ms <= whole.whole_ms
+    # The model is small and the figures are measured: far from the limit they must be right.
+    plan, _ = segment(model, max_ms=whole.whole_ms / 3)
+    assert len(plan.segments) >= 2
+    assert plan.longest_ms < whole.whole_ms
 
 
 def test_cut_once_a_model_runs_without_the_onnx_package(model: Path) -> None:

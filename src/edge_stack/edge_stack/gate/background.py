@@ -32,6 +32,9 @@ from edge_stack.gate.longrun import LongRuns, Refused
 _LATEST_DEADLINE = 1_000_000_000
 # An earlier waiter that could run and does not take its turn for so long is passed over: it is stopped or gets no core.
 _PATIENCE = 5_000_000
+# One that asks again at once may go on for so long before an earlier deadline, if that is met all the same.
+_TURN = 5_000_000
+_AT_ONCE = 300_000
 _LOOK_AFTER = 1_000_000_000
 # A refused job's slowest runs are forgotten one by one: they may be what keeps it out.
 _FORGET_EVERY = 100_000_000
@@ -120,6 +123,8 @@ class BackgroundJob:
         self._running = self._is_long = False
         self._part: Hashable = None
         self._started = self._ends = self._cpu = self._admissions = 0
+        # Of the run before, and of the turn that it was in.
+        self._ended = self._turn_ends = 0
         self._join()
         learned = self._words[self._base + at.S_LEARNED]
         if learned:
@@ -197,6 +202,8 @@ class BackgroundJob:
         self._asking_since = 0
         protocol.count_delay(self._words, self._slot, now - asked, reason)
         self._started = now
+        if now > self._ended + _AT_ONCE or now > self._turn_ends:
+            self._turn_ends = now + _TURN
         self._ends = self._words[self._base + at.B_ENDS_AT]
         if self._by_cpu:
             self._cpu = time.thread_time_ns()
@@ -214,6 +221,7 @@ class BackgroundJob:
             return
         try:
             now = time.monotonic_ns()
+            self._ended = now
             other = protocol.finish(words, self._slot, now, self._page.alive)
             overlap, first = protocol.critical_overlap(words, started, now)
             together = words[at.H_LIMIT] > 1 and (
@@ -247,7 +255,8 @@ class BackgroundJob:
                 alone = shared = max(1, why.largest_slack(protocol.view_of(words).criticals, now) // 2)
             seen = page.wake_value()
             protocol.ask(words, slot, now, alone, shared, request.due)
-            verdict, other = protocol.consider(words, slot, now, page.alive)
+            turn_ends = self._turn_ends if now < self._ended + _AT_ONCE else 0
+            verdict, other = protocol.consider(words, slot, now, page.alive, (), turn_ends)
             self._admissions = words[at.H_ADMISSIONS]
         finally:
             page.mutex.unlock()

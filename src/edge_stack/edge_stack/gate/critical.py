@@ -53,7 +53,7 @@ class CriticalJob:
         self._accelerator = Accelerator.of(accelerator)
         self._period = round(period_s * 1e9)
         self._lease_s = lease_s
-        self._estimate = DurationEstimate(window=128, quantile=0.99)
+        self._estimate = DurationEstimate(quantile=0.9)
         self._join()
         learned = self._words[self._base + at.S_LEARNED]
         given = round(budget_s * 1e9) if budget_s is not None else 0

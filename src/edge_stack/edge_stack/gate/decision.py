@@ -129,11 +129,14 @@ def slack(criticals: Sequence[Critical], now: int) -> Slack:
     return Slack(busy_until, until, by_active, by_release)
 
 
-def decide(view: View, slot: int, now: int, passed_over: Collection[int] = ()) -> Decision:
+def decide(
+    view: View, slot: int, now: int, passed_over: Collection[int] = (), turn_ends: int = 0
+) -> Decision:
     """
     Decide for the waiting job of a slot.
 
-    passed_over: slots that had their turn and did not take it; they are not waited for.
+    passed_over: slots that had their turn and did not take it; they are not waited for. turn_ends: until then the job may
+    go on before an earlier deadline, if that is met all the same: handing the accelerator over costs time, too.
     """
     limit, guard, beside, criticals, running, waiting = view
     window = slack(criticals, now)
@@ -161,7 +164,9 @@ def decide(view: View, slot: int, now: int, passed_over: Collection[int] = ()) -
     if winner == slot:
         return Decision(True, NONE, now, (), slot, granted)
     blockers: tuple[int, ...] = (winner,) if winner >= 0 else ()
-    if winner >= 0 and _fits_now(view, slot, now, window, crossing, together):
+    if winner >= 0 and (mine := _fitting(view, slot, now, window, crossing, together)):
+        if now + mine <= turn_ends and now + mine + granted <= earliest:
+            return Decision(True, NONE, now, (), slot, mine)
         return Decision(False, ORDER, now + LOOK_AGAIN, blockers, winner)
     if beside:
         blockers += tuple(job.slot for job in counted)
@@ -219,16 +224,14 @@ def _announced(c: Critical, now: int) -> bool:
     return c.release > 0 and now < c.release + c.lease
 
 
-def _fits_now(view: View, slot: int, now: int, window: Slack, crossing: int, together: bool) -> bool:
-    if crossing < view.beside:
-        return True
-    if window.busy_until:
-        return False
+def _fitting(view: View, slot: int, now: int, window: Slack, crossing: int, together: bool) -> int:
+    """Return the duration of a waiting job if it fits now, else 0."""
     mine = next((job for job in view.waiting if job.slot == slot), None)
     if mine is None:
-        return False
+        return 0
     duration = mine.shared if together else mine.expected
-    return not window.until or now + duration + view.guard <= window.until
+    fits = not window.busy_until and (not window.until or now + duration + view.guard <= window.until)
+    return duration if fits or crossing < view.beside else 0
 
 
 def _bounded(when: int, now: int) -> int:

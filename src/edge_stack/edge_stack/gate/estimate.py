@@ -64,7 +64,7 @@ class DurationEstimate:
             few = self._order[0] + self._order[0] // 4
             self.value = max(few, self._prior) if self._prior else few
         else:
-            self.value = self._order[min(count - 1, int(self._quantile * count))]
+            self.value = self._order[int(self._quantile * (count - 1))]
 
 
 class JobDurations:

@@ -159,7 +159,12 @@ def ask(words: Words, slot: int, now: int, expected: int, shared: int, deadline:
 
 
 def consider(
-    words: Words, slot: int, now: int, alive: Alive, passed_over: Collection[int] = ()
+    words: Words,
+    slot: int,
+    now: int,
+    alive: Alive,
+    passed_over: Collection[int] = (),
+    turn_ends: int = 0,
 ) -> tuple[Decision, int]:
     """
     Decide for a waiting slot and, if it is admitted, mark it as running; under the mutex.
@@ -171,7 +176,7 @@ def consider(
     """
     while True:
         view = view_of(words)
-        decision = decide(view, slot, now, passed_over)
+        decision = decide(view, slot, now, passed_over, turn_ends)
         dead = [other for other in decision.blockers if not alive(other)]
         if not dead:
             break

@@ -1,0 +1,144 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Models for the contention benchmark: a policy-sized transformer, a long convolutional network, and the YOLO models there are.
+
+Its unit of work is one .onnx file of a wanted duration on this machine, made from a seed. Needs the onnx package.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_stack.segmentation.build import open_session, time_ms
+
+MODELS_VARIABLE = "EDGE_STACK_BENCH_MODELS"
+_TOKENS, _WIDTH = 128, 256
+
+
+def policy_model(folder: Path, wanted_ms: float) -> tuple[Path, dict[str, Any]]:
+    """Write a transformer of about a wanted duration: an observation of 128 tokens in, 50 actions of 7 joints out."""
+    return _sized(folder / "policy.onnx", _write_transformer, wanted_ms)
+
+
+def long_model(folder: Path, wanted_ms: float) -> tuple[Path, dict[str, Any]]:
+    """Write a convolutional network of about a wanted duration, with a skip around each two layers."""
+    return _sized(folder / "long.onnx", _write_convolutions, wanted_ms)
+
+
+def yolo_models() -> list[Path]:
+    """Return the YOLO models to use as background: of a folder named in the environment, or those of the demo."""
+    if folder := os.environ.get(MODELS_VARIABLE):
+        return sorted(Path(folder).glob("*.onnx"))
+    found = find_spec("edge_stack_ultralytics")
+    places = (found.submodule_search_locations or []) if found else []
+    return sorted(file for place in places for file in Path(place, "weights").glob("*.onnx"))
+
+
+def feeds_of(session: Any) -> dict[str, np.ndarray]:
+    """Return an example of a session's inputs."""
+    random = np.random.default_rng(0)
+    feeds = {}
+    for value in session.get_inputs():
+        shape = [size if isinstance(size, int) else 1 for size in value.shape]
+        feeds[value.name] = random.random(shape).astype(
+            np.float16 if value.type == "tensor(float16)" else np.float32
+        )
+    return feeds
+
+
+def _sized(path: Path, write: Callable[[Path, int], None], wanted_ms: float) -> tuple[Path, dict[str, Any]]:
+    """Find the number of layers by two measurements of a line and a third to correct it; return the file and its figures."""
+    layers, taken = [2, 6], []
+    for count in layers:
+        write(path, count)
+        taken.append(_time(path))
+    per_layer = max(1e-3, (taken[1] - taken[0]) / (layers[1] - layers[0]))
+    count = max(1, round(layers[1] + (wanted_ms - taken[1]) / per_layer))
+    write(path, count)
+    count = max(1, round(count + (wanted_ms - _time(path)) / per_layer))
+    write(path, count)
+    return path, {"file": path.name, "layers": count, "ms": round(_time(path), 2)}
+
+
+def _time(path: Path) -> float:
+    session = open_session(path, 1)
+    return time_ms(session, feeds_of(session), 1)
+
+
+class _Graph:
+    """Collects nodes and weights of a model."""
+
+    def __init__(self) -> None:
+        import onnx
+
+        self.onnx = onnx
+        self.random = np.random.default_rng(7)
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+
+    def weight(self, *shape: int) -> str:
+        name = f"w{len(self.weights)}"
+        values = self.random.standard_normal(shape) / np.sqrt(
+            np.prod(shape[1:]) if len(shape) > 2 else shape[0]
+        )
+        self.weights.append(self.onnx.numpy_helper.from_array(values.astype(np.float32), name))
+        return name
+
+    def constant(self, values: Any) -> str:
+        name = f"w{len(self.weights)}"
+        self.weights.append(self.onnx.numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"t{len(self.nodes)}"
+        self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def save(self, path: Path, shape: list[int], output: str) -> None:
+        helper, kind = self.onnx.helper, self.onnx.TensorProto.FLOAT
+        given = [helper.make_tensor_value_info("input", kind, shape)]
+        result = [helper.make_tensor_value_info(output, kind, None)]
+        graph = helper.make_graph(self.nodes, path.stem, given, result, self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        model.ir_version = 8
+        self.onnx.save(model, str(path))
+
+
+def _write_transformer(path: Path, layers: int) -> None:
+    g = _Graph()
+    heads = 4
+    split = g.constant(np.array([1, _TOKENS, heads, _WIDTH // heads], np.int64))
+    join = g.constant(np.array([1, _TOKENS, _WIDTH], np.int64))
+    scale = g.constant(np.float32(1.0 / np.sqrt(_WIDTH / heads)))
+    one, zero = g.constant(np.ones(_WIDTH, np.float32)), g.constant(np.zeros(_WIDTH, np.float32))
+    x = "input"
+    for _ in range(layers):
+        normal = g.add("LayerNormalization", x, one, zero, axis=-1)
+        parts = [g.add("Reshape", g.add("MatMul", normal, g.weight(_WIDTH, _WIDTH)), split) for _ in range(3)]
+        query, value = (g.add("Transpose", part, perm=[0, 2, 1, 3]) for part in (parts[0], parts[2]))
+        key = g.add("Transpose", parts[1], perm=[0, 2, 3, 1])
+        attention = g.add("Softmax", g.add("Mul", g.add("MatMul", query, key), scale), axis=-1)
+        mixed = g.add("Transpose", g.add("MatMul", attention, value), perm=[0, 2, 1, 3])
+        x = g.add("Add", x, g.add("MatMul", g.add("Reshape", mixed, join), g.weight(_WIDTH, _WIDTH)))
+        normal = g.add("LayerNormalization", x, one, zero, axis=-1)
+        hidden = g.add("Relu", g.add("MatMul", normal, g.weight(_WIDTH, 4 * _WIDTH)))
+        x = g.add("Add", x, g.add("MatMul", hidden, g.weight(4 * _WIDTH, _WIDTH)))
+    mean = g.add("ReduceMean", x, axes=[1], keepdims=0)
+    g.save(path, [1, _TOKENS, _WIDTH], g.add("MatMul", mean, g.weight(_WIDTH, 350)))
+
+
+def _write_convolutions(path: Path, layers: int) -> None:
+    g = _Graph()
+    channels = 64
+    x = g.add("Relu", g.add("Conv", "input", g.weight(channels, 3, 3, 3), pads=[1, 1, 1, 1], strides=[2, 2]))
+    for _ in range(layers):
+        inner = g.add("Relu", g.add("Conv", x, g.weight(channels, channels, 3, 3), pads=[1, 1, 1, 1]))
+        x = g.add("Add", x, g.add("Conv", inner, g.weight(channels, channels, 1, 1)))
+    g.save(path, [1, 3, 128, 128], g.add("GlobalMaxPool", x))
