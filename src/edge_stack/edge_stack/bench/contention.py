@@ -196,7 +196,7 @@ class Bench:
         """Say what each process does."""
         common_part = {
             "gate": config.gate,
-            "limit": len(self._cores),
+            "limit": 2,
             "beside": config.beside,
             "period_s": PERIOD_S,
             "segment_ms": self._segment_ms,
@@ -235,12 +235,15 @@ class Bench:
         if background:
             done = sum(result["n"] for result in background)
             row["background_per_s"] = round(done / (self._seconds * self._rounds), 2)
+            cpu_ms = 1e3 * sum(result["cpu_s"] for result in background) / max(1, done)
+            row["background_cpu_ms_each"] = round(cpu_ms, 3)
             row["background_by_job"] = {}
             for result in background:
                 counts = row["background_by_job"]
                 counts[result["name"]] = counts.get(result["name"], 0) + result["n"]
             if config.gate:
                 row["refused"] = sum(result["refused"] for result in background)
+                row["gate"] = {result["name"]: result["gate"] for result in background}
         self.notes += [note for result in results for note in result["notes"] if note not in self.notes]
         return row
 

@@ -117,6 +117,7 @@ def _background(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[s
         segmented.prime(job)
     start, end, notes = _begin(spec)
     AbsoluteSleeper().sleep_until(start)
+    cpu_s = time.process_time()
     count = refused = 0
     while True:
         try:
@@ -136,4 +137,24 @@ def _background(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[s
                 count += 1
         if time.monotonic_ns() >= end:
             break
-    return {"role": "background", "name": spec["name"], "n": count, "refused": refused, "notes": notes}
+    cpu_s = time.process_time() - cpu_s
+    result = {
+        "role": "background",
+        "name": spec["name"],
+        "n": count,
+        "refused": refused,
+        "notes": notes,
+        "cpu_s": cpu_s,
+    }
+    if job:
+        status = next(one for one in read_status(_NAME).background if one.name == spec["name"])
+        result["gate"] = {
+            "expected_ms": status.expected_ms,
+            "shared_ms": status.shared_ms,
+            "delayed": status.delayed,
+            "delay_p50_ms": status.delay_p50_ms,
+            "delay_p99_ms": status.delay_p99_ms,
+            "overran": status.overran,
+            "overlapped": status.overlapped,
+        }
+    return result
