@@ -196,7 +196,7 @@ class Bench:
         """Say what each process does."""
         common_part = {
             "gate": config.gate,
-            "limit": 2,
+            "limit": len(self._cores),
             "beside": config.beside,
             "period_s": PERIOD_S,
             "segment_ms": self._segment_ms,

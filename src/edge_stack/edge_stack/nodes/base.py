@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from edge_stack_msgs.msg import EventCount, NodeStatus, StageLatency
+from edge_stack_msgs.msg import NodeStatus
 from lifecycle_msgs.msg import State
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -35,7 +35,8 @@ except ImportError:  # Humble has them in another place
 from edge_stack.errors import ConfigurationError
 from edge_stack.nodes import qos
 from edge_stack.nodes.autostart import Autostart
-from edge_stack.nodes.parameters import Parameter, ParameterValues, declare
+from edge_stack.nodes.parameters import BASE_PARAMETERS, Parameter, ParameterValues, declare
+from edge_stack.nodes.status_messages import figure_texts, node_status_message
 from edge_stack.runtime.process import ProcessSettings, ProcessUsage, apply_process_settings
 from edge_stack.statistics import NodeStatistics, StatisticsSnapshot
 
@@ -46,29 +47,6 @@ _STATE_LABELS = {
     State.PRIMARY_STATE_ACTIVE: "active",
     State.PRIMARY_STATE_FINALIZED: "finalized",
 }
-
-BASE_PARAMETERS = (
-    Parameter(
-        "priority_class",
-        "background",
-        "Priority class of the node's work.",
-        choices=("critical", "essential", "background"),
-    ),
-    Parameter(
-        "autostart", False, "Whether the node configures and activates itself, where no supervisor does."
-    ),
-    Parameter("status_period_s", 0.2, "Period of node_status, s.", minimum=0.05, maximum=10.0),
-    Parameter("process_title", "", "Title of the process in ps and top; empty: edge_stack/<node name>."),
-    Parameter("cpu_affinity", (), "Cores that the process may run on; empty: all.", element=int, minimum=0),
-    Parameter("nice", 0, "Nice value of the process; 0: as it was started.", minimum=-20, maximum=19),
-    Parameter(
-        "scheduling_policy",
-        "other",
-        "Linux scheduling policy of the process.",
-        choices=("other", "batch", "idle", "fifo"),
-    ),
-    Parameter("scheduling_priority", 10, "Real-time priority, used with fifo.", minimum=1, maximum=99),
-)
 
 
 class StackNode(LifecycleNode):
@@ -315,48 +293,26 @@ class StackNode(LifecycleNode):
 
     def publish_status(self) -> None:
         """Publish node_status now."""
-        figures = self.stats.snapshot()
         state_id, label = self._state_machine.current_state
-        usage = self._usage.sample()
-        status = NodeStatus(
-            name=self.get_fully_qualified_name(),
-            pid=os.getpid(),
-            priority_class=self.params.priority_class,
-            state_id=state_id,
-            state=_STATE_LABELS.get(state_id, label),
-            message=self._message or self._problem,
-            target_hz=self.target_hz(),
-            rate_hz=figures.rate_hz,
-            latency_p50_ms=figures.latency.p50_ms,
-            latency_p99_ms=figures.latency.p99_ms,
-            stages=[
-                StageLatency(name=n, p50_ms=q.p50_ms, p99_ms=q.p99_ms) for n, q in figures.stages.items()
-            ],
-            processed=figures.processed,
-            dropped=figures.dropped,
-            deadline_misses=figures.deadline_misses,
-            events=[EventCount(topic=t, event=e, count=n) for (t, e), n in sorted(figures.events.items())],
-            rss_mb=usage.rss_mb,
-            cpu_pct=usage.cpu_pct,
-        )
+        status = node_status_message(self.stats.snapshot(), self._usage.sample())
+        status.name = self.get_fully_qualified_name()
+        status.pid = os.getpid()
+        status.priority_class = self.params.priority_class
+        status.state_id = state_id
+        status.state = _STATE_LABELS.get(state_id, label)
+        status.message = self._message or self._problem
+        status.target_hz = self.target_hz()
         status.header.stamp = self.get_clock().now().to_msg()
         self._status_publisher.publish(status)
 
     def diagnostic_values(self, figures: StatisticsSnapshot) -> dict[str, str]:
         """Return key-value pairs for diagnostics; subclasses may add theirs."""
-        values = {
+        return {
             "state": self.state_label,
             "class": self.params.priority_class,
             "target_hz": f"{self.target_hz():.2f}",
-            "rate_hz": f"{figures.rate_hz:.2f}",
-            "latency_p50_ms": f"{figures.latency.p50_ms:.1f}",
-            "latency_p99_ms": f"{figures.latency.p99_ms:.1f}",
-            "processed": str(figures.processed),
-            "dropped": str(figures.dropped),
-            "deadline_misses": str(figures.deadline_misses),
+            **figure_texts(figures),
         }
-        values.update({f"{topic}: {event}": str(n) for (topic, event), n in sorted(figures.events.items())})
-        return values
 
     def _publish_diagnostics(self) -> None:
         trouble = self._message or self._problem
@@ -368,10 +324,9 @@ class StackNode(LifecycleNode):
             name=self.get_fully_qualified_name().lstrip("/"),
             message=trouble or self.state_label,
             hardware_id="edge_stack",
-            values=[
-                KeyValue(key=k, value=v) for k, v in self.diagnostic_values(self.stats.snapshot()).items()
-            ],
         )
+        values = self.diagnostic_values(self.stats.snapshot())
+        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(array)

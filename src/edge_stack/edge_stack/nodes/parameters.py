@@ -98,6 +98,31 @@ class Parameter:
         return int(_TYPES[type(self.default)])
 
 
+# What every node has.
+BASE_PARAMETERS = (
+    Parameter(
+        "priority_class",
+        "background",
+        "Priority class of the node's work.",
+        choices=("critical", "essential", "background"),
+    ),
+    Parameter(
+        "autostart", False, "Whether the node configures and activates itself, where no supervisor does."
+    ),
+    Parameter("status_period_s", 0.2, "Period of node_status, s.", minimum=0.05, maximum=10.0),
+    Parameter("process_title", "", "Title of the process in ps and top; empty: edge_stack/<node name>."),
+    Parameter("cpu_affinity", (), "Cores that the process may run on; empty: all.", element=int, minimum=0),
+    Parameter("nice", 0, "Nice value of the process; 0: as it was started.", minimum=-20, maximum=19),
+    Parameter(
+        "scheduling_policy",
+        "other",
+        "Linux scheduling policy of the process.",
+        choices=("other", "batch", "idle", "fifo"),
+    ),
+    Parameter("scheduling_priority", 10, "Real-time priority, used with fifo.", minimum=1, maximum=99),
+)
+
+
 class ParameterValues(Mapping[str, Any]):
     """Current values by attribute (values.rate_hz) or key (values["rate_hz"]); arrays are tuples."""
 
