@@ -3,8 +3,8 @@
 """
 The whole demo, idle and beside another program that keeps every core busy, with the runtime and without it.
 
-Its unit is one row: one run of the demo and its report. Without the runtime, the control tick has no real-time policy and
-background models ask no admission gate: what a stack of plain nodes would do.
+Its unit is one row: one run of the demo and its report. Without: the control tick has no real-time policy, only a short
+time slice, as on a machine that does not permit one.
 """
 
 from __future__ import annotations
