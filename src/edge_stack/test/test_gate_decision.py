@@ -117,6 +117,21 @@ def test_who_was_passed_over_is_not_waited_for() -> None:
     assert gate.decide(view(jobs=jobs), 5, NOW, passed_over={6}).admitted
 
 
+def test_within_its_turn_a_job_goes_on_before_an_earlier_deadline_that_is_met_all_the_same() -> None:
+    jobs = [waiting(5, 2, deadline=50), waiting(6, 2, deadline=40)]
+    assert gate.decide(view(jobs=jobs), 5, NOW, turn_ends=NOW + 2 * MS).admitted
+    assert not gate.decide(view(jobs=jobs), 5, NOW, turn_ends=NOW + MS).admitted
+    urgent = [waiting(5, 2, deadline=50), waiting(6, 2, deadline=3)]
+    assert not gate.decide(view(jobs=urgent), 5, NOW, turn_ends=NOW + 2 * MS).admitted
+
+
+def test_a_turn_gives_no_right_to_run_into_a_release_or_over_the_limit() -> None:
+    jobs = [waiting(5, 9, deadline=50), waiting(6, 2, deadline=40)]
+    assert not gate.decide(view([critical(8)], jobs=jobs), 5, NOW, turn_ends=NOW + 20 * MS).admitted
+    running = [Running(7, NOW, NOW + MS)]
+    assert not gate.decide(view(running=running, jobs=jobs), 5, NOW, turn_ends=NOW + 20 * MS).admitted
+
+
 def test_slack_with_one_critical_job_is_period_minus_budget() -> None:
     assert gate.largest_slack([critical(20, period=40, budget=10)], NOW) == 30 * MS
 

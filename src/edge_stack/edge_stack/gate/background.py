@@ -33,7 +33,7 @@ _LATEST_DEADLINE = 1_000_000_000
 # An earlier waiter that could run and does not take its turn for so long is passed over: it is stopped or gets no core.
 _PATIENCE = 5_000_000
 # One that asks again at once may go on for so long before an earlier deadline, if that is met all the same.
-_TURN = 5_000_000
+_TURN = 10_000_000
 _AT_ONCE = 300_000
 _LOOK_AFTER = 1_000_000_000
 # A refused job's slowest runs are forgotten one by one: they may be what keeps it out.
