@@ -12,6 +12,14 @@ from edge_tool import building, environment, installation
 from edge_tool.underlay import Underlay
 from edge_tool.workspace import Workspace
 
+# Python itself would answer Ctrl-C during the imports with a traceback.
+_QUIET_START = (
+    "import os, runpy, signal\n"
+    "if signal.getsignal(signal.SIGINT) is signal.default_int_handler:\n"
+    "    signal.signal(signal.SIGINT, lambda *_: os._exit(130))\n"
+    "runpy.run_module('{module}', run_name='__main__', alter_sys=True)"
+)
+
 
 def ready(workspace: Workspace) -> tuple[Underlay, dict[str, str]]:
     """Set up, build, and return the underlay and the environment to run in."""
@@ -20,10 +28,17 @@ def ready(workspace: Workspace) -> tuple[Underlay, dict[str, str]]:
     return underlay, environment.run_environment(workspace, underlay)
 
 
-def become_module(workspace: Workspace, module: str, arguments: Sequence[str]) -> int:
-    """Replace this process by a Python module of the workspace."""
+def become_module(
+    workspace: Workspace, module: str, arguments: Sequence[str], *, handles_ctrl_c: bool = False
+) -> int:
+    """
+    Replace this process by a Python module of the workspace.
+
+    handles_ctrl_c: the module says itself what Ctrl-C does; until its imports are done, Ctrl-C just ends it.
+    """
     _, variables = ready(workspace)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(workspace.python, [str(workspace.python), "-m", module, *arguments], variables)
+    start = ["-c", _QUIET_START.format(module=module)] if handles_ctrl_c else ["-m", module]
+    os.execve(workspace.python, [str(workspace.python), *start, *arguments], variables)
     return 0

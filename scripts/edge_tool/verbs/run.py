@@ -10,4 +10,4 @@ from edge_tool.workspace import Workspace
 
 def run(workspace: Workspace, arguments: list[str]) -> int:
     """Become the process runner."""
-    return execution.become_module(workspace, "edge_stack.runner", arguments)
+    return execution.become_module(workspace, "edge_stack.runner", arguments, handles_ctrl_c=True)
