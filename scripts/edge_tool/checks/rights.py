@@ -27,9 +27,7 @@ def scheduling(workspace: Workspace) -> Iterator[Finding]:
     if rights.realtime:
         yield Finding("real-time", Level.GOOD, f"SCHED_FIFO up to priority {rights.max_rt_priority}{kernel}")
     else:
-        fact = (
-            f"no SCHED_FIFO{kernel}: under load the control loop comes late by milliseconds instead of 0.1 ms"
-        )
+        fact = f"no SCHED_FIFO{kernel}: under load the control loop is less punctual (./edge bench tick)"
         yield Finding("real-time", Level.NOTE, fact, process.REMEDY)
     throttle = read("/proc/sys/kernel/sched_rt_runtime_us")
     if rights.realtime and throttle == "0":
