@@ -83,11 +83,11 @@ def test_a_shorter_job_fills_slack_that_the_first_in_order_cannot_use() -> None:
     assert first.winner == 6
 
 
-def test_the_limit_holds_and_is_looked_at_again_when_a_run_should_end() -> None:
+def test_the_limit_holds_and_is_looked_at_again_when_a_run_is_overdue() -> None:
     verdict = gate.decide(view(running=[Running(7, NOW - MS, NOW + 8 * MS)], jobs=[waiting(5, 1)]), 5, NOW)
     assert verdict.reason == gate.LIMIT
     assert verdict.blockers == (7,)
-    assert verdict.look_again == NOW + 8 * MS
+    assert verdict.look_again == NOW + 8 * MS + gate.OVERDUE
 
 
 def test_a_run_far_over_its_time_no_longer_counts() -> None:
@@ -123,6 +123,18 @@ def test_within_its_turn_a_job_goes_on_before_an_earlier_deadline_that_is_met_al
     assert not gate.decide(view(jobs=jobs), 5, NOW, turn_ends=NOW + MS).admitted
     urgent = [waiting(5, 2, deadline=50), waiting(6, 2, deadline=3)]
     assert not gate.decide(view(jobs=urgent), 5, NOW, turn_ends=NOW + 2 * MS).admitted
+
+
+def test_a_turn_ends_where_the_earlier_deadline_would_be_missed_behind_the_next_release() -> None:
+    jobs = [waiting(5, 2, deadline=90), waiting(6, 2, deadline=13)]
+    alone = gate.decide(view([critical(9, budget=10)], jobs=jobs), 5, NOW, turn_ends=NOW + 30 * MS)
+    assert alone.admitted  # both fit before the release
+    jobs = [waiting(5, 5, deadline=90), waiting(6, 5, deadline=20)]
+    assert not gate.decide(
+        view([critical(9, budget=10)], jobs=jobs), 5, NOW, turn_ends=NOW + 30 * MS
+    ).admitted
+    jobs = [waiting(5, 5, deadline=90), waiting(6, 5, deadline=30)]
+    assert gate.decide(view([critical(9, budget=10)], jobs=jobs), 5, NOW, turn_ends=NOW + 30 * MS).admitted
 
 
 def test_a_turn_gives_no_right_to_run_into_a_release_or_over_the_limit() -> None:

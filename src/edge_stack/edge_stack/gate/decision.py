@@ -27,6 +27,8 @@ MS = 1_000_000
 # and at the latest after the second, one period of a 24 Hz loop.
 SOONEST = 5 * MS
 LOOK_AGAIN = 40 * MS
+# A run that is over its expectation by this is looked after: its process may have died.
+OVERDUE = 10 * MS
 # A job that runs this much over its expectation no longer counts against the limit: its process is stopped or hangs.
 RUN_LEASE = 1000 * MS
 # How far to look ahead for the largest slack, in critical windows.
@@ -143,7 +145,7 @@ def decide(
     counted = [job for job in running if now < job.ends + RUN_LEASE]
     if len(counted) >= limit:
         ends = min(job.ends for job in counted)
-        return Decision(False, LIMIT, _bounded(ends, now), tuple(job.slot for job in counted), -1)
+        return Decision(False, LIMIT, _bounded(ends + OVERDUE, now), tuple(job.slot for job in counted), -1)
     crossing = 0
     if beside:
         crossing = sum(
@@ -165,7 +167,7 @@ def decide(
         return Decision(True, NONE, now, (), slot, granted)
     blockers: tuple[int, ...] = (winner,) if winner >= 0 else ()
     if winner >= 0 and (mine := _fitting(view, slot, now, window, crossing, together)):
-        if now + mine <= turn_ends and now + mine + granted <= earliest:
+        if now + mine <= turn_ends and _after(view, window, now + mine, granted) <= earliest:
             return Decision(True, NONE, now, (), slot, mine)
         return Decision(False, ORDER, now + LOOK_AGAIN, blockers, winner)
     if beside:
@@ -232,6 +234,13 @@ def _fitting(view: View, slot: int, now: int, window: Slack, crossing: int, toge
     duration = mine.shared if together else mine.expected
     fits = not window.busy_until and (not window.until or now + duration + view.guard <= window.until)
     return duration if fits or crossing < view.beside else 0
+
+
+def _after(view: View, window: Slack, start: int, duration: int) -> int:
+    """Return when a job ends that may start at a time: in this slack if it fits, else after the critical job behind it."""
+    if not window.until or start + duration + view.guard <= window.until:
+        return start + duration
+    return window.until + next(c.budget for c in view.criticals if c.slot == window.by_release) + duration
 
 
 def _bounded(when: int, now: int) -> int:
