@@ -48,11 +48,6 @@ class Interpreter:
         return f"python3.{self.version[1]}"
 
     @property
-    def from_system(self) -> bool:
-        """Whether it is the distribution's, so that the distribution's packages complete it."""
-        return str(self.executable).startswith("/usr/bin/")
-
-    @property
     def identity(self) -> str:
         """A text that changes when another Python would be used."""
         return f"{self.executable} {'.'.join(map(str, self.version))}"

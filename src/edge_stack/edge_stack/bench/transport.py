@@ -16,6 +16,7 @@ The first frames, which fill caches and buffers, are sent but not counted.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import json
 import os
@@ -243,8 +244,7 @@ def _endpoint(config: str) -> Iterator[tuple[Any, Callable[[float], None]]]:
     name = f"bench_{os.getpid()}"
     node = StackNode(name) if config == "edge_stack" else rclpy.create_node(name)
     if isinstance(node, StackNode):
-        node.trigger_configure()
-        node.trigger_activate()
+        node.trigger_configure()  # activated once its topics are made
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
@@ -264,9 +264,8 @@ def _sender(node: Any, config: str) -> tuple[Callable[[NDArray[np.uint8], Any], 
 
     if config == "edge_stack":
         frames = FramePublisher(node, _TOPIC, RATE_HZ)
-        # It was made after the activation, which publishers otherwise wait for.
-        for publisher in node._own_publishers:
-            publisher.on_activate(None)
+        atexit.register(frames.close)
+        node.trigger_activate()
         return (
             lambda picture, header: frames.publish(picture, "rgb8", header),
             lambda: int(node.count_subscribers(shared_topic(_TOPIC))),
@@ -293,9 +292,11 @@ def _receiver(
     from edge_stack.nodes.image_messages import read_rgb
 
     if config == "edge_stack":
-        return FrameSubscription(
+        frames = FrameSubscription(
             node, _TOPIC, lambda f: take(f.header.frame_id, f.header.stamp, f.rgb), RATE_HZ
         )
+        node.trigger_activate()
+        return frames
     return node.create_subscription(
         Image,
         _TOPIC,

@@ -62,11 +62,6 @@ def lock_memory() -> None:
     _call("mlockall", _MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
 
 
-def unlock_memory() -> None:
-    """Undo lock_memory()."""
-    _call("munlockall")
-
-
 def set_timer_slack_ns(slack_ns: int) -> None:
     """Set how late the kernel may wake the calling thread to batch wake-ups; 50 us by default, none if real-time."""
     _call("prctl", _PR_SET_TIMERSLACK, ctypes.c_ulong(slack_ns), 0, 0, 0)
