@@ -53,6 +53,14 @@ def ros_domain() -> Iterator[int]:
                 os.environ["ROS_DOMAIN_ID"] = before
 
 
+class Statuses(dict[str, NodeStatus]):
+    """The newest status of each node; an empty one for a node that was not heard yet, so that conditions wait for it."""
+
+    def __missing__(self, name: str) -> NodeStatus:
+        """Return an empty status, and do not keep it."""
+        return NodeStatus()
+
+
 class Peer:
     """
     The test's own node and executor in a context of its own.
@@ -67,7 +75,7 @@ class Peer:
         self.node = Node(name, context=self.context, namespace=namespace or None)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        self.statuses: dict[str, NodeStatus] = {}
+        self.statuses = Statuses()
         self.node.create_subscription(NodeStatus, "node_status", self._take_status, qos.status())
 
     def __enter__(self) -> Peer:
