@@ -35,6 +35,7 @@ from edge_stack.nodes import qos
 from edge_stack.runner.environment import process_environment
 
 DEFAULT_TIMEOUT_S = 20.0
+ANSWER_S = 3.0  # silence after which a call is taken for lost
 
 
 @contextlib.contextmanager
@@ -112,14 +113,38 @@ class Peer:
         self.node.create_subscription(msg_type, topic, messages.append, profile)
         return messages
 
-    def call(self, srv_type: type, name: str, request: Any, timeout_s: float = DEFAULT_TIMEOUT_S) -> Any:
-        """Call a service once it is there and return the response."""
+    def call(
+        self,
+        srv_type: type,
+        name: str,
+        request: Any,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        otherwise: Callable[[], Any] = lambda: None,
+    ) -> Any:
+        """
+        Call a service once it is there and return the response.
+
+        The answer can be lost: DDS drops it if the server has not discovered the client yet. So the call is made again
+        after ANSWER_S without one, unless otherwise() then returns what the answer must have been.
+        """
         client = self.node.create_client(srv_type, name)
         try:
             self.spin_until(client.service_is_ready, timeout_s, f"service {name}")
-            future = client.call_async(request)
-            self.spin_until(future.done, timeout_s, f"answer of {name}")
-            return future.result()
+            end_s = time.monotonic() + timeout_s
+            while True:
+                future = client.call_async(request)
+                asked_s = time.monotonic()
+
+                def answered(future: Any = future, asked_s: float = asked_s) -> bool:
+                    return bool(future.done()) or time.monotonic() > asked_s + ANSWER_S
+
+                self.spin_until(answered, timeout_s, f"answer of {name}")
+                if future.done():
+                    return future.result()
+                known = otherwise()
+                if known is not None:
+                    return known
+                assert time.monotonic() < end_s, f"no answer of {name} within {timeout_s} s"
         finally:
             self.node.destroy_client(client)
 
@@ -131,8 +156,22 @@ class Peer:
             "deactivate": Transition.TRANSITION_DEACTIVATE,
             "cleanup": Transition.TRANSITION_CLEANUP,
         }
+        goals = {
+            "configure": "inactive",
+            "activate": "active",
+            "deactivate": "inactive",
+            "cleanup": "unconfigured",
+        }
+
+        def by_status() -> ChangeState.Response | None:
+            status = self.statuses[node.rsplit("/", 1)[-1]]
+            if status.state == goals[name]:
+                return ChangeState.Response(success=True)
+            refused = status.message.startswith(f"{name} failed") and not status.state.endswith("ing")
+            return ChangeState.Response(success=False) if refused else None
+
         request = ChangeState.Request(transition=Transition(id=ids[name]))
-        return bool(self.call(ChangeState, f"{node}/change_state", request, timeout_s).success)
+        return bool(self.call(ChangeState, f"{node}/change_state", request, timeout_s, by_status).success)
 
     def bring_up(self, node: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         """Configure and activate a node; AssertionError with its reason if it refuses."""

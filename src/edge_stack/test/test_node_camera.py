@@ -261,7 +261,8 @@ def test_the_calibration_file_is_published_for_the_size_of_the_image(
 def test_no_frame_leaves_an_inactive_camera(peer: Peer, start: Start, folder: Path) -> None:
     frames = images(peer)
     start(source="folder", path=str(folder), rate_hz=50.0)
-    peer.spin_until(lambda: frames)
+    # A status of the inactive state before this one must not be taken for that after it.
+    status(peer, lambda s: s.state == "active" and s.processed > 0, "active")
     assert peer.transition("camera", "deactivate")
     count = status(peer, lambda s: s.state == "inactive", "inactive").processed
     frames.clear()
