@@ -96,11 +96,11 @@ def main(argv: list[str] | None = None) -> int:
 
         return contention_child.main(json.loads(arguments.child))
     if arguments.device == "cuda":
-        print(
-            "contention --device cuda needs a CUDA device and PyTorch; run it on a machine that has both",
-            file=sys.stderr,
-        )
-        return 1
+        # Its module needs what a machine without a GPU lacks.
+        from edge_stack.bench import contention_cuda
+
+        rows, notes, figures = contention_cuda.run(arguments)
+        return _report(arguments, rows, notes, figures)
     names = arguments.configs.split(",") if arguments.configs else [config.name for config in CPU_CONFIGS]
     unknown = set(names) - {config.name for config in CPU_CONFIGS}
     if unknown:
@@ -113,9 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
         bench = Bench(arguments, short, Path(folder))
         rows = bench.rows([config for config in CPU_CONFIGS if config.name in names])
-    common.write_json(arguments.json, "contention", rows, bench.notes, device="cpu", **bench.figures)
-    _print(rows, bench.notes)
-    return 0
+    return _report(arguments, rows, bench.notes, bench.figures)
 
 
 class Bench:
@@ -262,7 +260,13 @@ class Bench:
                 row["of_slack"] = round(row["background_per_s"] / (alone["background_per_s"] * idle), 3)
 
 
-def _print(rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
+def _report(
+    arguments: argparse.Namespace,
+    rows: Sequence[dict[str, Any]],
+    notes: Sequence[str],
+    figures: dict[str, Any],
+) -> int:
+    common.write_json(arguments.json, "contention", rows, notes, device=arguments.device, **figures)
     table = []
     for row in rows:
         critical = row.get("critical", {})
@@ -273,6 +277,7 @@ def _print(rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
     common.print_table(
         f"A critical inference at {RATE_HZ:g} Hz against background inferences", _COLUMNS, table, notes
     )
+    return 0
 
 
 def _line(child: subprocess.Popen[str]) -> str:
