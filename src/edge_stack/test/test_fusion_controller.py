@@ -25,12 +25,17 @@ from edge_stack.fusion.controller import (
 from edge_stack.fusion.explain import explain
 from edge_stack.fusion.limits import JointLimits
 from edge_stack.fusion.rules import Reason, RuleSettings, State
+from edge_stack.fusion.workspace import NOTHING, Sight
 
 NAMES = ("pan", "lift")
 PERIOD_S = 1.0 / 24.0
 LIMITS = JointLimits.of(NAMES, [-2.0, -2.0], [2.0, 2.0], [1.0, 2.0])
 START = np.array([0.2, -0.3])
 T0 = 1000.0
+INSIDE = Sight(person_inside=True, person_distance=0.0)
+sights = st.sampled_from(
+    [NOTHING, INSIDE, Sight(person_distance=0.2), Sight(object_distance=0.4), Sight(person_distance=1.5)]
+)
 
 
 class Bench:
@@ -41,7 +46,7 @@ class Bench:
     ) -> None:
         self.controller = Controller(limits, PERIOD_S, controller_settings)
         self.now_s = T0
-        self.around = Surroundings(START.copy(), 0.0, 0.0, False, 0.0)
+        self.around = Surroundings(START.copy(), 0.0, 0.0, NOTHING, 0.0)
         self.commands: list[np.ndarray] = []
         self.sequence = 0
 
@@ -146,7 +151,10 @@ def test_it_continues_when_chunks_come_again() -> None:
 @pytest.mark.parametrize(
     ("around", "state", "reason"),
     [
-        ({"person": True}, State.STOP, Reason.PERSON_IN_WORKSPACE),
+        ({"stop_requested": True}, State.STOP, Reason.STOP_REQUESTED),
+        ({"sight": INSIDE}, State.STOP, Reason.PERSON_IN_WORKSPACE),
+        ({"sight": Sight(person_distance=0.5)}, State.SLOW, Reason.PERSON_NEAR),
+        ({"sight": Sight(object_distance=0.5)}, State.SLOW, Reason.OBJECT_NEAR),
         ({"perception_age_s": 5.0}, State.HOLD, Reason.STALE_PERCEPTION),
         ({"joint_state_age_s": 5.0}, State.HOLD, Reason.JOINT_STATE_STALE),
         ({"supervisor_age_s": 5.0}, State.SLOW, Reason.SUPERVISOR_LOST),
@@ -171,8 +179,8 @@ def test_a_condition_is_reacted_to_in_the_very_next_tick(
 def test_a_person_stops_until_the_workspace_was_clear_for_the_clear_time() -> None:
     bench = Bench()
     fed(bench, 60)
-    bench.tick(person=True)
-    cleared = fed(bench, int(1.8 / PERIOD_S), person=False)
+    bench.tick(sight=INSIDE)
+    cleared = fed(bench, int(1.8 / PERIOD_S), sight=NOTHING)
     assert cleared.state is State.STOP
     assert fed(bench, int(0.4 / PERIOD_S)).state is State.RUN
 
@@ -186,6 +194,25 @@ def test_in_slow_no_joint_is_faster_than_its_share_of_full_speed() -> None:
     share = bench.controller.settings.rules.slow_scale
     assert (steps <= LIMITS.velocity_max * PERIOD_S * share + 1e-9).all()
     assert steps.max() > 0.0
+
+
+def test_speed_follows_the_distance_of_a_person() -> None:
+    bench = Bench()
+    fed(bench, 60)
+    assert fed(bench, 5, sight=Sight(person_distance=0.5)).speed == pytest.approx(0.65)
+    assert fed(bench, 5, sight=Sight(person_distance=0.0)).speed == pytest.approx(0.3)
+    assert fed(bench, 30, sight=Sight(person_distance=0.5)).speed == pytest.approx(0.65)
+
+
+def test_a_requested_stop_lasts_until_it_was_released_for_the_clear_time() -> None:
+    bench = Bench()
+    fed(bench, 60)
+    held = fed(bench, 1, stop_requested=True).positions
+    assert held is not None
+    before = held.copy()
+    assert np.array_equal(fed(bench, 200, [1.5, 1.5]).positions, before)
+    assert fed(bench, int(1.8 / PERIOD_S), stop_requested=False).reason is Reason.STOP_REQUESTED
+    assert fed(bench, int(0.4 / PERIOD_S)).state is State.RUN
 
 
 def test_after_a_hold_speed_rises_gradually() -> None:
@@ -312,9 +339,10 @@ event = st.one_of(
         st.fixed_dictionaries(
             {},
             optional={
-                "person": st.booleans(),
+                "sight": sights,
                 "perception_age_s": st.sampled_from([0.0, 5.0]),
                 "supervisor_age_s": st.sampled_from([0.0, 5.0]),
+                "stop_requested": st.booleans(),
                 "stack_stopping": st.booleans(),
             },
         ),
@@ -354,7 +382,7 @@ def test_whatever_arrives_no_command_is_ever_unsafe(events: list[tuple[str, Any,
 @given(
     st.fixed_dictionaries(
         {
-            "person": st.booleans(),
+            "sight": sights,
             "perception_age_s": st.sampled_from([0.0, 5.0, math.inf, math.nan]),
             "joint_state_age_s": st.sampled_from([0.0, 5.0, math.inf, math.nan]),
             "supervisor_age_s": st.sampled_from([0.0, 5.0, math.inf, math.nan]),
@@ -368,12 +396,13 @@ def test_the_reaction_to_any_mixture_is_the_most_severe_of_them(around: dict[str
     bench.offer([1.0, 1.0])
     command = bench.tick(**around)
     expected = State.RUN
-    if not around["supervisor_age_s"] <= 2.0:
+    sight = around["sight"]
+    if not around["supervisor_age_s"] <= 2.0 or min(sight.person_distance, sight.object_distance) < 1.0:
         expected = State.SLOW
     if around["stack_stopping"] or not (
         around["perception_age_s"] <= 1.0 and around["joint_state_age_s"] <= 0.5
     ):
         expected = State.HOLD
-    if around["person"]:
+    if sight.person_inside:
         expected = State.STOP
     assert command.state is expected

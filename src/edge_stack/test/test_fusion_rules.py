@@ -28,6 +28,7 @@ from edge_stack.fusion.rules import (
 SETTINGS = RuleSettings()
 GOOD = Inputs()
 WRONG: dict[Reason, Inputs] = {
+    Reason.STOP_REQUESTED: replace(GOOD, stop_requested=True),
     Reason.PERSON_IN_WORKSPACE: replace(GOOD, person_in_workspace=True),
     Reason.JOINT_STATE_STALE: replace(GOOD, joint_state_age_s=0.6),
     Reason.INVALID_ACTION: replace(GOOD, invalid_action=True),
@@ -36,10 +37,13 @@ WRONG: dict[Reason, Inputs] = {
     Reason.STALE_ACTION: replace(GOOD, action_cover_s=0.0),
     Reason.STALE_PERCEPTION: replace(GOOD, perception_age_s=1.1),
     Reason.SUPERVISOR_LOST: replace(GOOD, supervisor_age_s=2.1),
+    Reason.PERSON_NEAR: replace(GOOD, person_distance=0.9),
+    Reason.OBJECT_NEAR: replace(GOOD, object_distance=0.9),
     Reason.LIMIT_POSITION: replace(GOOD, position_limit_s=0.3),
     Reason.LIMIT_VELOCITY: replace(GOOD, velocity_limit_s=0.3),
 }
 REACTIONS = {
+    Reason.STOP_REQUESTED: State.STOP,
     Reason.PERSON_IN_WORKSPACE: State.STOP,
     Reason.JOINT_STATE_STALE: State.HOLD,
     Reason.INVALID_ACTION: State.HOLD,
@@ -48,6 +52,8 @@ REACTIONS = {
     Reason.STALE_ACTION: State.HOLD,
     Reason.STALE_PERCEPTION: State.HOLD,
     Reason.SUPERVISOR_LOST: State.SLOW,
+    Reason.PERSON_NEAR: State.SLOW,
+    Reason.OBJECT_NEAR: State.SLOW,
     Reason.LIMIT_POSITION: State.SLOW,
     Reason.LIMIT_VELOCITY: State.SLOW,
 }
@@ -55,6 +61,9 @@ reasons = st.frozensets(st.sampled_from([rule.reason for rule in RULES]))
 ages = st.one_of(st.floats(0.0, 10.0), st.sampled_from([math.inf, math.nan]))
 any_inputs = st.builds(
     Inputs,
+    stop_requested=st.booleans(),
+    person_distance=ages,
+    object_distance=ages,
     joint_state_age_s=ages,
     has_action=st.booleans(),
     action_cover_s=ages,
@@ -92,6 +101,8 @@ def test_a_condition_gives_its_reason_and_reaction(reason: Reason) -> None:
     [
         (replace(GOOD, joint_state_age_s=math.inf), Reason.JOINT_STATE_STALE),
         (replace(GOOD, perception_age_s=math.nan), Reason.STALE_PERCEPTION),
+        (replace(GOOD, person_distance=math.nan), Reason.PERSON_NEAR),
+        (replace(GOOD, object_distance=math.nan), Reason.OBJECT_NEAR),
         (replace(GOOD, supervisor_age_s=math.inf), Reason.SUPERVISOR_LOST),
         (replace(GOOD, action_age_s=2.5), Reason.STALE_ACTION),
         (replace(GOOD, action_age_s=math.nan), Reason.STALE_ACTION),
@@ -129,8 +140,28 @@ def test_slow_lowers_speed_limits_but_not_where_the_joints_are_at_their_limits_a
     assert (limit.progress, limit.velocity) == (SETTINGS.limit_scale, 1.0)
 
 
-def test_a_persons_reason_is_shown_before_any_other() -> None:
-    assert decide(list(Reason), SETTINGS).reason is Reason.PERSON_IN_WORKSPACE
+def test_a_requested_stop_is_shown_before_any_other_reason_and_a_person_next() -> None:
+    assert decide(list(Reason), SETTINGS).reason is Reason.STOP_REQUESTED
+    others = set(Reason) - {Reason.STOP_REQUESTED}
+    assert decide(others, SETTINGS).reason is Reason.PERSON_IN_WORKSPACE
+
+
+@pytest.mark.parametrize("reason", [Reason.PERSON_NEAR, Reason.OBJECT_NEAR])
+@given(near=st.floats(0.0, 2.0), far=st.floats(0.0, 2.0))
+def test_speed_falls_with_the_distance_down_to_the_slow_scale(
+    reason: Reason, near: float, far: float
+) -> None:
+    field = "person_distance" if reason is Reason.PERSON_NEAR else "object_distance"
+
+    def speed(distance: float) -> float:
+        inputs = replace(GOOD, **{field: distance})
+        return decide({reason}, SETTINGS, inputs).velocity
+
+    near, far = sorted((near, far))
+    assert SETTINGS.slow_scale <= speed(near) <= speed(far) <= 1.0
+    assert speed(0.0) == pytest.approx(SETTINGS.slow_scale) == pytest.approx(speed(math.nan))
+    assert speed(0.5) == pytest.approx((1.0 + SETTINGS.slow_scale) / 2.0)
+    assert speed(1.0) == 1.0
 
 
 @given(reasons, reasons)

@@ -16,7 +16,8 @@ from builtin_interfaces.msg import Duration, Time
 from edge_stack_msgs.msg import ActionChunk, ControlStatus, StackState
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Bool, Float64MultiArray
+from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 from visualization_msgs.msg import MarkerArray
@@ -305,6 +306,41 @@ def test_a_person_outside_the_workspace_changes_nothing_until_the_workspace_is_m
     assert peer.set_parameter("fusion", "workspace_px", everywhere) == (True, "")
 
 
+def test_a_person_near_the_workspace_slows_the_robot_by_distance(stack: Stack, peer: Peer) -> None:
+    everywhere = [0.0, 0.0, 1e4, 0.0, 1e4, 1e4, 0.0, 1e4]
+    square = [200.0, 200.0, 300.0, 200.0, 300.0, 300.0, 200.0, 300.0]
+    assert peer.set_parameter("fusion", "workspace_px", square) == (True, "")
+    assert peer.set_parameter("fusion", "slow_zone_px", 100.0) == (True, "")
+    stack.person = ("person", 145.0, 250.0)
+    status = stack.until("person_near", ControlStatus.SLOW)
+    assert status.speed_scale == pytest.approx(0.65)
+    assert "person" in status.detail and "65 % of full speed" in status.detail
+    stack.person = None
+    stack.running()
+    assert peer.set_parameter("fusion", "slow_zone_px", 0.0) == (True, "")
+    assert peer.set_parameter("fusion", "workspace_px", everywhere) == (True, "")
+
+
+def test_a_stop_by_service_or_topic_lasts_until_it_is_released(stack: Stack, peer: Peer) -> None:
+    assert peer.set_parameter("fusion", "stop_clear_s", 0.5) == (True, "")
+    stack.running()
+    answer = peer.call(SetBool, "fusion/stop", SetBool.Request(data=True))
+    assert answer.success and "stops" in answer.message
+    status = stack.until("stop_requested", ControlStatus.STOP)
+    assert "~/stop" in status.detail
+    assert len({tuple(command.position) for command in stack.next_commands(10)}) == 1
+    publisher = peer.node.create_publisher(Bool, "stop", 1)  # a plain one, as a button's driver has
+    peer.spin_until(lambda: publisher.get_subscription_count() == 1)
+    publisher.publish(Bool(data=False))
+    stack.running()
+    publisher.publish(Bool(data=True))
+    stack.until("stop_requested", ControlStatus.STOP)
+    assert peer.call(SetBool, "fusion/stop", SetBool.Request(data=False)).success
+    stack.running()
+    peer.node.destroy_publisher(publisher)
+    assert peer.set_parameter("fusion", "stop_clear_s", 2.0) == (True, "")
+
+
 def test_stale_perception_holds(stack: Stack) -> None:
     stack.sends_detections = False
     status = stack.until("stale_perception", ControlStatus.HOLD)
@@ -332,6 +368,16 @@ def test_with_every_other_node_gone_it_goes_on_commanding_and_says_why_it_holds(
     held = {tuple(command.position) for command in stack.next_commands(10)}
     assert len(held) == 1
     assert stack.status().reason in ("joint_state_stale", "stale_action", "stale_perception")
+
+
+def test_with_every_other_node_gone_a_stop_can_be_requested(stack: Stack, peer: Peer) -> None:
+    stack.running()
+    stack.sends_joints = stack.sends_detections = stack.sends_chunks = stack.sends_state = False
+    stack.peer.spin_until(lambda: stack.status().state == ControlStatus.HOLD)
+    assert peer.call(SetBool, "fusion/stop", SetBool.Request(data=True)).success
+    stack.until("stop_requested", ControlStatus.STOP)
+    assert len({tuple(command.position) for command in stack.next_commands(10)}) == 1
+    assert peer.call(SetBool, "fusion/stop", SetBool.Request(data=False)).success
 
 
 def test_actions_beyond_the_limits_are_cut_slowed_and_counted(stack: Stack) -> None:

@@ -36,6 +36,7 @@ from edge_stack.fusion.rules import (
     conditions,
     decide,
 )
+from edge_stack.fusion.workspace import NOTHING, Sight
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -72,15 +73,17 @@ class Surroundings:
     """
     What is known besides the actions. Ages in s, inf = never seen.
 
-    measured: joint positions [A] in the robot's order, or None before the first. person: somebody is in the workspace.
+    measured: joint positions [A] in the robot's order, or None before the first. sight: what perception sees around the
+    workspace. stop_requested: somebody asked for a stop that was not released.
     """
 
     measured: FloatArray | None = None
     joint_state_age_s: float = math.inf
     perception_age_s: float = math.inf
-    person: bool = False
+    sight: Sight = NOTHING
     supervisor_age_s: float = math.inf
     stack_stopping: bool = False
+    stop_requested: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ class Controller:
         inputs = self._inputs(now_s, around)
         present = conditions(inputs, settings.rules)
         self._anchor(around, Reason.JOINT_STATE_STALE in present)
-        decision = decide(self._latch.update(present, monotonic_s, settings.rules), settings.rules)
+        decision = decide(self._latch.update(present, monotonic_s, settings.rules), settings.rules, inputs)
         self._set_speed(decision, elapsed_s, settings)
         limited = False
         if decision.state >= State.HOLD or not self._has_last:
@@ -244,13 +247,16 @@ class Controller:
         known = self._has_last or (measured is not None and bool(np.isfinite(measured).all()))
         joint_state_age_s = around.joint_state_age_s if known else math.nan
         return Inputs(
+            stop_requested=around.stop_requested,
             joint_state_age_s=joint_state_age_s,
             has_action=queue.has_actions,
             action_cover_s=queue.cover_s(now_s),
             action_age_s=queue.action_age_s(now_s),
             invalid_action=self._invalid_action,
             perception_age_s=around.perception_age_s,
-            person_in_workspace=around.person,
+            person_in_workspace=around.sight.person_inside,
+            person_distance=around.sight.person_distance,
+            object_distance=around.sight.object_distance,
             supervisor_age_s=around.supervisor_age_s,
             stack_stopping=around.stack_stopping,
             position_limit_s=self._limit_s[0],

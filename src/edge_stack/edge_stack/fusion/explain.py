@@ -16,6 +16,7 @@ import numpy as np
 from edge_stack.fusion.controller import Command
 from edge_stack.fusion.limits import JointLimiter
 from edge_stack.fusion.rules import Reason, RuleSettings, State
+from edge_stack.fusion.workspace import NOTHING, Sight
 
 
 def explain(
@@ -23,21 +24,29 @@ def explain(
     settings: RuleSettings,
     *,
     refusal: str = "",
-    person: str = "",
+    sight: Sight = NOTHING,
     limiter: JointLimiter | None = None,
 ) -> str:
     """
     Return one sentence about why the robot is commanded as it is; empty in RUN.
 
-    refusal: text of the last chunk that was refused. person: what was seen. limiter: whose last hits are named.
+    refusal: text of the last chunk that was refused. sight: what was seen. limiter: whose last hits are named.
     """
     if command.state is State.RUN:
         return ""
     inputs = command.inputs
     match command.reason:
+        case Reason.STOP_REQUESTED:
+            if inputs.stop_requested:
+                return "a stop was requested and is not released; ~/stop with false releases it"
+            return f"the stop was released less than {settings.stop_clear_s:g} s ago"
+        case Reason.PERSON_NEAR:
+            return _near(sight.person or "a person", inputs.person_distance, command.speed)
+        case Reason.OBJECT_NEAR:
+            return _near(sight.object or "an object", inputs.object_distance, command.speed)
         case Reason.PERSON_IN_WORKSPACE:
             if inputs.person_in_workspace:
-                return f"{person or 'a person'} is in the workspace"
+                return f"{sight.person or 'a person'} is in the workspace"
             return f"the workspace has been clear of persons for less than {settings.stop_clear_s:g} s"
         case Reason.JOINT_STATE_STALE:
             if math.isnan(inputs.joint_state_age_s):
@@ -77,6 +86,13 @@ def _old(what: str, age_s: float, limit_s: float) -> str:
     if age_s <= limit_s:
         return f"{what} has just come back"
     return f"{what} is {age_s:.2f} s old, at most {limit_s:g} s is allowed"
+
+
+def _near(what: str, distance: float, speed: float) -> str:
+    if distance >= 1.0:
+        return f"{what} has just left the slow zone"
+    share = 100.0 * max(distance, 0.0)
+    return f"{what} is near the workspace ({share:.0f} % of the slow zone away): {100.0 * speed:.0f} % of full speed"
 
 
 def _joints(limiter: JointLimiter | None, *kinds: str) -> str:

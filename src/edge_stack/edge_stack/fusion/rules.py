@@ -33,6 +33,7 @@ class Reason(enum.Enum):
     """Why. The value is the code in ControlStatus.reason."""
 
     OK = "ok"
+    STOP_REQUESTED = "stop_requested"
     PERSON_IN_WORKSPACE = "person_in_workspace"
     JOINT_STATE_STALE = "joint_state_stale"
     INVALID_ACTION = "invalid_action"
@@ -41,6 +42,8 @@ class Reason(enum.Enum):
     STALE_ACTION = "stale_action"
     STALE_PERCEPTION = "stale_perception"
     SUPERVISOR_LOST = "supervisor_lost"
+    PERSON_NEAR = "person_near"
+    OBJECT_NEAR = "object_near"
     LIMIT_POSITION = "limit_position"
     LIMIT_VELOCITY = "limit_velocity"
 
@@ -51,9 +54,12 @@ class Inputs:
     Everything that the rules look at, at one moment. Ages are in s; inf = never seen. NaN counts as too old.
 
     joint_state_age_s: NaN = the robot's position was never known; no timeout excuses that.
+    person_distance, object_distance: from the workspace to the nearest, in widths of the slow zone: 0 = inside the
+    workspace, 1 and above = beyond the zone, NaN = cannot be told, which counts as 0.
     position_limit_s, velocity_limit_s: for how long the actions have been asking for more than the limits allow.
     """
 
+    stop_requested: bool = False
     joint_state_age_s: float = 0.0
     has_action: bool = True
     action_cover_s: float = 1.0
@@ -61,6 +67,8 @@ class Inputs:
     invalid_action: bool = False
     perception_age_s: float = 0.0
     person_in_workspace: bool = False
+    person_distance: float = math.inf
+    object_distance: float = math.inf
     supervisor_age_s: float = 0.0
     stack_stopping: bool = False
     position_limit_s: float = 0.0
@@ -93,15 +101,25 @@ class Rule:
     One row of the table.
 
     holds: the condition. reaction: unless RuleSettings.reactions has another. delay_s: time from the cause to the moment
-    from which the condition holds, at the latest. keeps_velocity: SLOW slows the progress of the actions only, because the
-    joints are at their limits anyway.
+    from which the condition holds, at the latest. scale: share of full speed in SLOW. keeps_velocity: SLOW slows the
+    progress of the actions only, because the joints are at their limits anyway.
     """
 
     reason: Reason
     reaction: State
     holds: Callable[[Inputs, RuleSettings], bool]
     delay_s: Callable[[RuleSettings], float]
+    scale: Callable[[Inputs, RuleSettings], float] = lambda _, s: s.slow_scale
     keeps_velocity: bool = False
+
+
+def _nearness(distance: float, s: RuleSettings) -> float:
+    """Return the share of full speed at a distance: slow_scale at the workspace, rising to 1 at the zone's rim."""
+    return s.slow_scale + (1.0 - s.slow_scale) * (min(distance, 1.0) if distance > 0.0 else 0.0)
+
+
+def _limit_scale(_: Inputs, s: RuleSettings) -> float:
+    return s.limit_scale
 
 
 def _at_once(_: RuleSettings) -> float:
@@ -114,6 +132,7 @@ def _older(age_s: float, timeout_s: float) -> bool:
 
 # Of rules with the same reaction, the first gives the reason.
 RULES: tuple[Rule, ...] = (
+    Rule(Reason.STOP_REQUESTED, State.STOP, lambda i, _: i.stop_requested, _at_once),
     Rule(Reason.PERSON_IN_WORKSPACE, State.STOP, lambda i, _: i.person_in_workspace, _at_once),
     Rule(
         Reason.JOINT_STATE_STALE,
@@ -145,10 +164,25 @@ RULES: tuple[Rule, ...] = (
         lambda s: s.supervisor_timeout_s,
     ),
     Rule(
+        Reason.PERSON_NEAR,
+        State.SLOW,
+        lambda i, _: not i.person_distance >= 1.0,
+        _at_once,
+        scale=lambda i, s: _nearness(i.person_distance, s),
+    ),
+    Rule(
+        Reason.OBJECT_NEAR,
+        State.SLOW,
+        lambda i, _: not i.object_distance >= 1.0,
+        _at_once,
+        scale=lambda i, s: _nearness(i.object_distance, s),
+    ),
+    Rule(
         Reason.LIMIT_POSITION,
         State.SLOW,
         lambda i, s: not i.position_limit_s < s.limit_persist_s,
         lambda s: s.limit_persist_s,
+        scale=_limit_scale,
         keeps_velocity=True,
     ),
     Rule(
@@ -156,6 +190,7 @@ RULES: tuple[Rule, ...] = (
         State.SLOW,
         lambda i, s: not i.velocity_limit_s < s.limit_persist_s,
         lambda s: s.limit_persist_s,
+        scale=_limit_scale,
         keeps_velocity=True,
     ),
 )
@@ -175,6 +210,7 @@ class Decision:
     velocity: float
 
 
+_NEAREST = Inputs(person_distance=0.0, object_distance=0.0)
 RUN = Decision(State.RUN, Reason.OK, 1.0, 1.0)
 
 
@@ -188,8 +224,13 @@ def conditions(inputs: Inputs, settings: RuleSettings) -> frozenset[Reason]:
     return frozenset(rule.reason for rule in RULES if rule.holds(inputs, settings))
 
 
-def decide(reasons: Iterable[Reason], settings: RuleSettings) -> Decision:
-    """Return the decision for a set of reasons: the most severe reaction, at the lowest speed that any of them wants."""
+def decide(reasons: Iterable[Reason], settings: RuleSettings, inputs: Inputs | None = None) -> Decision:
+    """
+    Return the decision for a set of reasons: the most severe reaction, at the lowest speed that any of them wants.
+
+    inputs: for the rules whose speed depends on a distance; without them these want the lowest.
+    """
+    inputs = inputs or _NEAREST
     present = frozenset(reasons)
     state, reason, progress, velocity = State.RUN, Reason.OK, 1.0, 1.0
     for rule in RULES:
@@ -199,8 +240,9 @@ def decide(reasons: Iterable[Reason], settings: RuleSettings) -> Decision:
         if wanted > state:
             state, reason = wanted, rule.reason
         if wanted is State.SLOW:
-            progress = min(progress, settings.limit_scale if rule.keeps_velocity else settings.slow_scale)
-            velocity = min(velocity, 1.0 if rule.keeps_velocity else settings.slow_scale)
+            scale = rule.scale(inputs, settings)
+            progress = min(progress, scale)
+            velocity = min(velocity, 1.0 if rule.keeps_velocity else scale)
     if state >= State.HOLD:
         progress = velocity = 0.0
     return Decision(state, reason, progress, velocity)

@@ -19,7 +19,10 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
 from edge_stack_msgs.msg import ControlStatus, StackState
+from rclpy.service import Service
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 from visualization_msgs.msg import MarkerArray
 
@@ -32,6 +35,7 @@ from edge_stack.fusion.controller import (
 )
 from edge_stack.fusion.explain import explain
 from edge_stack.fusion.rules import State
+from edge_stack.fusion.workspace import NOTHING
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
 from edge_stack.nodes.fusion_messages import (
@@ -43,7 +47,7 @@ from edge_stack.nodes.fusion_messages import (
     state_markers,
     to_seconds,
 )
-from edge_stack.nodes.fusion_parameters import PARAMETERS, controller_settings, joint_limits, person_watch
+from edge_stack.nodes.fusion_parameters import PARAMETERS, controller_settings, joint_limits, workspace_watch
 from edge_stack.nodes.main import run
 from edge_stack.robot import load_robot
 from edge_stack.runner.environment import send_small_messages_only
@@ -71,6 +75,8 @@ class FusionNode(StackNode):
         self._warned: set[str] = set()
         self._rate = RateMeter()
         self._ages = LatencyWindow()
+        self._stop_requested = False
+        self._stop_service: Service | None = None
         self._forget()
         super().__init__(name, **kwargs)
         self.stats = _ControlStatistics(self._control_figures)
@@ -89,7 +95,7 @@ class FusionNode(StackNode):
         self._controller = Controller(
             joint_limits(robot, p), self._period_s, controller_settings(p), self._intake_limits()
         )
-        self._watch = person_watch(p)
+        self._watch = workspace_watch(p)
         self._writer: CommandWriter = COMMAND_FORMATS[p.command_format](robot.joint_names, self._period_s)
         self._forget()
 
@@ -101,6 +107,8 @@ class FusionNode(StackNode):
         self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
         self.subscription(JointState, "joint_states", self._take_joints, qos.sensor(offered=False))
         self.subscription(StackState, "stack_state", self._take_stack_state, qos.state(), always=True)
+        self.subscription(Bool, "stop", lambda m: self._request_stop(m.data), qos.request(), always=True)
+        self._stop_service = self.create_service(SetBool, "~/stop", self._take_stop)
         if p.detections_topic:
             self.subscription(
                 Detection2DArray,
@@ -156,12 +164,15 @@ class FusionNode(StackNode):
             self.destroy_timer(timer)
             self._status_timer_fusion = None
         self._thread = None
+        service, self._stop_service = self._stop_service, None
+        if service is not None:
+            self.destroy_service(service)
 
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Take new limits, times and reactions from the next tick on."""
         p = self.params
         if hasattr(self, "_controller"):
-            self._watch = person_watch(p)
+            self._watch = workspace_watch(p)
             self._controller.intake.limits = self._intake_limits()
             self._controller.configure(controller_settings(p), joint_limits(self._robot, p))
 
@@ -179,9 +190,10 @@ class FusionNode(StackNode):
             measured=self._measured,
             joint_state_age_s=monotonic_s - self._joints_seen_s,
             perception_age_s=monotonic_s - self._perception_seen_s if self.params.detections_topic else 0.0,
-            person=self._person,
+            sight=self._sight,
             supervisor_age_s=monotonic_s - self._supervisor_seen_s,
             stack_stopping=self._stack_stopping,
+            stop_requested=self._stop_requested,
         )
         command = self._controller.tick(now_ns * 1e-9, monotonic_s, around)
         self._command = command
@@ -243,9 +255,7 @@ class FusionNode(StackNode):
         if seen_s < self._perception_seen_s:
             self.stats.event(self.params.detections_topic, "out_of_order")
             return
-        person = self._watch.inside(read_boxes(message))
-        self._person_text = f"{person.name} (score {person.score:.2f})" if person else ""
-        self._person = person is not None
+        self._sight = self._watch.look(read_boxes(message))
         self._perception_seen_s = seen_s
 
     def _take_stack_state(self, message: StackState) -> None:
@@ -253,6 +263,18 @@ class FusionNode(StackNode):
         if seen_s is not None:
             self._stack_stopping = message.state == StackState.STOPPING
             self._supervisor_seen_s = seen_s
+
+    def _take_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._request_stop(request.data)
+        response.success = True
+        response.message = "the robot stops" if request.data else "the stop is released"
+        return response
+
+    def _request_stop(self, stop: bool) -> None:
+        """Stop until it is released; a request outlives deactivation, cleanup and everything but this process."""
+        if stop != self._stop_requested:
+            self._stop_requested = stop
+            self.get_logger().warning("stop requested" if stop else "stop released")
 
     def _seen_s(self, topic: str, stamp: Time) -> float | None:
         """Return the monotonic time of a stamp (0: now), s; None, counted, if it lies in the future."""
@@ -290,7 +312,7 @@ class FusionNode(StackNode):
                     command,
                     self._controller.settings.rules,
                     refusal=self._refusal,
-                    person=self._person_text,
+                    sight=self._sight,
                     limiter=self._controller.limiter,
                 ),
                 commands=self._counted[0],
@@ -315,8 +337,9 @@ class FusionNode(StackNode):
         """Start with nothing seen."""
         self._measured = None
         self._joints_seen_s = self._perception_seen_s = self._supervisor_seen_s = -math.inf
-        self._person = self._stack_stopping = False
-        self._person_text = self._refusal = ""
+        self._sight = NOTHING
+        self._stack_stopping = False
+        self._refusal = ""
         self._tick_error = None
 
 

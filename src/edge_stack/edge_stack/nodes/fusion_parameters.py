@@ -15,7 +15,7 @@ from edge_stack.errors import ConfigurationError
 from edge_stack.fusion.controller import ControllerSettings
 from edge_stack.fusion.limits import JointLimits
 from edge_stack.fusion.rules import Reason, RuleSettings, State
-from edge_stack.fusion.workspace import PersonWatch
+from edge_stack.fusion.workspace import WorkspaceWatch
 from edge_stack.nodes.fusion_messages import COMMAND_FORMATS
 from edge_stack.nodes.parameters import Parameter, ParameterValues
 from edge_stack.robot import Robot
@@ -42,13 +42,33 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("detections_topic", "detect/detections", "Essential perception; empty: none is watched."),
     Parameter("person_classes", ("person", "hand"), "Class names that count as a person.", live=True),
     Parameter(
-        "person_min_score", 0.5, "Score from which a person counts.", minimum=0.0, maximum=1.0, live=True
+        "object_classes",
+        (),
+        "Class names of objects near which the robot goes slower; empty: none.",
+        element=str,
+        live=True,
+    ),
+    Parameter(
+        "person_min_score",
+        0.5,
+        "Score from which a person or an object counts.",
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
     ),
     Parameter(
         "workspace_px",
         (),
         "Corners of the workspace in the image, x0, y0, x1, y1, ..., px; empty: the whole image.",
         element=float,
+        live=True,
+    ),
+    Parameter(
+        "slow_zone_px",
+        0.0,
+        "Width of the zone around the workspace in which a person or an object slows the robot, px; 0: none.",
+        minimum=0.0,
+        maximum=10000.0,
         live=True,
     ),
     Parameter("person_reaction", "stop", "Reaction to a person.", choices=_REACTIONS, live=True),
@@ -139,9 +159,11 @@ def controller_settings(p: ParameterValues) -> ControllerSettings:
     )
 
 
-def person_watch(p: ParameterValues) -> PersonWatch:
-    """Return the watch for persons; ConfigurationError if the workspace is no polygon."""
+def workspace_watch(p: ParameterValues) -> WorkspaceWatch:
+    """Return the watch over the workspace; ConfigurationError if the workspace is no polygon."""
     try:
-        return PersonWatch(p.person_classes, p.person_min_score, p.workspace_px)
+        return WorkspaceWatch(
+            p.person_classes, p.object_classes, p.person_min_score, p.workspace_px, p.slow_zone_px
+        )
     except ValueError as error:
         raise ConfigurationError(f"workspace_px: {error}") from None

@@ -81,6 +81,11 @@ def state() -> QoSProfile:
     )
 
 
+def request() -> QoSProfile:
+    """Requests of people and programs (stop, mode): reliable, keep last 10; any plain publisher is compatible."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+
 def status() -> QoSProfile:
     """Status of nodes on a topic that many share: reliable, keep last 50."""
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=50, reliability=ReliabilityPolicy.RELIABLE)
