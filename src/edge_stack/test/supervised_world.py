@@ -11,11 +11,12 @@ ROS.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from edge_stack.supervision import (
     Limits,
     NodeSpec,
-    RateCall,
+    ParameterCall,
     Report,
     StackSupervision,
     State,
@@ -45,6 +46,7 @@ class SimulatedNode:
     state: State = State.UNCONFIGURED
     message: str = ""
     target_hz: float = 1.0
+    parameters: dict[str, Any] = field(default_factory=dict)
     respawn_ticks: int = 10
     configure_ticks: int = 4
     failures: dict[Transition, int] = field(
@@ -53,7 +55,7 @@ class SimulatedNode:
     errors: bool = False  # failures end in unconfigured instead of the origin
     lose_calls: int = 0
     busy: tuple[TransitionCall, int] | None = None
-    inbox: list[TransitionCall | RateCall] = field(default_factory=list)
+    inbox: list[TransitionCall | ParameterCall] = field(default_factory=list)
     back_in: int = 0
 
 
@@ -121,6 +123,7 @@ class World:
         node.state = State.UNCONFIGURED
         node.message = ""
         node.target_hz = 1.0
+        node.parameters.clear()
         self._report(node)
 
     def _report(self, node: SimulatedNode) -> None:
@@ -141,10 +144,9 @@ class World:
         elif node.inbox:
             self._begin(node, node.inbox.pop(0))
 
-    def _begin(self, node: SimulatedNode, call: TransitionCall | RateCall) -> None:
-        if isinstance(call, RateCall):
-            node.target_hz = call.rate_hz
-            self.supervision.rate_answered(call, "", self.now_s)
+    def _begin(self, node: SimulatedNode, call: TransitionCall | ParameterCall) -> None:
+        if isinstance(call, ParameterCall):
+            self._set(node, call)
         elif node.state is not call.transition.origin:
             self._report(node)
             self.supervision.answered(call, False, self.now_s)
@@ -153,6 +155,17 @@ class World:
             node.state = call.transition.through
             self._report(node)
             node.busy = (call, node.configure_ticks if call.transition is Transition.CONFIGURE else 1)
+
+    def _set(self, node: SimulatedNode, call: ParameterCall) -> None:
+        """Take values as nodes/base.py does: "size" takes effect at configure, "bad" is refused always."""
+        refusals = {}
+        for name, value in call.values.items():
+            if name == "bad" or (name == "size" and node.state is not State.UNCONFIGURED):
+                refusals[name] = "no"
+            else:
+                node.parameters[name] = value
+        node.target_hz = float(node.parameters.get("rate_hz", node.target_hz))
+        self.supervision.parameters_answered(call, refusals)
 
     def _end(self, node: SimulatedNode, call: TransitionCall) -> None:
         node.busy = None

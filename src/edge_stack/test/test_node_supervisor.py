@@ -160,7 +160,7 @@ def test_a_wanted_rate_is_a_live_parameter_and_a_rate_set_on_the_node_holds(stac
     stack.peer.spin_until(lambda: stack.peer.statuses["eye"].target_hz == 49.0, 5.0, "the rate to be set")
     stack.peer.set_parameter("supervisor", "rate_hz.eye", 500.0)
     seen = stack.peer.spin_until(
-        lambda: "rate refused" in stack.seen("eye").message and stack.seen("eye"), 5.0, "the refusal"
+        lambda: "rate_hz refused" in stack.seen("eye").message and stack.seen("eye"), 5.0, "the refusal"
     )
     assert seen.state == "active"
 

@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from edge_stack.supervision import Limits, ManagedNode, NodeSpec, RateCall, Report, State, Transition
+from edge_stack.supervision import Limits, ManagedNode, NodeSpec, ParameterCall, Report, State, Transition
 
 LIMITS = Limits(
     heartbeat_timeout_s=1.5,
@@ -38,8 +38,8 @@ class Driver:
     def asked(self) -> Transition | None:
         return self.node.call(self.now_s).transition if self.node.call_due(self.now_s) else None
 
-    def rate_asked(self) -> RateCall | None:
-        return self.node.rate_call(self.now_s) if self.node.rate_due() else None
+    def rate_asked(self) -> ParameterCall | None:
+        return self.node.parameter_call(self.now_s) if self.node.parameters_due() else None
 
     def wait(self, duration_s: float) -> None:
         self.now_s += duration_s
@@ -338,9 +338,9 @@ def test_a_rate_is_set_once_where_it_differs_and_not_enforced_afterwards() -> No
     driver.say(State.UNCONFIGURED, target_hz=30.0)
     call = driver.rate_asked()
     assert call is not None
-    assert call.rate_hz == 5.0
+    assert call.values == {"rate_hz": 5.0}
     assert driver.rate_asked() is None
-    driver.node.rate_answered(call.number, "", driver.now_s)
+    driver.node.parameters_answered(call.number, {})
     driver.say(State.ACTIVE, target_hz=5.0)
     driver.say(State.ACTIVE, target_hz=2.0)
     assert driver.rate_asked() is None
@@ -356,7 +356,7 @@ def test_a_new_process_and_a_new_wish_set_the_rate_again() -> None:
     driver.say(State.UNCONFIGURED, pid=2, target_hz=5.0)
     call = driver.rate_asked()
     assert call is not None
-    assert call.rate_hz == 2.0
+    assert call.values == {"rate_hz": 2.0}
 
 
 def test_a_lost_rate_call_is_sent_again_and_a_refusal_is_shown() -> None:
@@ -367,9 +367,9 @@ def test_a_lost_rate_call_is_sent_again_and_a_refusal_is_shown() -> None:
         driver.say(State.ACTIVE, target_hz=5.0)
     call = driver.rate_asked()
     assert call is not None
-    driver.node.rate_answered(call.number, "500 is above the maximum 120", driver.now_s)
+    driver.node.parameters_answered(call.number, {"rate_hz": "500 is above the maximum 120"})
     assert driver.rate_asked() is None
-    assert "rate refused: 500 is above" in driver.node.message(driver.now_s)
+    assert "rate_hz refused: 500 is above" in driver.node.message(driver.now_s)
 
 
 def test_a_node_without_a_rate_is_set_none() -> None:

@@ -291,3 +291,109 @@ class AnyTrouble(RuleBasedStateMachine):
 
 AnyTrouble.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 TestAnyTrouble = AnyTrouble.TestCase
+
+
+@pytest.mark.parametrize("state", [State.INACTIVE, State.UNCONFIGURED])
+def test_one_node_can_be_wanted_lower_than_the_stack_and_stays_there_in_its_next_process(
+    world: World, state: State
+) -> None:
+    start(world)
+    assert world.supervision.want_node("segment", state, "memory is short")
+    world.run(2.0)
+    assert world.nodes["segment"].state is state
+    assert world.supervision.phase is StackPhase.ACTIVE
+    view = next(v for v in world.supervision.view(world.now_s) if v.name == "segment")
+    assert (view.wanted, view.reason, view.health) == (state, "memory is short", Health.OK)
+    world.kill("segment")
+    world.run(3.0)
+    assert world.nodes["segment"].state is (State.UNCONFIGURED if state is State.UNCONFIGURED else state)
+    assert world.supervision.want_node("segment", State.ACTIVE)
+    world.run(2.0)
+    assert world.nodes["segment"].state is State.ACTIVE
+
+
+def test_what_is_wanted_of_a_node_yields_to_the_stack_and_holds_after_it(world: World) -> None:
+    start(world)
+    world.supervision.want_node("pose", State.UNCONFIGURED)
+    assert ask(world, Verb.PAUSE) == ""
+    world.run(3.0)
+    assert world.nodes["pose"].state is State.UNCONFIGURED
+    assert world.nodes["segment"].state is State.INACTIVE
+    assert ask(world, Verb.RESUME) == ""
+    world.run(3.0)
+    assert world.nodes["pose"].state is State.UNCONFIGURED
+    assert world.nodes["segment"].state is State.ACTIVE
+
+
+def test_a_node_taken_down_by_hand_stays_down_but_can_be_taken_further_down(world: World) -> None:
+    start(world)
+    world.by_hand("pose", Transition.DEACTIVATE)
+    world.run(1.0)
+    world.supervision.want_node("pose", State.INACTIVE)
+    world.supervision.want_node("pose", State.ACTIVE)
+    world.run(2.0)
+    assert world.nodes["pose"].state is State.INACTIVE
+    world.supervision.want_node("pose", State.UNCONFIGURED)
+    world.run(2.0)
+    assert world.nodes["pose"].state is State.UNCONFIGURED
+
+
+def test_parameters_are_set_once_and_again_on_the_next_process(world: World) -> None:
+    start(world)
+    assert world.supervision.want_parameters("detect", {"confidence": 0.5})
+    world.run(1.0)
+    assert world.nodes["detect"].parameters == {"rate_hz": 5.0, "confidence": 0.5}
+    world.nodes["detect"].parameters["confidence"] = 0.7  # by a user, whose value holds
+    world.supervision.want_parameters("detect", {"confidence": 0.5})
+    world.run(2.0)
+    assert world.nodes["detect"].parameters["confidence"] == 0.7
+    world.kill("detect")
+    world.run(3.0)
+    assert world.nodes["detect"].parameters["confidence"] == 0.5
+    assert world.nodes["detect"].state is State.ACTIVE
+
+
+def test_a_parameter_that_takes_effect_at_configure_takes_the_node_down_and_up(world: World) -> None:
+    start(world)
+    world.begun.clear()
+    world.supervision.want_parameters("segment", {"size": 160}, reconfigure=True)
+    world.run(3.0)
+    assert world.nodes["segment"].parameters["size"] == 160
+    assert [step for name, step in world.begun if name == "segment"] == [
+        Transition.DEACTIVATE,
+        Transition.CLEANUP,
+        Transition.CONFIGURE,
+        Transition.ACTIVATE,
+    ]
+    assert {name for name, _ in world.begun} == {"segment"}
+    assert {view.message for view in world.supervision.view(world.now_s)} == {""}
+
+
+def test_a_refused_parameter_is_shown_and_the_node_comes_back_without_it(world: World) -> None:
+    start(world)
+    world.supervision.want_parameters("segment", {"bad": 1}, reconfigure=True)
+    world.run(3.0)
+    assert world.nodes["segment"].state is State.ACTIVE
+    view = next(v for v in world.supervision.view(world.now_s) if v.name == "segment")
+    assert view.message == "bad refused: no"
+    assert view.health is Health.WARN
+
+
+def test_what_is_wanted_of_a_node_that_is_away_waits_for_it(world: World) -> None:
+    start(world)
+    world.nodes["segment"].respawn_ticks = 60
+    world.kill("segment")
+    world.run(1.0)
+    assert world.supervision.want_rate("segment", 0.5, "hot")
+    assert world.supervision.want_parameters("segment", {"size": 160}, reconfigure=True)
+    world.run(6.0)
+    assert world.nodes["segment"].state is State.ACTIVE
+    assert world.nodes["segment"].parameters == {"rate_hz": 0.5, "size": 160}
+
+
+def test_what_is_wanted_of_a_node_that_is_not_supervised_is_answered_with_no(world: World) -> None:
+    assert not world.supervision.want_node("nobody", State.INACTIVE)
+    assert not world.supervision.want_rate("nobody", 1.0)
+    assert not world.supervision.want_parameters("nobody", {"size": 160})
+    with pytest.raises(ValueError, match="finalized"):
+        world.supervision.want_node("segment", State.FINALIZED)

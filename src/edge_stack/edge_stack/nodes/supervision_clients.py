@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Clients of the supervised nodes' services: ask for a transition, set a rate, never wait.
+Clients of the supervised nodes' services: ask for a transition, set parameters, never wait.
 
 A unit of work is one call; its answer goes to a callback, and one that is overdue is forgotten at the next
 call. Clients are made when they are first needed and dropped a while after the last call: an executor looks
@@ -11,7 +11,7 @@ at every client at every turn, and a stack at rest needs none.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lifecycle_msgs.srv import ChangeState
@@ -21,7 +21,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.task import Future
 
-from edge_stack.supervision import RateCall, TransitionCall
+from edge_stack.supervision import ParameterCall, TransitionCall
 
 LINGER_S = 10.0
 
@@ -34,7 +34,7 @@ class _Clients:
     set_parameters: Client
     used_s: float
     transition: Future | None = None
-    rate: Future | None = None
+    parameters: Future | None = None
 
 
 class SupervisionClients:
@@ -64,19 +64,26 @@ class SupervisionClients:
 
         clients.transition.add_done_callback(take)
 
-    def set_rate(self, call: RateCall, answered: Callable[[RateCall, str], None]) -> None:
-        """Set a node's rate_hz; the answer is why the node refuses, or an empty string."""
+    def set_parameters(
+        self, call: ParameterCall, answered: Callable[[ParameterCall, Mapping[str, str]], None]
+    ) -> None:
+        """Set parameters of a node; the answer is why the node refuses which of them."""
         clients = self._of(call.node)
-        parameter = Parameter("rate_hz", value=call.rate_hz).to_parameter_msg()
-        _forget(clients.set_parameters, clients.rate)
-        clients.rate = clients.set_parameters.call_async(SetParameters.Request(parameters=[parameter]))
+        messages = [Parameter(name, value=value).to_parameter_msg() for name, value in call.values.items()]
+        _forget(clients.set_parameters, clients.parameters)
+        clients.parameters = clients.set_parameters.call_async(SetParameters.Request(parameters=messages))
 
         def take(future: Future) -> None:
             response = future.result()
-            result = None if response is None else response.results[0]
-            answered(call, "" if result is None or result.successful else result.reason or "no reason given")
+            results = [] if response is None else response.results
+            refusals = {
+                name: result.reason or "no reason given"
+                for name, result in zip(call.values, results)
+                if not result.successful
+            }
+            answered(call, refusals)
 
-        clients.rate.add_done_callback(take)
+        clients.parameters.add_done_callback(take)
 
     def drop_unused(self) -> None:
         """Drop the clients that were not used for a while."""

@@ -10,9 +10,10 @@ nobody when it dies: a new supervisor adopts the nodes as they are.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +35,14 @@ from edge_stack.nodes.supervision_messages import (
     short_name,
     stack_state_message,
 )
+from edge_stack.nodes.supervisor_parameters import PARAMETERS, limits_from
+from edge_stack.nodes.supervisor_part import SupervisorPart
 from edge_stack.runner.environment import send_small_messages_only
 from edge_stack.supervision import (
     Health,
-    Limits,
     NodeSpec,
     NodeView,
-    RateCall,
+    ParameterCall,
     StackPhase,
     StackSupervision,
     State,
@@ -49,7 +51,10 @@ from edge_stack.supervision import (
 )
 
 EXECUTABLE = "supervisor"
+# What the supervisor does beside keeping nodes up, in order of their steps.
+PARTS: tuple[type[SupervisorPart], ...] = ()
 TICK_S = 0.1  # also the period of stack_state, which others take for the supervisor's heartbeat
+PART_TICKS = 2  # parts are stepped at every second tick
 DIAGNOSTICS_PERIOD_S = 1.0
 
 
@@ -66,51 +71,15 @@ class SupervisorNode(StackNode):
     """Supervises the nodes of one stack."""
 
     LATER_PARAMETERS = ("rate_hz.",)
-    PARAMETERS = (
-        Parameter("config_file", "", "The stack's robot.yaml; empty: the shipped one."),
-        Parameter("robot", "", "Robot in place of the file's own: a name in config/robots or a .yaml file."),
-        Parameter("sim", True, "Whether the stack runs with the simulated robot."),
-        Parameter("disabled", (), "Names of nodes that do not run.", element=str),
-        Parameter("autostart", True, "Whether it configures and activates itself: nobody else does."),
-        Parameter("startup", True, "Whether it then brings the stack up, or waits for startup on ~/manage."),
-        Parameter(
-            "heartbeat_timeout_s", 1.5, "Silence after which a node is lost, s.", minimum=0.3, maximum=60.0
-        ),
-        Parameter(
-            "transition_timeout_s", 120.0, "The same within a transition, s.", minimum=1.0, maximum=3600.0
-        ),
-        Parameter("answer_timeout_s", 0.5, "Time to the next try of a call, s.", minimum=0.1, maximum=60.0),
-        Parameter(
-            "retry_s",
-            0.5,
-            "Pause after a failed transition, doubled each time, s.",
-            minimum=0.1,
-            maximum=60.0,
-        ),
-        Parameter("retry_max_s", 10.0, "Longest such pause, s.", minimum=0.1, maximum=600.0),
-        Parameter(
-            "max_attempts",
-            6,
-            "Failures of one transition before giving up; 0: never.",
-            minimum=0,
-            maximum=1000,
-        ),
-        Parameter(
-            "stage_timeout_s",
-            5.0,
-            "How long later stages wait for a missing node, s.",
-            minimum=0.0,
-            maximum=600.0,
-        ),
-        Parameter(
-            "manage_timeout_s", 60.0, "How long a ~/manage call may take, s.", minimum=1.0, maximum=3600.0
-        ),
-    )
+    PARAMETERS = (*PARAMETERS, *(parameter for part in PARTS for parameter in part.PARAMETERS))
 
     def __init__(self, name: str = EXECUTABLE, **kwargs: Any) -> None:
         """Declare parameters; nothing is read before configure."""
         super().__init__(name, **kwargs)
+        self._parts = tuple(part(self) for part in PARTS)
         self._supervision = StackSupervision([])
+        self._statuses: dict[str, NodeStatus] = {}
+        self._ticks = 0
         self._calls = SupervisionClients(self)
         self._request: _Request | None = None
         self._shown: dict[str, tuple[State, int, Health]] = {}
@@ -131,16 +100,8 @@ class SupervisorNode(StackNode):
             for n in nodes
             if self._full_name(n.name) != self.get_fully_qualified_name()
         ]
-        limits = Limits(
-            heartbeat_timeout_s=p.heartbeat_timeout_s,
-            transition_timeout_s=p.transition_timeout_s,
-            answer_timeout_s=p.answer_timeout_s,
-            retry_s=p.retry_s,
-            retry_max_s=p.retry_max_s,
-            max_attempts=p.max_attempts,
-            stage_timeout_s=p.stage_timeout_s,
-        )
-        self._supervision = StackSupervision(specs, limits)
+        self._supervision = StackSupervision(specs, limits_from(p))
+        self._statuses = {}
         self._declare_rates(specs)
         self._state_publisher = self.publisher(StackState, "stack_state", qos.state())
         self.subscription(NodeStatus, "node_status", self._take_status, qos.status())
@@ -149,6 +110,8 @@ class SupervisorNode(StackNode):
         self._manage_service = self.create_service(
             ManageStack, "~/manage", self._manage, callback_group=ReentrantCallbackGroup()
         )
+        for part in self._parts:
+            part.configure(specs)
 
     def activate_node(self) -> None:
         """Start to supervise; with startup, bring the stack up."""
@@ -158,6 +121,8 @@ class SupervisorNode(StackNode):
         self.get_logger().info(
             f"supervising {', '.join(short_name(name) for name in self._supervision.nodes)}"
         )
+        for part in self._parts:
+            part.activate()
         # On a steady clock: supervision goes on while simulated time stands still.
         self._tick_timer = self.create_timer(TICK_S, self._tick, clock=self._steady)
 
@@ -166,10 +131,14 @@ class SupervisorNode(StackNode):
         if self._tick_timer is not None:
             self.destroy_timer(self._tick_timer)
             self._tick_timer = None
+        for part in self._parts:
+            self._guarded(part, part.deactivate)
         self._answer_request(False, "the supervisor was deactivated")
 
     def cleanup_node(self) -> None:
         """Forget the stack."""
+        for part in self._parts:
+            self._guarded(part, part.cleanup)
         self._calls.close()
         if self._manage_service is not None:
             self.destroy_service(self._manage_service)
@@ -177,16 +146,31 @@ class SupervisorNode(StackNode):
         self._supervision = StackSupervision([])
 
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
-        """Take wanted rates."""
+        """Take wanted rates; the rest is for the parts."""
+        for part in self._parts:
+            part.parameters_changed(changed)
         for name, value in changed.items():
             if name.startswith("rate_hz."):
                 self._supervision.want_rate(self._full_name(name.removeprefix("rate_hz.")), float(value))
+
+    # ---- for parts --------------------------------------------------------------------------------
+
+    @property
+    def supervision(self) -> StackSupervision:
+        """What is known and wanted of the nodes; another one after each configure."""
+        return self._supervision
+
+    def status(self, name: str) -> NodeStatus | None:
+        """Return the last status of a node (full name); None while it is missing."""
+        node = self._supervision.nodes.get(name)
+        return None if node is None or node.state is State.MISSING else self._statuses.get(name)
 
     # ---- work -------------------------------------------------------------------------------------
 
     def _take_status(self, status: NodeStatus) -> None:
         if status.name not in self._supervision.nodes:
             return
+        self._statuses[status.name] = status
         report = report_of(status)
         before = self._supervision.nodes[status.name].state
         self._supervision.observe(status.name, report, time.monotonic())
@@ -194,12 +178,23 @@ class SupervisorNode(StackNode):
             self._step()
 
     def _tick(self) -> None:
+        now_s = time.monotonic()
+        self._ticks += 1
+        if self._ticks % PART_TICKS == 0:
+            for part in self._parts:
+                self._guarded(part, functools.partial(part.step, now_s))
         self._step()
         self._publish_state()
-        now_s = time.monotonic()
         if now_s - self._diagnosed_s >= DIAGNOSTICS_PERIOD_S:
             self._publish_health(now_s)
         self._calls.drop_unused()
+
+    def _guarded(self, part: SupervisorPart, action: Callable[[], None]) -> None:
+        """Let a part act; what it raises ends neither the supervisor nor another part's turn."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001
+            self.count_raised(type(part).__name__, error)
 
     def _step(self) -> None:
         if not self.is_active:
@@ -212,8 +207,9 @@ class SupervisorNode(StackNode):
                 self.get_logger().info(f"{short_name(call.node)}: {call.transition.label}")
                 self._calls.ask_for(call, self._transition_answered)
             else:
-                self.get_logger().info(f"{short_name(call.node)}: rate_hz {call.rate_hz:g}")
-                self._calls.set_rate(call, self._rate_answered)
+                values = ", ".join(f"{name} {value}" for name, value in call.values.items())
+                self.get_logger().info(f"{short_name(call.node)}: {values}")
+                self._calls.set_parameters(call, self._parameters_answered)
         request = self._request
         if request is not None:
             trouble = self._supervision.unsettled(now_s)
@@ -227,9 +223,9 @@ class SupervisorNode(StackNode):
             self._supervision.answered(call, success, time.monotonic())
             self._step()
 
-    def _rate_answered(self, call: RateCall, refusal: str) -> None:
+    def _parameters_answered(self, call: ParameterCall, refusals: Mapping[str, str]) -> None:
         if call.node in self._supervision.nodes:
-            self._supervision.rate_answered(call, refusal, time.monotonic())
+            self._supervision.parameters_answered(call, refusals)
 
     async def _manage(
         self, request: ManageStack.Request, response: ManageStack.Response

@@ -9,7 +9,7 @@ StackSupervision decides, from reports and answers, which calls to make; the sup
 from edge_stack.supervision.lifecycle import State, Step, Transition, Verb, next_step
 from edge_stack.supervision.managed_node import ManagedNode
 from edge_stack.supervision.stack import Health, NodeView, StackPhase, StackSupervision
-from edge_stack.supervision.types import Limits, NodeSpec, RateCall, Report, TransitionCall
+from edge_stack.supervision.types import Limits, NodeSpec, ParameterCall, Report, TransitionCall, Value
 
 __all__ = [
     "Health",
@@ -17,7 +17,7 @@ __all__ = [
     "ManagedNode",
     "NodeSpec",
     "NodeView",
-    "RateCall",
+    "ParameterCall",
     "Report",
     "StackPhase",
     "StackSupervision",
@@ -25,6 +25,7 @@ __all__ = [
     "Step",
     "Transition",
     "TransitionCall",
+    "Value",
     "Verb",
     "next_step",
 ]

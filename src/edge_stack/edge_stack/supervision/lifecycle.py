@@ -132,6 +132,11 @@ def next_step(wanted: State | None, observed: State) -> Step:
 _HEIGHT = {State.FINALIZED: 0, State.UNCONFIGURED: 1, State.INACTIVE: 2, State.ACTIVE: 3}
 
 
+def lower(one: State, other: State) -> State:
+    """Return the lower of two primary states."""
+    return min(one, other, key=_HEIGHT.__getitem__)
+
+
 def leads_away(before: State, after: State, wanted: State) -> bool:
     """Whether a move between primary states leaves the node farther from the wanted one."""
     return abs(_HEIGHT[after] - _HEIGHT[wanted]) > abs(_HEIGHT[before] - _HEIGHT[wanted])

@@ -5,16 +5,18 @@ One node under supervision: what is known of it, what is wanted of it, and which
 
 A unit of work is one report (a node_status), one answer to a call, or one tick of the clock. The state is
 believed from reports alone; an answer only tells whether a call failed. Nothing here calls anything: call()
-and rate_call() say what to send, and the caller sends it. Time is monotonic, s.
+and parameter_call() say what to send, and the caller sends it. Time is monotonic, s.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_stack.supervision.lifecycle import State, Step, Transition, leads_away, next_step
-from edge_stack.supervision.types import Limits, NodeSpec, RateCall, Report, TransitionCall
+from edge_stack.supervision.lifecycle import State, Step, Transition, leads_away, lower, next_step
+from edge_stack.supervision.settings import Settings
+from edge_stack.supervision.types import Limits, NodeSpec, ParameterCall, Report, TransitionCall
 
 
 @dataclass
@@ -28,14 +30,6 @@ class _Asked:
     answered: bool = False
 
 
-@dataclass(frozen=True)
-class _Set:
-    """A rate that was sent."""
-
-    number: int
-    sent_s: float
-
-
 class ManagedNode:
     """One node under supervision."""
 
@@ -44,7 +38,8 @@ class ManagedNode:
         self.spec = spec
         self.pid = 0
         self.state = State.MISSING
-        self.rate_hz = spec.rate_hz
+        self.settings = Settings()
+        self.reasons: dict[str, str] = {}  # why this state and this rate are wanted, for those who look
         self.recoveries = 0
         self.last_recovery_s = math.nan
         self.lost_since_s: float | None = None
@@ -52,11 +47,11 @@ class ManagedNode:
         self.was_up = False
         self._limits = limits
         self._goal: State | None = None
+        self._own_goal = State.ACTIVE
         self._by_hand: State | None = None
         self._number = 0
         self._seen_s = -math.inf
         self._node_message = ""
-        self._node_hz = math.nan
         self._rested: State | None = None  # the last primary state of this process
         self._former_pid = 0
         self._twin_seen_s = -math.inf
@@ -68,16 +63,23 @@ class ManagedNode:
         self._failed_s = -math.inf
         self._unanswered = 0
         self._not_before_s = -math.inf
-        self._rate_pending: _Set | None = None
-        self._rate_settled: tuple[int, float] | None = None  # (pid, Hz) that the node has taken or refused
-        self._rate_refusal = ""
+        if spec.rate_hz is not None:
+            self.want_rate(spec.rate_hz)
 
     # ---- what is wanted --------------------------------------------------------------------------
 
     @property
     def wanted(self) -> State | None:
         """The state that is wanted of the node; None leaves it alone."""
-        return self._goal if self._by_hand is None else self._by_hand
+        if self._by_hand is not None:
+            return self._by_hand
+        goal = self.goal
+        return lower(goal, State.UNCONFIGURED) if goal and self.settings.needs_cleanup else goal
+
+    @property
+    def goal(self) -> State | None:
+        """What wanted is, had nobody set a state by hand: the lower of the stack's and the node's own."""
+        return None if self._goal is None else lower(self._goal, self._own_goal)
 
     def want(self, goal: State | None) -> None:
         """Want a state of the node, with all attempts before it, and what was set by hand, forgotten."""
@@ -87,12 +89,28 @@ class ManagedNode:
         self.lost_since_s = None
         self._forgive()
 
+    def want_own(self, state: State) -> None:
+        """
+        Want at most this state (ACTIVE, INACTIVE or UNCONFIGURED) of the node while the stack is up.
+
+        What was taken down by hand stays down, and can be taken further down.
+        """
+        if state is self._own_goal:
+            return
+        self._own_goal = state
+        if self._by_hand is not None and lower(self._by_hand, state) is not self._by_hand:
+            self._by_hand = None
+        self._forgive()
+
     def want_rate(self, rate_hz: float) -> None:
         """Want a rate of the node, Hz."""
-        self.rate_hz = rate_hz
-        self._rate_settled = None
-        self._rate_pending = None
-        self._rate_refusal = ""
+        self.settings.want({"rate_hz": float(rate_hz)})
+
+    @property
+    def rate_hz(self) -> float | None:
+        """The wanted rate, Hz; None where none is set."""
+        rate_hz = self.settings.wanted.get("rate_hz")
+        return rate_hz if isinstance(rate_hz, float) else None
 
     def step(self) -> Step:
         """Return the next step towards the wanted state."""
@@ -128,7 +146,7 @@ class ManagedNode:
         self.pid = report.pid
         self._seen_s = now_s
         self._node_message = report.message
-        self._node_hz = report.target_hz
+        self.settings.told("rate_hz", report.target_hz)
         self.state = report.state
         if report.state.is_primary:
             self._rest(report.state, now_s)
@@ -150,13 +168,9 @@ class ManagedNode:
             transition, self._call = self._call.transition, None
             self._fail(transition, now_s)
 
-    def rate_answered(self, number: int, refusal: str, now_s: float) -> None:
-        """Take the answer to a rate call. refusal: the node's reason, or empty."""
-        if self._rate_pending is None or self._rate_pending.number != number or self.rate_hz is None:
-            return
-        self._rate_pending = None
-        self._rate_settled = (self.pid, self.rate_hz)
-        self._rate_refusal = refusal
+    def parameters_answered(self, number: int, refusals: Mapping[str, str]) -> None:
+        """Take the answer to a parameter call. refusals: the node's reasons, by parameter."""
+        self.settings.answered(number, refusals)
 
     def tick(self, now_s: float) -> None:
         """Notice what did not happen in time."""
@@ -168,17 +182,13 @@ class ManagedNode:
             self.state = State.MISSING
             self._rested = None
             self._call = None
-            self._rate_pending = None
+            self.settings.lose()
         if self._call is not None and not self.state.is_transition:
             patience_s = limits.answer_timeout_s * (1 << min(max(self._unanswered - 1, 0), 3))
             if now_s - self._call.sent_s > patience_s:
                 self._unanswered += not self._call.answered
                 self._call = None
-        if (
-            self._rate_pending is not None
-            and now_s - self._rate_pending.sent_s > 2.0 * limits.answer_timeout_s
-        ):
-            self._rate_pending = None
+        self.settings.tick(now_s, 2.0 * limits.answer_timeout_s)
 
     def excuse(self, duration_s: float) -> None:
         """Count no time in which the supervisor itself was held up against the node."""
@@ -206,28 +216,17 @@ class ManagedNode:
         self._asked_for.add(transition.result)
         return TransitionCall(self.spec.name, transition, self._number)
 
-    def rate_due(self) -> bool:
-        """
-        Whether there is a rate to set now.
+    def parameters_due(self) -> bool:
+        """Whether there are parameters to set now."""
+        may = self.state is State.UNCONFIGURED or (
+            self.state.is_primary and self.state is not State.FINALIZED and not self.settings.needs_cleanup
+        )
+        return may and self.settings.due()
 
-        A rate is set when the node comes up and when the wanted one changes, not enforced: what a user sets
-        on the node afterwards holds until its process ends.
-        """
-        if self.rate_hz is None or not self.state.is_primary or self._rate_pending is not None:
-            return False
-        if self._rate_settled == (self.pid, self.rate_hz):
-            return False
-        if math.isclose(self._node_hz, self.rate_hz, abs_tol=1e-6):
-            self._rate_settled = (self.pid, self.rate_hz)
-            return False
-        return True
-
-    def rate_call(self, now_s: float) -> RateCall:
-        """Return the rate to set, which counts as sent. Only where rate_due()."""
-        assert self.rate_hz is not None
+    def parameter_call(self, now_s: float) -> ParameterCall:
+        """Return the parameters to set, which count as sent. Only where parameters_due()."""
         self._number += 1
-        self._rate_pending = _Set(self._number, now_s)
-        return RateCall(self.spec.name, self.rate_hz, self._number)
+        return ParameterCall(self.spec.name, self.settings.call(self._number, now_s), self._number)
 
     # ---- what to show ----------------------------------------------------------------------------
 
@@ -261,8 +260,7 @@ class ManagedNode:
             parts.append(f"lost {now_s - self.lost_since_s:.1f} s ago, coming back")
         if self._by_hand is not None:
             parts.append(f"{self._by_hand.label} was set by hand; startup or resume takes the node back")
-        if self._rate_refusal:
-            parts.append(f"rate refused: {self._rate_refusal}")
+        parts += [f"{name} refused: {reason}" for name, reason in self.settings.refusals.items()]
         return "; ".join(parts)
 
     # ---- inside ----------------------------------------------------------------------------------
@@ -279,8 +277,7 @@ class ManagedNode:
         self._former_pid = self.pid if report.pid != self.pid else 0
         self._asked_for.clear()
         self._rested = None
-        self._rate_settled = None
-        self._rate_pending = None
+        self.settings.begin_process()
         if self._by_hand is State.FINALIZED:
             self._by_hand = None
 
@@ -321,11 +318,12 @@ class ManagedNode:
 
     def _moved_by_hand(self, before: State, state: State, now_s: float) -> None:
         """Somebody else moved the node: follow if it leads away from what is wanted, else help it on."""
-        away = self._goal is not None and leads_away(before, state, self._goal)
+        goal = self.goal
+        away = goal is not None and leads_away(before, state, goal)
         if away and now_s - self._failed_s <= self._limits.heartbeat_timeout_s:
             return  # it fell back after a failed transition
         self._forgive()
-        if self._goal is None or state is self._goal:
+        if goal is None or state is goal:
             self._by_hand = None
         elif away or self._by_hand is not None:
             self._by_hand = state

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from edge_stack.supervision.lifecycle import VERBS, State, Step, Verb
 from edge_stack.supervision.managed_node import ManagedNode
-from edge_stack.supervision.types import Limits, NodeSpec, RateCall, Report, TransitionCall
+from edge_stack.supervision.types import Limits, NodeSpec, ParameterCall, Report, TransitionCall, Value
 
 
 class StackPhase(enum.IntEnum):
@@ -52,6 +52,7 @@ class NodeView:
     recoveries: int
     last_recovery_s: float
     message: str
+    reason: str
     health: Health
 
 
@@ -86,9 +87,45 @@ class StackSupervision:
             node.want(goal)
         return ""
 
-    def want_rate(self, name: str, rate_hz: float) -> None:
-        """Want a rate of a node, Hz. KeyError if there is no such node."""
+    def want_node(self, name: str, state: State, reason: str = "") -> bool:
+        """
+        Want at most this state of one node: ACTIVE (as the stack), INACTIVE, or UNCONFIGURED to free its memory.
+
+        It holds, also for the node's next processes, until it is wanted otherwise; a pause or reset of the stack takes
+        the node down all the same, and what somebody has set by hand is left. reason: shown with the node. Returns
+        whether there is such a node.
+        """
+        if state not in (State.ACTIVE, State.INACTIVE, State.UNCONFIGURED):
+            raise ValueError(f"{state.label}: a node can be wanted active, inactive or unconfigured")
+        if name not in self.nodes:
+            return False
+        self.nodes[name].reasons["state"] = reason
+        self.nodes[name].want_own(state)
+        return True
+
+    def want_rate(self, name: str, rate_hz: float, reason: str = "") -> bool:
+        """
+        Want a rate of a node, Hz. The same rate again changes nothing: what a user sets on the node meanwhile holds.
+
+        reason: shown with the node. Returns whether there is such a node.
+        """
+        if name not in self.nodes:
+            return False
+        self.nodes[name].reasons["rate"] = reason
         self.nodes[name].want_rate(rate_hz)
+        return True
+
+    def want_parameters(self, name: str, values: Mapping[str, Value], *, reconfigure: bool = False) -> bool:
+        """
+        Want values of parameters of a node; they are set on each of its next processes too.
+
+        reconfigure: for parameters that take effect at configure: the node is cleaned up, set and brought up again. What
+        the node refuses is shown with it. Returns whether there is such a node.
+        """
+        if name not in self.nodes:
+            return False
+        self.nodes[name].settings.want(values, reconfigure)
+        return True
 
     # ---- what happens ----------------------------------------------------------------------------
 
@@ -101,20 +138,20 @@ class StackSupervision:
         """Take the answer to a transition call."""
         self.nodes[call.node].answered(call.number, success, now_s)
 
-    def rate_answered(self, call: RateCall, refusal: str, now_s: float) -> None:
-        """Take the answer to a rate call. refusal: the node's reason, or empty."""
-        self.nodes[call.node].rate_answered(call.number, refusal, now_s)
+    def parameters_answered(self, call: ParameterCall, refusals: Mapping[str, str]) -> None:
+        """Take the answer to a parameter call. refusals: the node's reasons, by parameter."""
+        self.nodes[call.node].parameters_answered(call.number, refusals)
 
     def step(
         self, now_s: float, reachable: Callable[[str], bool] = _always
-    ) -> list[TransitionCall | RateCall]:
+    ) -> list[TransitionCall | ParameterCall]:
         """
         Return the calls to make now. Wants to be called a few times within the heartbeat time-out.
 
         reachable: whether the services of a node are there; a node that is not reachable is asked at a later
         step.
         """
-        calls: list[TransitionCall | RateCall] = []
+        calls: list[TransitionCall | ParameterCall] = []
         held_up_s = 0.0 if self._stepped_s is None else now_s - self._stepped_s
         self._stepped_s = now_s
         for node in self.nodes.values():
@@ -122,11 +159,11 @@ class StackSupervision:
                 node.excuse(held_up_s)  # reports may be waiting behind this very step
             node.tick(now_s)
         for name, node in self.nodes.items():
-            rate_due = node.rate_due()
+            parameters_due = node.parameters_due()
             call_due = node.call_due(now_s) and not self.waits_for(node, now_s)
-            if (rate_due or call_due) and reachable(name):
-                if rate_due:
-                    calls.append(node.rate_call(now_s))
+            if (parameters_due or call_due) and reachable(name):
+                if parameters_due:  # first, so that a configure finds them set
+                    calls.append(node.parameter_call(now_s))
                 if call_due:
                     calls.append(node.call(now_s))
         return calls
@@ -204,6 +241,7 @@ class StackSupervision:
             recoveries=node.recoveries,
             last_recovery_s=node.last_recovery_s,
             message=message,
+            reason="; ".join(reason for reason in node.reasons.values() if reason),
             health=_health(node, message),
         )
 

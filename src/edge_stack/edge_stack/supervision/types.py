@@ -4,9 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_stack.supervision.lifecycle import State, Transition
+
+Scalar = bool | int | float | str
+Value = Scalar | Sequence[Scalar]
+"""What a parameter of a node can hold."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,9 @@ class TransitionCall:
 
 
 @dataclass(frozen=True)
-class RateCall:
-    """A rate to set on a node, Hz. number: names this call in rate_answered()."""
+class ParameterCall:
+    """Parameters to set on a node, in one call. number: names this call in parameters_answered()."""
 
     node: str
-    rate_hz: float
+    values: Mapping[str, Value]
     number: int
