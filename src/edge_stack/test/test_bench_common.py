@@ -98,7 +98,18 @@ def test_a_table_is_printed_with_every_row(capsys: pytest.CaptureFixture[str]) -
 def test_the_tick_benchmark_measures_each_configuration(domain: int, config: str) -> None:
     from edge_stack.bench import tick
 
-    row = tick._in_child(config, 0.5, priority=0)
+    rows, _ = tick.run(0.5, rounds=1, priority=0, configs=[config], loads=["saturated"])
+    (row,) = rows
+    assert (row["config"], row["load"]) == (config, "saturated")
     assert row["n"] >= 1
     assert set(row["lateness_ms"]) == {"p50", "p99", "p999", "max"}
     assert 0.0 <= row["lateness_ms"]["p50"] <= row["lateness_ms"]["max"]
+
+
+def test_without_rights_no_process_of_the_demo_has_any() -> None:
+    from edge_stack.bench import stack
+
+    rights = stack.rights_of("without_rights")
+    assert not rights.realtime
+    assert not rights.lock_memory
+    assert rights.min_nice >= 0

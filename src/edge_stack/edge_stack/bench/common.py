@@ -9,8 +9,10 @@ benchmark whatever happens to it. Nothing here measures.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -22,6 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edge_stack.bench.views import View, view_of
 from edge_stack.runtime import process
 
 # A busy Python process. PR_SET_PDEATHSIG (1): the kernel ends it when the benchmark ends, however that happens.
@@ -52,12 +55,18 @@ def machine() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def busy_cores(per_core: int = 1) -> Iterator[int]:
-    """Keep every core busy with nice-0 Python processes until the end of the block; yields how many run."""
+    """
+    Keep every core busy with other programs until the end of the block; yields how many run.
+
+    Each is a Python program of nice 0 that never waits, bound to a core, in a session of its own: where the kernel shares
+    the processor between sessions (autogroup), each weighs as much as a whole program of the user.
+    """
     children: list[subprocess.Popen[bytes]] = []
+    command = [sys.executable, "-S", "-c", _BUSY.format(parent=os.getpid())]
     try:
         for core in sorted(os.sched_getaffinity(0)):
             for _ in range(per_core):
-                child = subprocess.Popen([sys.executable, "-S", "-c", _BUSY.format(parent=os.getpid())])
+                child = subprocess.Popen(command, start_new_session=True)
                 children.append(child)
                 os.sched_setaffinity(child.pid, {core})
         yield len(children)
@@ -93,11 +102,65 @@ def write_json(
     return result
 
 
+def add_output_options(parser: argparse.ArgumentParser, *, saved: bool = False) -> None:
+    """Add the options that all benchmarks have for what they found; saved: the result comes from a file."""
+    if not saved:
+        parser.add_argument("--json", metavar="FILE", help="write the result to this file")
+    parser.add_argument(
+        "--plot", metavar="FILE.png", type=_picture, help="draw the result into this file (.png, .svg, .pdf)"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+
+
+def report(
+    options: argparse.Namespace,
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    notes: Sequence[str] = (),
+    **extra: Any,
+) -> int:
+    """Write a fresh result as the options of :func:`add_output_options` say and show it; returns 0."""
+    return show(write_json(options.json, name, rows, notes, **extra), options)
+
+
+def show(result: Mapping[str, Any], options: argparse.Namespace) -> int:
+    """Print a result's table and draw its plot, as the options say; returns 0."""
+    view = view_of(result)
+    if options.markdown:
+        print(markdown(view))
+    else:
+        print_table(view.title, view.columns, view.lines, view.notes)
+    if options.plot is not None:
+        from edge_stack.bench import plot
+
+        plot.draw(view, options.plot, describe(result))
+        print(f"plot: {options.plot}", file=sys.stderr)
+    return 0
+
+
+def describe(result: Mapping[str, Any]) -> str:
+    """Return machine and day of a result in one line."""
+    machine_ = result["machine"]
+    virtual = "virtual, " if machine_["virtual"] else ""
+    rights = "real-time rights" if machine_["rights"]["max_rt_priority"] else "no real-time rights"
+    return (
+        f"{machine_['cpu']}, {virtual}{machine_['cores']} cores, Linux {machine_['kernel']}, {rights},"
+        f" {str(result['time']).partition('T')[0]}"
+    )
+
+
+def markdown(view: View) -> str:
+    """Return a table in Markdown, numbers to the right."""
+    cells = [[_cell(value) for value in line] for line in view.lines]
+    rules = ["--:" if _is_number_column(cells, i) else "---" for i in range(len(view.columns))]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (view.columns, rules, *cells))
+
+
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], notes: Sequence[str] = ()
 ) -> None:
     """Print rows as a table, numbers to the right; plain text where rich is not installed."""
-    cells = [[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in rows]
+    cells = [[_cell(value) for value in row] for row in rows]
     try:
         from rich.console import Console
         from rich.table import Table
@@ -106,14 +169,37 @@ def print_table(
         return
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        numeric = bool(rows) and isinstance(rows[0][index], (int, float))
-        table.add_column(column, justify="right" if numeric else "left")
+        table.add_column(column, justify="right" if _is_number_column(cells, index) else "left")
     for line in cells:
         table.add_row(*line)
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for note in notes:
         console.print(note, style="dim", markup=False)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _is_number_column(cells: Sequence[Sequence[str]], index: int) -> bool:
+    """Whether every cell that is not empty begins with a digit and is no size such as 640x480."""
+    words = [line[index] for line in cells if line[index]]
+    return bool(words) and all(word[0].isdigit() and "x" not in word for word in words)
+
+
+def _picture(text: str) -> Path:
+    """Check before anything is measured that a plot can be drawn."""
+    path = Path(text)
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise argparse.ArgumentTypeError(f"{text}: the name must end in .png, .svg or .pdf")
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path.parent}: no such folder")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise argparse.ArgumentTypeError(
+            "a plot needs matplotlib, which is not installed: pip install matplotlib, or run ./edge setup"
+        )
+    return path
 
 
 def _version(package: str) -> str:

@@ -31,7 +31,6 @@ from edge_stack.runtime import process
 
 RATE_HZ = 24.0
 PERIOD_S = 1.0 / RATE_HZ
-_COLUMNS = ("config", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "missed", "n", "background/s", "of slack")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Config:
 
     background: "" none, "short" YOLO models, "long" the model longer than the slack. priority: "fifo": critical SCHED_FIFO,
     background 10 nicer; "nice": background 19 nicer. gate: "": none; "whole" or "segmented": inferences are admitted.
-    beside: how many may run beside the critical inference.
+    beside: how many may run beside the critical inference; None: the gate's default. times: in each round.
     """
 
     name: str
@@ -50,11 +49,12 @@ class Config:
     priority: str = ""
     partition: bool = False
     gate: str = ""
-    beside: int = 0
+    beside: int | None = None
+    times: int = 1
 
 
 CPU_CONFIGS = (
-    Config("alone", background="", priority="fifo"),
+    Config("alone", background="", priority="fifo", times=2),
     Config("alone_without_rights", background=""),
     Config("background_alone", critical=False),
     Config("uncoordinated"),
@@ -62,12 +62,12 @@ CPU_CONFIGS = (
     Config("priority", priority="fifo"),
     Config("partition", partition=True),
     Config("gate_without_rights", gate="whole"),
-    Config("gate", priority="fifo", gate="whole"),
-    Config("gate_beside", priority="fifo", gate="whole", beside=1),
+    Config("gate", priority="fifo", gate="whole", times=2),
+    Config("gate_apart", priority="fifo", gate="whole", beside=0),
     Config("background_alone_long", critical=False, background="long"),
     Config("uncoordinated_long", background="long"),
     Config("gate_whole_long", background="long", priority="fifo", gate="whole"),
-    Config("gate_segmented", background="long", priority="fifo", gate="segmented"),
+    Config("gate_segmented", background="long", priority="fifo", gate="segmented", times=2),
 )
 
 
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="edge bench contention", description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--json", help="write the result to this file")
+    common.add_output_options(parser)
     parser.add_argument(
         "--seconds", type=float, default=10.0, help="measured time of a row in each round (default: 10)"
     )
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         from edge_stack.bench import contention_cuda
 
         rows, notes, figures = contention_cuda.run(arguments)
-        return _report(arguments, rows, notes, figures)
+        return common.report(arguments, "contention", rows, notes, device="cuda", **figures)
     names = arguments.configs.split(",") if arguments.configs else [config.name for config in CPU_CONFIGS]
     unknown = set(names) - {config.name for config in CPU_CONFIGS}
     if unknown:
@@ -113,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
         bench = Bench(arguments, short, Path(folder))
         rows = bench.rows([config for config in CPU_CONFIGS if config.name in names])
-    return _report(arguments, rows, bench.notes, bench.figures)
+    return common.report(arguments, "contention", rows, bench.notes, device="cpu", **bench.figures)
 
 
 class Bench:
@@ -258,26 +258,6 @@ class Bench:
             )
             if alone is not None and "critical" in row and row["background"]:
                 row["of_slack"] = round(row["background_per_s"] / (alone["background_per_s"] * idle), 3)
-
-
-def _report(
-    arguments: argparse.Namespace,
-    rows: Sequence[dict[str, Any]],
-    notes: Sequence[str],
-    figures: dict[str, Any],
-) -> int:
-    common.write_json(arguments.json, "contention", rows, notes, device=arguments.device, **figures)
-    table = []
-    for row in rows:
-        critical = row.get("critical", {})
-        quantiles = [
-            critical.get(name, "") for name in ("p50_ms", "p99_ms", "p999_ms", "max_ms", "misses", "n")
-        ]
-        table.append([row["config"], *quantiles, row.get("background_per_s", ""), row.get("of_slack", "")])
-    common.print_table(
-        f"A critical inference at {RATE_HZ:g} Hz against background inferences", _COLUMNS, table, notes
-    )
-    return 0
 
 
 def _line(child: subprocess.Popen[str]) -> str:

@@ -28,7 +28,6 @@ from edge_stack.gate.page import DIRECTORY_VARIABLE
 
 PROCESSES = (2, 4, 8, 16)
 _NAME = "bench"
-_COLUMNS = ("config", "processes", "p50 us", "p99 us", "max us", "admitted/s", "CPU us each", "n")
 
 
 def measure_critical(count: int) -> dict[str, Any]:
@@ -125,7 +124,7 @@ def run(seconds: float, count: int, processes: tuple[int, ...] = PROCESSES) -> l
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="edge bench gate", description=__doc__)
-    parser.add_argument("--json", help="write the result to this file")
+    common.add_output_options(parser)
     parser.add_argument(
         "--seconds", type=float, default=3.0, help="measured time of a contended row (default: 3)"
     )
@@ -144,21 +143,7 @@ def main(argv: list[str] | None = None) -> int:
     ]
     waiting = next(row for row in rows if row["config"] == "waiting")
     notes.append(f"a job that waits uses {waiting['cpu_pct']} % of one core")
-    common.write_json(arguments.json, "gate", rows, notes)
-    table = [
-        [
-            row["config"],
-            row["processes"],
-            *(row["ns"][q] / 1000.0 for q in ("p50", "p99", "max")),
-            row.get("per_s", ""),
-            row.get("cpu_us_each", ""),
-            row["n"],
-        ]
-        for row in rows
-        if "ns" in row
-    ]
-    common.print_table("Asking the admission gate", _COLUMNS, table, notes)
-    return 0
+    return common.report(arguments, "gate", rows, notes)
 
 
 def _row(config: str, processes: int, samples: Any) -> dict[str, Any]:

@@ -5,7 +5,9 @@ Benchmark `tick`: how late a 24 Hz tick starts, from an rclpy timer and from the
 
 Its unit of work is one row: one configuration under one load, in a process of its own with a node, a publisher of
 JointState at the tick, a subscription to it, and an executor that spins. Lateness is the time from a release on the grid to
-the first line of the tick. Load and measured process share a session, as processes of one launch do.
+the first line of the tick. The load stands for the other programs of a robot: on each core several that never wait. Measured
+process and load are programs of equal weight, each in a session of its own; configurations take turns, several rounds, so
+that both meet the same load and the same machine.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from edge_stack.bench import common
@@ -28,7 +31,7 @@ CONFIGS = ("executor_timer", "control_thread")
 LOADS = ("idle", "saturated")
 # Ticks at the start that warm caches and imports and are not counted.
 _WARM_UP_S = 1.0
-_COLUMNS = ("config", "load", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "n")
+PER_CORE = 4
 
 
 def measure_executor_timer(seconds: float, rate_hz: float = RATE_HZ) -> dict[str, Any]:
@@ -87,23 +90,52 @@ def measure_control_thread(seconds: float, rate_hz: float = RATE_HZ, priority: i
 
 
 def run(
-    seconds: float, configs: tuple[str, ...] = CONFIGS, per_core: int = 2, priority: int = 80
-) -> list[dict[str, Any]]:
-    """Measure every configuration under every load and return the rows."""
-    rows = []
-    for load in LOADS:
-        for config in configs:
-            with common.busy_cores(per_core) if load == "saturated" else contextlib.nullcontext(0):
-                rows.append({"config": config, "load": load, **_in_child(config, seconds, priority)})
-    return rows
+    seconds: float,
+    rounds: int = 3,
+    per_core: int = PER_CORE,
+    priority: int = 80,
+    configs: Sequence[str] = CONFIGS,
+    loads: Sequence[str] = LOADS,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Measure every configuration under every load, seconds each in all; return the rows and what was refused."""
+    rows, refused = [], set()
+    for load in loads:
+        merged = {config: Histogram() for config in configs}
+        last: dict[str, dict[str, Any]] = {}
+        skipped = dict.fromkeys(configs, 0)
+        with common.busy_cores(per_core) if load == "saturated" else contextlib.nullcontext(0):
+            for number in range(rounds):
+                for config in configs:
+                    print(f"{load}, round {number + 1}: {config}", file=sys.stderr, flush=True)
+                    measured = last[config] = _in_child(config, seconds / rounds, priority)
+                    merged[config].merge(Histogram.from_dict(measured["lateness"]))
+                    skipped[config] += measured["skipped"]
+                    refused.update(measured["refused"])
+        rows += [
+            {
+                "config": config,
+                "load": load,
+                "lateness_ms": {
+                    name: round(ms, 4) for name, ms in merged[config].summary().as_dict().items()
+                },
+                "n": len(merged[config]),
+                "skipped": skipped[config],
+                "scheduling": last[config]["scheduling"],
+            }
+            for config in configs
+        ]
+    return rows, sorted(refused)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="edge bench tick", description=__doc__)
-    parser.add_argument("--json", help="write the result to this file")
+    parser = argparse.ArgumentParser(prog="edge bench tick", description=__doc__.split("\n\n")[0])
+    common.add_output_options(parser)
     parser.add_argument("--seconds", type=float, default=30.0, help="measured time of each row (default: 30)")
-    parser.add_argument("--per-core", type=int, default=2, help="busy processes on each core (default: 2)")
+    parser.add_argument("--rounds", type=int, default=3, help="in how many turns (default: 3)")
+    parser.add_argument(
+        "--per-core", type=int, default=PER_CORE, help=f"busy programs on each core (default: {PER_CORE})"
+    )
     parser.add_argument("--priority", type=int, default=80, help="SCHED_FIFO priority; 0: none (default: 80)")
     parser.add_argument("--config", choices=CONFIGS, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
@@ -116,20 +148,19 @@ def main(argv: list[str] | None = None) -> int:
         )
         print(json.dumps(measured))
         return 0
-    rows = run(arguments.seconds, per_core=arguments.per_core, priority=arguments.priority)
-    notes = sorted({note for row in rows for note in row.pop("refused", [])})
-    common.write_json(arguments.json, "tick", rows, notes, rate_hz=RATE_HZ, load_per_core=arguments.per_core)
-    table = [
-        [
-            row["config"],
-            row["load"],
-            *(float(row["lateness_ms"][q]) for q in ("p50", "p99", "p999", "max")),
-            row["n"],
-        ]
-        for row in rows
-    ]
-    common.print_table(f"Lateness of a {RATE_HZ:g} Hz tick", _COLUMNS, table, notes)
-    return 0
+    rows, notes = run(arguments.seconds, arguments.rounds, arguments.per_core, arguments.priority)
+    notes.append(
+        f"saturated: {arguments.per_core} programs that never wait on each core, each in a session of its own"
+    )
+    for load in LOADS:
+        timer, thread = (
+            next(row["lateness_ms"]["p99"] for row in rows if (row["config"], row["load"]) == (config, load))
+            for config in CONFIGS
+        )
+        notes.append(
+            f"{load}: p99 of the executor timer is {timer / thread:.0f} times that of the control thread"
+        )
+    return common.report(arguments, "tick", rows, notes, rate_hz=RATE_HZ, load_per_core=arguments.per_core)
 
 
 def _in_child(config: str, seconds: float, priority: int) -> dict[str, Any]:
@@ -137,7 +168,9 @@ def _in_child(config: str, seconds: float, priority: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "edge_stack.bench.tick", "--config", config]
     command += ["--seconds", str(seconds), "--priority", str(priority)]
     # Under a saturating load, start and end take many times longer than alone.
-    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=seconds + 120.0, check=True)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, timeout=seconds + 120.0, check=True, start_new_session=True
+    )
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -172,10 +205,8 @@ def _bench_node(rate_hz: float) -> Any:
 def _figures(
     lateness: Histogram, skipped: int, granted: str, refused: list[str] | None = None
 ) -> dict[str, Any]:
-    summary = lateness.summary()
     return {
-        "lateness_ms": {name: round(value, 4) for name, value in summary.as_dict().items()},
-        "n": summary.n,
+        "lateness": lateness.as_dict(),
         "skipped": skipped,
         "scheduling": granted,
         "refused": refused or [],

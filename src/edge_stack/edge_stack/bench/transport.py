@@ -37,18 +37,6 @@ SIZES = ((640, 480), (1280, 720), (1920, 1080))
 RATE_HZ = 30.0
 WARM_UP = 30
 _TOPIC = "bench_image"
-_COLUMNS = (
-    "size",
-    "fanout",
-    "config",
-    "sent",
-    "received",
-    "p50 ms",
-    "p99 ms",
-    "max ms",
-    "CPU %",
-    "memcpy ms",
-)
 
 
 def run(seconds: float, fanouts: tuple[int, ...], report: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -109,7 +97,7 @@ def measure(width: int, height: int, fanout: int, config: str, seconds: float) -
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="edge bench transport", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--json", help="write the result to this file")
+    common.add_output_options(parser)
     parser.add_argument("--seconds", type=float, default=8.0, help="measured time of each row (default: 8)")
     parser.add_argument("--fanout", type=int, action="append", help="subscribers (default: 1 and 5)")
     for name in ("--role", "--config"):
@@ -126,22 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     fanouts = tuple(options.fanout or (1, 5))
     rows = run(options.seconds, fanouts, lambda line: print(line, file=sys.stderr, flush=True))
     notes = ["CPU %: of one core, publisher and all subscribers together, warm-up included"]
-    common.write_json(options.json, "transport", rows, notes, rate_hz=RATE_HZ)
-    common.print_table(
-        f"Frames of 3 bytes a pixel at {RATE_HZ:g} Hz", _COLUMNS, [_line(r) for r in rows], notes
-    )
-    return 0
-
-
-def _line(row: dict[str, Any]) -> list[Any]:
-    latency = [row["latency_ms"][q] for q in ("p50", "p99", "max")]
-    shown = [float("nan") if value is None else float(value) for value in latency]
-    return [
-        *(row[name] for name in ("size", "fanout", "config", "sent", "received")),
-        *shown,
-        row["cpu_pct"],
-        row["memcpy_ms"],
-    ]
+    return common.report(options, "transport", rows, notes, rate_hz=RATE_HZ)
 
 
 def _environment(config: str) -> dict[str, str]:

@@ -10,7 +10,9 @@ anew.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +93,21 @@ class Histogram:
         twin = Histogram()
         twin.merge(self)
         return twin
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for another process: max_ns and the counts that are not zero, by bucket."""
+        filled = np.flatnonzero(self._counts)
+        return {"max_ns": self._max_ns, "counts": [[int(i), int(self._counts[i])] for i in filled]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Histogram:
+        """Return the histogram that as_dict() was called on."""
+        histogram = cls()
+        for index, count in values["counts"]:
+            histogram._counts[index] = count
+            histogram._n += count
+        histogram._max_ns = values["max_ns"]
+        return histogram
 
     def clear(self) -> None:
         """Forget everything."""

@@ -1,0 +1,246 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+How each benchmark's result is shown: one small function a benchmark, from its JSON to a table and a chart.
+
+Its unit is one result, as it was written, so that a saved one is shown exactly as a fresh one. Nothing here measures, prints
+or draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Result = Mapping[str, Any]
+CONTROL_RATE_HZ = 24.0
+PERCENTILES = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """
+    One configuration in a chart.
+
+    percentiles: from "p50" to "max", in the chart's unit, of those that were measured. group: bars of one group stand
+    together under its name. series: bars of one series have one colour. throughput: drawn beside; None: there is none.
+    """
+
+    label: str
+    percentiles: Mapping[str, float]
+    group: str = ""
+    series: str = ""
+    throughput: float | None = None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Bars on a logarithmic scale. limit: a line that they should stay left of, and its name."""
+
+    unit: str
+    bars: Sequence[Bar]
+    limit: float | None = None
+    limit_name: str = ""
+    throughput: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """A result as a table (columns, lines) and a chart."""
+
+    title: str
+    columns: Sequence[str]
+    lines: Sequence[Sequence[Any]]
+    chart: Chart
+    notes: Sequence[str] = field(default=())
+
+
+def view_of(result: Result) -> View:
+    """Return how a result is shown. KeyError: it is of a benchmark that is not known."""
+    return _VIEWS[result["bench"]](result)
+
+
+def _tick(result: Result) -> View:
+    rows = result["rows"]
+    lines = [
+        [row["config"], row["load"], *_quantiles(row["lateness_ms"], 3), row["n"], row["skipped"]]
+        for row in rows
+    ]
+    bars = [Bar(row["config"], _named(row["lateness_ms"]), row["load"], row["config"]) for row in rows]
+    return View(
+        f"Lateness of a {result['rate_hz']:g} Hz tick",
+        ("configuration", "load", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "n", "skipped"),
+        lines,
+        Chart("lateness, ms", bars, 1e3 / result["rate_hz"], "period"),
+        result["notes"],
+    )
+
+
+def _stack(result: Result) -> View:
+    lines, bars = [], []
+    for row in result["rows"]:
+        control, task = row["control"], row["task"]
+        late = control["lateness_ms"]
+        lines.append(
+            [
+                row["config"],
+                row["load"],
+                f"{control['rate_hz']:.2f}",
+                *_quantiles(late, 2),
+                f"{control['max_gap_ms']:.1f}",
+                control["deadline_misses"],
+                control["commands"],
+                f"{row['models_per_s']:.1f} of {row['models_wanted_per_s']:g}",
+                f"{task['successes']} of {task['attempts']}",
+            ]
+        )
+        remark = f"longest gap {control['max_gap_ms']:.1f} ms, {control['deadline_misses']} missed"
+        bars.append(Bar(row["config"], _named(late), row["load"], row["config"], row["models_per_s"], remark))
+    columns = (
+        "configuration", "load", "Hz", "late p50 ms", "p99 ms", "p99.9 ms", "max ms", "longest gap ms", "missed", "n",
+        "inferences/s", "task",
+    )  # fmt: skip
+    rate_hz = result.get("rate_hz", CONTROL_RATE_HZ)
+    chart = Chart("lateness of the control tick, ms", bars, 1e3 / rate_hz, "period", "inferences/s")
+    return View("The whole demo", columns, lines, chart, result["notes"])
+
+
+def _contention(result: Result) -> View:
+    rate_hz = result.get("rate_hz", CONTROL_RATE_HZ)
+    names = {"p50_ms": "p50", "p99_ms": "p99", "p999_ms": "p99.9", "max_ms": "max"}
+    lines, bars = [], []
+    for row in result["rows"]:
+        critical, per_s, share = row.get("critical", {}), row.get("background_per_s"), row.get("of_slack")
+        lines.append(
+            [
+                row["config"],
+                *(f"{critical[name]:.1f}" if name in critical else "" for name in names),
+                critical.get("misses", ""),
+                critical.get("n", ""),
+                "" if per_s is None else f"{per_s:.1f}",
+                "" if share is None else f"{share:.2f}",
+            ]
+        )
+        percentiles = {label: critical[name] for name, label in names.items() if name in critical}
+        long = row.get("background") == "long" or row["config"].endswith("_long")
+        group = "a background model longer than the slack" if long else "short background models"
+        misses = critical.get("misses", 0)
+        bars.append(Bar(row["config"], percentiles, group, "", per_s, f"{misses} missed" if misses else ""))
+    return View(
+        f"A critical inference at {rate_hz:g} Hz against background inferences ({result['device']})",
+        (
+            "configuration",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "max ms",
+            "missed",
+            "n",
+            "background/s",
+            "of the slack",
+        ),
+        lines,
+        Chart("critical inference, ms", _grouped(bars), 1e3 / rate_hz, "deadline", "background inferences/s"),
+        result["notes"],
+    )
+
+
+def _gate(result: Result) -> View:
+    rows = [row for row in result["rows"] if "ns" in row]
+    lines, bars = [], []
+    for row in rows:
+        micro = {name: row["ns"][name] / 1000.0 for name in ("p50", "p99", "max")}
+        per_s = row.get("per_s")
+        lines.append(
+            [
+                row["config"],
+                row["processes"],
+                *(f"{value:.1f}" for value in micro.values()),
+                "" if per_s is None else f"{per_s:.0f}",
+                row.get("cpu_us_each", ""),
+                row["n"],
+            ]
+        )
+        contended = row["config"].startswith("contended")
+        label = f"{row['processes']} processes" if contended else row["config"]
+        group = row["config"] if contended else "one decision"
+        bars.append(Bar(label, micro, group, group, per_s))
+    bars.sort(
+        key=lambda bar: (
+            ("one decision", "contended").index(bar.group)
+            if bar.group in ("one decision", "contended")
+            else 2
+        )
+    )
+    return View(
+        "Asking the admission gate",
+        ("configuration", "processes", "p50 us", "p99 us", "max us", "admitted/s", "CPU us each", "n"),
+        lines,
+        Chart("from asking to being admitted, us", _grouped(bars), throughput="admitted/s"),
+        result["notes"],
+    )
+
+
+def _transport(result: Result) -> View:
+    lines, bars = [], []
+    for row in result["rows"]:
+        latency = {name: value for name, value in row["latency_ms"].items() if value is not None}
+        lines.append(
+            [
+                row["size"],
+                row["fanout"],
+                row["config"],
+                row["sent"],
+                row["received"],
+                *(f"{latency[name]:.2f}" if name in latency else "" for name in ("p50", "p99", "max")),
+                f"{row['cpu_pct']:.0f}",
+                f"{row['memcpy_ms']:.3f}",
+            ]
+        )
+        lost = row["sent"] - row["received"]
+        group = f"{row['size']} to {row['fanout']}"
+        remark = f"{lost} of {row['sent']} lost" if lost else ""
+        bars.append(Bar(row["config"], latency, group, row["config"], row["cpu_pct"], remark))
+    return View(
+        "Frames from one process to others",
+        (
+            "size",
+            "subscribers",
+            "configuration",
+            "sent",
+            "received",
+            "p50 ms",
+            "p99 ms",
+            "max ms",
+            "CPU %",
+            "memcpy ms",
+        ),
+        lines,
+        Chart("latency, ms", bars, throughput="CPU of all processes, % of one core"),
+        result["notes"],
+    )
+
+
+_VIEWS: dict[str, Callable[[Result], View]] = {
+    "tick": _tick,
+    "stack": _stack,
+    "contention": _contention,
+    "gate": _gate,
+    "transport": _transport,
+}
+
+
+def _grouped(bars: Sequence[Bar]) -> list[Bar]:
+    """Bring the bars of a group together, groups in the order in which they first appear."""
+    order = list(dict.fromkeys(bar.group for bar in bars))
+    return sorted(bars, key=lambda bar: order.index(bar.group))
+
+
+def _named(figures: Mapping[str, float | None]) -> dict[str, float]:
+    return {label: value for name, label in PERCENTILES.items() if (value := figures.get(name)) is not None}
+
+
+def _quantiles(figures: Mapping[str, float], digits: int) -> list[str]:
+    return [f"{figures[name]:.{digits}f}" if name in figures else "" for name in PERCENTILES]
