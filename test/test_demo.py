@@ -145,6 +145,7 @@ def test_a_broken_configuration_is_answered_with_file_line_and_field(tmp_path: P
     ("argument", "text"),
     [
         ("--fault=node_kill@5", "is not node_kill:<node>@<seconds>"),
+        ("--fault=earthquake@5", "there is no fault 'earthquake'"),
         ("--fault=node_kill:detekt@5", "no node is called detekt"),
         ("--view=film.avi", "must end in .gif or .mp4"),
         ("--duration=-1", "cannot be negative"),

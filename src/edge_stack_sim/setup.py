@@ -20,5 +20,10 @@ setup(
     maintainer_email="maintainers@edge-stack.dev",
     description="Simulated robot of edge_stack: a table-top arm with a camera in MuJoCo.",
     license="Apache-2.0",
-    entry_points={"console_scripts": ["sim = edge_stack_sim.nodes.sim:main"]},
+    entry_points={
+        "console_scripts": [
+            "clock = edge_stack_sim.nodes.clock:main",
+            "sim = edge_stack_sim.nodes.sim:main",
+        ]
+    },
 )

@@ -84,6 +84,17 @@ class StackConfig:
             nodes.append(node)
         return replace(self, nodes=tuple(nodes))
 
+    def with_executable(self, executable: str) -> StackConfig:
+        """
+        Return the stack with every node that this executable runs switched on.
+
+        Raises ConfigurationError when there is none.
+        """
+        if executable not in {node.executable for node in self.nodes}:
+            raise ConfigurationError(f"{self.path}: no node has the executable {executable}")
+        nodes = (replace(n, enabled=True) if n.executable == executable else n for n in self.nodes)
+        return replace(self, nodes=tuple(nodes))
+
 
 def _filled_in(node: NodeConfig, stands_for: Mapping[str, Any]) -> NodeConfig:
     """Replace what is known only once the nodes are chosen; an empty list leaves the parameter at its default."""

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Faults on demand: a camera that stalls or is noisy, a person's hand that reaches in.
+"""Faults on demand: a camera that stalls, is noisy or floods, a person's hand that reaches in.
 
 Its unit of work is one frame or one step of time. It changes what the robot sees, never what the physics does.
 """
@@ -25,12 +25,13 @@ class Faults:
     """Which faults are on.
 
     camera_stall: no frames come. camera_noise: standard deviation of noise on every pixel, grey levels. hand: a hand
-    reaches in and stays over the table until switched off.
+    reaches in and stays over the table until switched off. frame_flood: further copies of each frame that are sent.
     """
 
     camera_stall: bool = False
     camera_noise: float = 0.0
     hand: bool = False
+    frame_flood: int = 0
     _reached: float = 0.0  # how far the hand is in, 0..1
 
     def step(self, world: World, duration_s: float) -> None:

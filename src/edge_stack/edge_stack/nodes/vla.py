@@ -47,6 +47,7 @@ from edge_stack.share import share_folder
 
 FUTURE_TOLERANCE_S = 0.05  # a stamp may be this far ahead of the node's clock
 START_S = 0.5  # after activation, inputs that have not come yet are no problem
+SLOW_FAULT_S = 3.0
 _NS = 1_000_000_000
 
 
@@ -76,6 +77,13 @@ class VlaNode(StackNode):
         ),
         Parameter(
             "cameras", (), "Their names in the observation; empty: the robot's, in order.", element=str
+        ),
+        Parameter(
+            "fault",
+            "none",
+            "Fault on demand: actions that are not finite, or 3 s for each chunk.",
+            choices=("none", "nan", "slow"),
+            live=True,
         ),
         Parameter(
             "joint_state_age_max_s", 0.5, "Older joint states stop the chunks.", minimum=0.01, maximum=10.0
@@ -177,7 +185,7 @@ class VlaNode(StackNode):
         """Rate of chunks."""
         return float(self.params.chunk_rate_hz)
 
-    # ---- from topics (the executor's thread)
+    # ---- from topics (the executor's thread; for frames, any)
 
     def _take_joints(self, message: JointState) -> None:
         policy = self._policy
@@ -259,8 +267,7 @@ class VlaNode(StackNode):
             try:
                 self._predict()
             except Exception as error:  # noqa: BLE001 (a policy that raises must not end the node)
-                self.count_raised("policy", error)
-                self.report_problem(f"policy {self.params.policy}: {type(error).__name__}: {error}")
+                self.work_failed(f"policy {self.params.policy}", error)
             late_s = time.monotonic() - release
             if late_s >= 0.0:
                 missed = int(late_s * rate_hz)
@@ -289,13 +296,17 @@ class VlaNode(StackNode):
         observed = time.perf_counter()
         with self._job or contextlib.nullcontext():
             chunk = np.asarray(policy.predict_action_chunk(observation), dtype=np.float64)
+            if self.params.fault == "slow":
+                self._stop.wait(SLOW_FAULT_S)
+        if self.params.fault == "nan":
+            chunk = np.full_like(chunk, np.nan)
         predicted = time.perf_counter()
         if chunk.ndim != 2 or chunk.shape[1] != len(policy.action_names) or not np.isfinite(chunk).all():
-            self.stats.event("action_chunk", "refused")
-            self.report_problem(
+            self.count_wrong_output(
+                "action_chunk",
                 f"policy {policy.name} returned a chunk of shape {chunk.shape}"
                 + ("" if np.isfinite(chunk).all() else " with values that are not finite")
-                + f"; finite [H, {len(policy.action_names)}] is needed"
+                + f"; finite [H, {len(policy.action_names)}] is needed",
             )
             return
         if not self.is_active:

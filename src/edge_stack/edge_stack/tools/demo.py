@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,12 @@ from rich.live import Live
 from edge_stack.bench.common import machine
 from edge_stack.config import StackConfig, load_config
 from edge_stack.errors import ConfigurationError
+from edge_stack.faults import KINDS, Fault, FaultRunner, load_scenario, parse_fault
+from edge_stack.faults.injections import own_network
+from edge_stack.faults.kinds import NODE
 from edge_stack.runner.environment import process_environment
 from edge_stack.runner.stack import StackProcesses
 from edge_stack.tools import table
-from edge_stack.tools.faults import Fault, parse_fault
 from edge_stack.tools.monitor import Monitor
 from edge_stack.tools.report import RunRecord, write_report
 
@@ -50,12 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load_config(options.config, robot=options.robot)
         for name, parameter, value in options.set:
             config = config.with_parameter(name, parameter, value)
-        running = {node.name for node in config.select(sim=True, disabled=options.disable)}
-        strangers = sorted({fault.target for fault in options.fault} - running)
-        if strangers:
-            raise ConfigurationError(
-                f"no node is called {', '.join(strangers)}; there are {', '.join(sorted(running))}"
-            )
+        faults = [parse_fault(text) for text in options.fault]
+        faults += [fault for path in options.scenario for fault in load_scenario(path)]
+        config = prepare(config, faults, options.disable)
     except ConfigurationError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
@@ -68,21 +67,71 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="edge_demo_") as folder:
         run_folder = Path(options.log_dir or folder)
         try:
-            return _run(options, config, record, run_folder, stop, console)
+            return _run(options, config, faults, record, run_folder, stop, console)
         except ConfigurationError as error:
             print(f"demo: {error}", file=sys.stderr)
             return 2
 
 
+def prepare(config: StackConfig, faults: Sequence[Fault], disabled: Collection[str] = ()) -> StackConfig:
+    """
+    Return the stack with what the faults need, and go into a network of one's own where one needs that.
+
+    ConfigurationError if a fault names no node that runs, or cannot be done here. To be called with one thread.
+    """
+    for executable in sorted({need for fault in faults for need in fault.of.needs}):
+        config = config.with_executable(executable)
+    if any("clock" in fault.of.needs for fault in faults):
+        for node in config.nodes:
+            if node.executable != "clock":
+                config = config.with_parameter(node.name, "use_sim_time", True)
+    running = {node.name for node in config.select(sim=True, disabled=disabled)}
+    strangers = sorted({fault.what for fault in faults if fault.of.argument == NODE} - running)
+    if strangers:
+        raise ConfigurationError(
+            f"no node is called {', '.join(strangers)}; there are {', '.join(sorted(running))}"
+        )
+    if any(fault.of.own_network for fault in faults):
+        try:
+            own_network()
+        except OSError as error:
+            raise ConfigurationError(
+                f"a fault of the network cannot be done here: {error.strerror}"
+            ) from error
+    return config
+
+
+class RunningStack:
+    """A running stack as faults need it."""
+
+    def __init__(self, processes: StackProcesses, monitor: Monitor) -> None:
+        """Take what runs, and who can speak to it."""
+        self._processes, self._monitor = processes, monitor
+
+    def signal(self, name: str, number: int) -> None:
+        """See Stack."""
+        self._processes.signal(name, number)
+
+    def set_parameters(self, executable: str, values: Mapping[str, Any]) -> None:
+        """See Stack."""
+        names = [node.name for node in self._processes.nodes if node.executable == executable]
+        if not names:
+            raise RuntimeError(f"no node of this run has the executable {executable}")
+        for name in names:
+            self._monitor.set_parameters(name, values)
+
+
 def _run(
     options: argparse.Namespace,
     config: StackConfig,
+    faults: Sequence[Fault],
     record: RunRecord,
     run_folder: Path,
     stop: threading.Event,
     console: Console,
 ) -> int:
     monitor: Monitor | None = None
+    fault_runner: FaultRunner | None = None
     recorder: Any = None
 
     def ended(name: str, _returncode: int, _respawning: bool) -> None:
@@ -107,12 +156,18 @@ def _run(
 
             recorder = Recorder(monitor.node, Path(options.view), [n.name for n in processes.nodes], record)
         picture = None if options.headless else _Camera(monitor)
-        _show(options, record, monitor, processes, picture, stop, console)
+        fault_runner = FaultRunner(faults, RunningStack(processes, monitor), console.print)
+        _show(options, record, monitor, fault_runner, picture, stop, console)
     finally:
         stop.set()
+        if fault_runner is not None:
+            fault_runner.close()
         with monitor.lock if monitor is not None else threading.Lock():
             # Figures of the run end here: what the nodes say while they are shut down is no part of it.
             final = record.as_dict()
+            if faults and fault_runner is not None:
+                zero_s = record.first_command_s or record.started_s
+                final["faults"] = [done.as_dict(zero_s) for done in fault_runner.done]
         if recorder is not None:
             recorder.close()
         processes.stop()
@@ -130,14 +185,13 @@ def _show(
     options: argparse.Namespace,
     record: RunRecord,
     monitor: Monitor,
-    processes: StackProcesses,
+    faults: FaultRunner,
     picture: _Camera | None,
     stop: threading.Event,
     console: Console,
 ) -> None:
     """Show the run until its duration is over or it is stopped; the duration counts from the first command."""
     waiting_since_s = time.monotonic()
-    faults: list[Fault] = sorted(options.fault, key=lambda fault: fault.at_s)
     summary_s = 0.0
     live = None if options.headless else Live(console=console, auto_refresh=False, screen=False)
     if live is not None:
@@ -160,8 +214,8 @@ def _show(
                 summary_s = now_s
                 print(line, flush=True)
             begun_s = first_s if first_s is not None else waiting_since_s
-            while faults and first_s is not None and now_s - first_s >= faults[0].at_s:
-                faults.pop(0).strike(processes)
+            if first_s is not None and not faults.started:
+                faults.start(first_s)
             limit_s = (
                 options.duration if first_s is not None else max(options.duration, options.startup_limit)
             )
@@ -242,9 +296,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--fault",
         action="append",
         default=[],
-        type=parse_fault,
-        metavar="NAME@T",
-        help="for example node_kill:detect@20",
+        metavar="NAME[:WHAT]@T[:DURATION]",
+        help="break something T seconds after the first command: "
+        + ", ".join(k.usage for k in KINDS.values()),
+    )
+    parser.add_argument(
+        "--scenario", action="append", default=[], metavar="FILE", help="a YAML file with a list of faults"
     )
     parser.add_argument(
         "--set",

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Listens to every status of a running stack and keeps a RunRecord of it; it sends nothing and needs nobody's help.
+Listens to every status of a running stack and keeps a RunRecord of it; it needs nobody's help.
 
 A unit is one status message. It spins in a thread and a context of its own, so that what shows it may take its time.
 """
@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import rclpy
 from edge_stack_msgs.msg import ControlStatus, NodeStatus, StackState, TaskStatus
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from edge_stack.nodes import qos
 from edge_stack.tools.report import RunRecord
 
+_LATE_S = 1.0  # a status comes sooner than that after the newest command in it
 _CONTROL_STATES = {
     ControlStatus.RUN: "run",
     ControlStatus.SLOW: "slow",
@@ -67,6 +72,31 @@ class Monitor:
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
 
+    def set_parameters(self, name: str, values: Mapping[str, Any], timeout_s: float = 5.0) -> None:
+        """
+        Set parameters of a node of this namespace, from another thread than the monitor's.
+
+        RuntimeError if it does not answer in time, or refuses: with its reason.
+        """
+        client = self.node.create_client(SetParameters, f"{name}/set_parameters")
+        try:
+            until_s = time.monotonic() + timeout_s
+            while not client.service_is_ready() and time.monotonic() < until_s:
+                time.sleep(0.02)
+            request = SetParameters.Request(
+                parameters=[Parameter(key, value=value).to_parameter_msg() for key, value in values.items()]
+            )
+            answered = threading.Event()
+            future = client.call_async(request)
+            future.add_done_callback(lambda _: answered.set())
+            if not answered.wait(max(0.1, until_s - time.monotonic())):
+                raise RuntimeError(f"{name} does not answer")
+            refusals = [result.reason for result in future.result().results if not result.successful]
+            if refusals:
+                raise RuntimeError(f"{name}: {'; '.join(refusals)}")
+        finally:
+            self.node.destroy_client(client)
+
     def _spin(self) -> None:
         while not self._stop.is_set():
             try:
@@ -96,12 +126,16 @@ class Monitor:
             )
 
     def _take_control(self, status: ControlStatus) -> None:
-        command_s = status.header.stamp.sec + status.header.stamp.nanosec * 1e-9
+        arrival_s = time.monotonic()
+        stamp_s = status.header.stamp.sec + status.header.stamp.nanosec * 1e-9
+        age_s = self.node.get_clock().now().nanoseconds * 1e-9 - stamp_s
+        if not 0.0 <= age_s <= _LATE_S:
+            age_s = 0.0  # a simulated clock, or one that was set
+        command_s = arrival_s - age_s
         with self.lock:
             if status.commands > 0 and self.record.first_command_s is None:
-                age_s = self.node.get_clock().now().nanoseconds * 1e-9 - command_s
                 periods = (status.commands - 1) / max(status.rate_hz, 1.0) if status.commands > 1 else 0.0
-                self.record.first_command_s = time.monotonic() - age_s - periods
+                self.record.first_command_s = command_s - periods
             self.record.control.take(
                 command_s,
                 {name: getattr(status, name) for name in self.record.control.COUNTS},

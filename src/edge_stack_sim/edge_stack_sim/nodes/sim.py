@@ -65,6 +65,9 @@ class SimNode(StackNode):
         Parameter(
             "camera_noise", 0.0, "Fault: noise on pixels, grey levels.", minimum=0.0, maximum=128.0, live=True
         ),
+        Parameter(
+            "frame_flood", 0, "Fault: further copies of each frame.", minimum=0, maximum=100, live=True
+        ),
         Parameter("hand", False, "Fault: a person's hand reaches over the table.", live=True),
     )
 
@@ -91,7 +94,7 @@ class SimNode(StackNode):
         finally:
             self._world.close()  # drawing is up to the thread of activate
         self._task = PlaceTask(self._world, p.seed, p.timeout_s)
-        self._faults = Faults(p.camera_stall, p.camera_noise, p.hand)
+        self._faults = Faults(p.camera_stall, p.camera_noise, p.hand, p.frame_flood)
         self._rng = np.random.default_rng(p.seed)
         self._command: NDArray[np.float64] = self._world.joint_positions
         self._commanded = False
@@ -257,7 +260,8 @@ class SimNode(StackNode):
             return
         self._info.header.stamp = stamp
         if self._frames is not None:
-            self._frames.publish(image, "rgb8", self._info.header)
+            for _ in range(1 + self._faults.frame_flood):
+                self._frames.publish(image, "rgb8", self._info.header)
         self._infos.publish(self._info)
         ended = time.perf_counter()
         stages = {"render": (rendered - began) * 1e3, "publish": (ended - rendered) * 1e3}
