@@ -38,7 +38,7 @@ class BoardState:
     power_mode: str | None = None
     """The nvpmodel mode's name: "15W", "MAXN_SUPER"."""
     cpu_frequency_hz: float | None = None
-    """Of the slowest core that is online."""
+    """Of the fastest cluster of cores: what a busy core gets."""
     cpu_frequency_max_hz: float | None = None
     """The hardware's highest, whatever the power mode allows; so are the GPU's and the memory's."""
     gpu_frequency_hz: float | None = None

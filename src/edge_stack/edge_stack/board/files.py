@@ -1,0 +1,94 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Reads the small text files of sysfs and procfs below a root, and remembers which of them were ever there.
+
+The unit is one file. One that never told anything is absent: None, silently. One that did, and is gone or tells nonsense
+now, is lost: None, listed and counted. Nothing here raises.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_MOST_BYTES = 1 << 16  # of one file; /proc/stat of a large machine has some 20 kB
+
+
+class BoardFiles:
+    """
+    Files below a root folder, named by their paths on a board ("/sys/class/thermal/thermal_zone0/temp").
+
+    Files are opened anew for each reading: 5 us more than keeping them open, but a driver that is loaded again, and a file
+    that is replaced (as the simulated board does), are seen at once.
+    """
+
+    def __init__(self, root: str | Path = "/") -> None:
+        """Look below this root; a trailing slash does not matter."""
+        self._root = str(root).rstrip("/")
+        self._seen: set[str] = set()
+        self._lost: dict[str, None] = {}  # in order of their loss
+        self.losses = 0
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Sources that were there and are gone, or tell nonsense."""
+        return tuple(self._lost)
+
+    def parse(self, path: str, parser: Callable[[str], T]) -> T | None:
+        """Return what the parser makes of a file; None if it cannot be read or the parser raises ValueError."""
+        return self.take(path, lambda: parser(self._text(path)))
+
+    def number(self, path: str, low: float, high: float, scale: float = 1.0) -> float | None:
+        """Return the number in a file, times scale; None unless it is then between low and high."""
+        return self.take(path, lambda: _number(self._text(path), low, high, scale))
+
+    def take(self, name: str, read: Callable[[], T]) -> T | None:
+        """Return what a function reads, under a name; None if it raises OSError, ValueError, LookupError or TypeError."""
+        try:
+            value = read()
+        except (OSError, ValueError, LookupError, TypeError):
+            if name in self._seen and name not in self._lost:
+                self._lost[name] = None
+                self.losses += 1
+            return None
+        self._seen.add(name)
+        self._lost.pop(name, None)
+        return value
+
+    def text(self, path: str) -> str | None:
+        """Return the text of a file that is looked at once, stripped; None if it cannot be read. Never counted as lost."""
+        try:
+            return self._text(path).strip("\0 \n")
+        except (OSError, ValueError):
+            return None
+
+    def names(self, folder: str, prefix: str = "") -> list[str]:
+        """Return the names in a folder that begin with a prefix, shorter ones first (zone2 before zone10)."""
+        try:
+            found = os.listdir(self._root + folder)
+        except OSError:
+            return []
+        return sorted((n for n in found if n.startswith(prefix)), key=lambda n: (len(n), n))
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder is there."""
+        return os.path.exists(self._root + path)
+
+    def _text(self, path: str) -> str:
+        descriptor = os.open(self._root + path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(descriptor, _MOST_BYTES).decode("utf-8")
+        finally:
+            os.close(descriptor)
+
+
+def _number(text: str, low: float, high: float, scale: float) -> float:
+    value = float(text.split(maxsplit=1)[0]) * scale
+    if not low <= value <= high:  # NaN too
+        raise ValueError(f"{value} is not within {low} to {high}")
+    return value
