@@ -22,6 +22,7 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
+            "board = edge_stack_sim.nodes.board:main",
             "clock = edge_stack_sim.nodes.clock:main",
             "sim = edge_stack_sim.nodes.sim:main",
         ]

@@ -7,6 +7,7 @@ open_reader() chooses the best reader for this machine; docs/board.md says what 
 """
 
 from edge_stack.board.reader import READERS, BoardReader, open_reader
+from edge_stack.board.stretch import Stretch
 from edge_stack.board.types import BoardState
 
-__all__ = ["READERS", "BoardReader", "BoardState", "open_reader"]
+__all__ = ["READERS", "BoardReader", "BoardState", "Stretch", "open_reader"]

@@ -19,6 +19,7 @@ from edge_stack.board.jetson_stats import SOCKET, JetsonStatsReader
 from edge_stack.board.jetson_sysfs import JetsonSysfsReader
 from edge_stack.board.linux import LinuxReader
 from edge_stack.board.nvml import NvmlReader
+from edge_stack.board.simulated import SIMULATED, SimulatedReader
 from edge_stack.board.types import BoardState
 from edge_stack.errors import ConfigurationError
 
@@ -48,12 +49,15 @@ def open_reader(sysfs_root: str = "/", kind: str = "auto") -> BoardReader:
     """
     Open a reader.
 
-    sysfs_root: the folder below which sysfs, procfs and configuration are; other than "/" for a simulated board.
+    sysfs_root: the folder below which sysfs, procfs and configuration are: "/" for this machine, "simulated" for the board
+    simulated in this ROS domain (which need not run yet), or the path of a tree.
     kind: one of READERS; auto takes the first of them that works here.
     Raises ConfigurationError for an unknown kind, for a folder that is not there, and where a named kind does not work.
     """
     if kind not in READERS:
         raise ConfigurationError(f"board reader '{kind}' is unknown; there are {', '.join(READERS)}")
+    if sysfs_root == SIMULATED and kind in ("auto", SimulatedReader.name):
+        return SimulatedReader()
     if not os.path.isdir(sysfs_root):
         raise ConfigurationError(f"{sysfs_root} is no folder; a board's files are looked for below it")
     this_machine = os.path.realpath(sysfs_root) == "/"

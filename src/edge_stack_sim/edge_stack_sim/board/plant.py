@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_stack.board.memory import largest_allocation_mb
 from edge_stack.board.types import BoardState
 from edge_stack_sim.board.memory import Memory
 from edge_stack_sim.board.power import Load, Power, PowerModel
@@ -31,7 +32,8 @@ class PlantState:
     """
     The board at the end of a step. Loads as they were in it, energy_j since the start.
 
-    throttling: heat holds the clocks down. shut_down: the critical trip was reached; nothing runs until a new Plant.
+    throttling: heat holds the clocks down (a cooling device is at work). shut_down: the critical trip was reached; nothing
+    runs until a new Plant.
     """
 
     time_s: float
@@ -118,7 +120,7 @@ class PlantState:
             memory_available_mb=self.memory_available_mb,
             swap_used_mb=self.swap_used_mb,
             memory_pressure=self.memory_pressure,
-            largest_allocation_mb=max(0.0, self.memory_available_mb - self.board.memory_reserve_mb),
+            largest_allocation_mb=largest_allocation_mb(self.board.memory_total_mb, self.memory_available_mb),
         )
 
 
@@ -268,7 +270,7 @@ class Plant:
         """Return the state now."""
         temperatures = self._thermal.temperatures_c.tolist()
         load, memory, over = self._load, self._memory, self._over_current
-        state_down = self._cpu_limit_hz < self._mode.cpu_hz or self._gpu_limit_hz < self._mode.gpu_hz
+        slowed = self._cpu_throttle.state > 0 or self._gpu_throttle.state > 0
         return PlantState(
             time_s=self._time_s,
             ambient_c=self.ambient_c,
@@ -292,7 +294,7 @@ class Plant:
             emc_load=self._power.emc_load,
             power=self._power,
             energy_j=self._energy_j,
-            throttling=state_down or self._hardware.on,
+            throttling=slowed or self._hardware.on,
             shut_down=self._shut_down,
             cpu_cooling_state=self._cpu_throttle.state,
             gpu_cooling_state=self._gpu_throttle.state,

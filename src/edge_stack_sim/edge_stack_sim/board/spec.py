@@ -63,6 +63,7 @@ OPEN_BENCH = Cooling("open_bench", _SINK_STILL_W_K, _SINK_FORCED_W_K, 50.0, 100.
 # radiation) is 0.6 W/K; carrier board, SSD, camera and motor drivers heat the same air with 5 W; air and inner surfaces
 # take 400 J/K.
 ROBOT_BODY = Cooling("robot_body", _SINK_STILL_W_K, _SINK_FORCED_W_K, 0.6, 400.0, 5.0)
+COOLINGS = {cooling.name: cooling for cooling in (OPEN_BENCH, ROBOT_BODY)}
 
 
 @dataclass(frozen=True)
