@@ -24,6 +24,7 @@ from edge_stack.errors import ConfigurationError
 from edge_stack.gate import layout as at
 from edge_stack.gate import protocol, system
 from edge_stack.gate.layout import Words
+from edge_stack.runtime import futex
 
 DIRECTORY_VARIABLE = "EDGE_STACK_GATE_DIR"
 _SIZE = at.WORDS * 8
@@ -150,10 +151,10 @@ class Page:
         Returns seen, moved on if nobody else woke anyone since: one's own wake-up is no reason not to sleep.
         """
         word = self._wake_word
-        system.fence()
+        futex.fence()
         before = word[0]
         word[0] = after = (before + 1) & 0xFFFFFFFF
-        system.futex_wake(self._wake_address, mask)
+        futex.wake(self._wake_address, mask)
         return after if before == seen else seen
 
     def wake_value(self) -> int:
@@ -162,7 +163,7 @@ class Page:
 
     def wait(self, value: int, until_ns: int, mask: int) -> None:
         """Sleep until woken under the mask or until a monotonic time; not at all if there was a wake-up since value."""
-        system.futex_wait(self._wake_address, value, until_ns, mask)
+        futex.wait(self._wake_address, value, until_ns, mask)
 
     def was_replaced(self) -> bool:
         """Return whether the file was removed, as some systems do with a user's shared memory when he logs out."""

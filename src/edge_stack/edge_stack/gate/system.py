@@ -1,10 +1,10 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The Linux calls a gate stands on: a mutex that survives its owner, waiting on a shared word, locks that end with a process.
+The Linux calls a gate stands on: a mutex that survives its owner, and locks that end with a process.
 
 Each function is one call. The mutex is the C library's: process-shared, robust (the kernel hands it on when its owner is
-killed), with priority inheritance. Nothing here knows what a gate is.
+killed), with priority inheritance. Nothing here knows what a gate is. Waiting on a shared word: see runtime/futex.py.
 """
 
 from __future__ import annotations
@@ -13,15 +13,9 @@ import ctypes
 import errno
 import fcntl
 import os
-import platform
 import struct
 import time
 
-_SYS_FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98}.get(platform.machine(), 98)
-_FUTEX_WAIT_BITSET = 9
-_FUTEX_WAKE_BITSET = 10
-_EVERYBODY = 0xFFFFFFFF
-_ALL_WAITERS = 0x7FFFFFFF
 _PROCESS_SHARED, _ROBUST, _ERRORCHECK, _PRIO_INHERIT = 1, 1, 2, 1
 # struct flock on 64-bit Linux: type, whence, start, length, pid.
 _FLOCK = "hhqqi4x"
@@ -43,28 +37,6 @@ _consistent = _quick.pthread_mutex_consistent
 _consistent.argtypes = (ctypes.c_void_p,)
 _timedlock = _patient.pthread_mutex_timedlock
 _timedlock.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-_wake = _quick.syscall
-_wake.argtypes = (
-    ctypes.c_long,
-    ctypes.c_void_p,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-    ctypes.c_uint,
-)
-_wake.restype = ctypes.c_long
-_wait = _patient.syscall
-_wait.argtypes = (
-    ctypes.c_long,
-    ctypes.c_void_p,
-    ctypes.c_int,
-    ctypes.c_uint,
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-    ctypes.c_uint,
-)
-_wait.restype = ctypes.c_long
 
 
 class MutexBusy(Exception):
@@ -120,24 +92,6 @@ class SharedMutex:
         _unlock(self._address)
 
 
-def futex_wake(address: int, mask: int = _EVERYBODY) -> None:
-    """Wake those who wait on a word under one of the bits of the mask."""
-    _wake(_SYS_FUTEX, address, _FUTEX_WAKE_BITSET, _ALL_WAITERS, None, None, mask)
-
-
-def futex_wait(address: int, value: int, until_ns: int, mask: int = _EVERYBODY) -> None:
-    """Wait until woken under the mask or a monotonic time, or less; return at once if the 32-bit word is not value."""
-    until = _timespec(until_ns)
-    _wait(_SYS_FUTEX, address, _FUTEX_WAIT_BITSET, value, ctypes.byref(until), None, mask)
-
-
-def fence() -> None:
-    """Order the stores before against those after, where the processor does not by itself (all but x86-64)."""
-    if _weakly_ordered:
-        _trylock(_private)
-        _unlock(_private)
-
-
 def lock_byte(file: int, offset: int) -> bool:
     """Lock one byte of a file for this process until it ends; False if another process holds it."""
     try:
@@ -173,8 +127,3 @@ def _timespec(time_ns: int) -> _Timespec:
 def _check(result: int) -> None:
     if result:
         raise OSError(result, os.strerror(result))
-
-
-_weakly_ordered = platform.machine() not in ("x86_64", "AMD64")
-_private_memory = ctypes.create_string_buffer(64)
-_private = ctypes.addressof(_private_memory)
