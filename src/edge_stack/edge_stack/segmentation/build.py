@@ -9,10 +9,13 @@ until the longest is short enough. The result is kept in a folder keyed by the m
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,9 @@ from edge_stack.segmentation.plan import Plan, Segment, folders_of, sha256_of
 
 MOST_PIECES = 64
 _ROUNDS = 4
-_TYPES = {
+# From a model file and its inputs to how long it takes, ms, and its outputs by name.
+Measure = Callable[[Path, Mapping[str, np.ndarray]], "tuple[float, dict[str, np.ndarray]]"]
+ELEMENT_TYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
@@ -36,7 +41,14 @@ _TYPES = {
 }
 
 
-def segment(path: Path, max_ms: float = 0.0, pieces: int = 0, threads: int = 1) -> tuple[Plan, Path]:
+def segment(
+    path: Path,
+    max_ms: float = 0.0,
+    pieces: int = 0,
+    threads: int = 1,
+    measure: Measure | None = None,
+    place: str = "",
+) -> tuple[Plan, Path]:
     """
     Return a model's plan and its folder, made if it is not there yet.
 
@@ -45,6 +57,8 @@ def segment(path: Path, max_ms: float = 0.0, pieces: int = 0, threads: int = 1) 
         max_ms: no segment shall take longer on this machine, in its processor time.
         pieces: or, this many segments of about equal time.
         threads: of each segment's session.
+        measure: times a model where its segments shall run; None: on the processor.
+        place: where that is, in words; segments of one place are not taken for another.
 
     Raises:
         ConfigurationError: the model cannot be cut.
@@ -57,6 +71,7 @@ def segment(path: Path, max_ms: float = 0.0, pieces: int = 0, threads: int = 1) 
 
     wish = f"{pieces}p" if pieces else f"{max_ms:g}ms"
     key = f"{sha256_of(path)[:16]}-{wish}-{threads}t-ort{onnxruntime.__version__}"
+    key += re.sub(r"[^A-Za-z0-9]+", "-", f" {place}" if place else "")
     folders = folders_of(path, key)
     for folder in folders:
         if folder.is_dir():
@@ -70,7 +85,7 @@ def segment(path: Path, max_ms: float = 0.0, pieces: int = 0, threads: int = 1) 
             problems.append(f"{folder.parent}: {error.strerror}")
             continue
         try:
-            _build(path, scratch, max_ms, pieces, threads)
+            _build(path, scratch, max_ms, pieces, measure or functools.partial(_measure_on_cpu, threads))
             scratch.chmod(0o755)
             try:
                 os.rename(scratch, folder)
@@ -96,21 +111,20 @@ def open_session(path: Path, threads: int) -> Any:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _build(path: Path, folder: Path, max_ms: float, pieces: int, threads: int) -> Plan:
-    whole = open_session(path, threads)
+def _build(path: Path, folder: Path, max_ms: float, pieces: int, measure: Measure) -> Plan:
+    whole = open_session(path, 1)
     feeds = {value.name: _example(value) for value in whole.get_inputs()}
-    whole_ms = time_ms(whole, feeds, threads)
+    whole_ms, wanted = measure(path, feeds)
     simple = folder / "simple.onnx"
     _simplify(path, simple)
     chain = Chain(simple)
     costs, crossing = chain.costs_ms(), chain.crossing_ms()
     count = pieces or max(1, int(1.1 * whole_ms / max_ms) + 1)
     best: tuple[float, list[Piece], list[float], float] | None = None
-    wanted = dict(zip([value.name for value in whole.get_outputs()], whole.run(None, feeds), strict=True))
     for _ in range(_ROUNDS if pieces else _ROUNDS + 4):
         cuts = choose_cuts(costs, crossing, count)
         made = chain.pieces(cuts)
-        times, tensors = _measure(made, feeds, folder, threads)
+        times, tensors = _measure(made, feeds, folder, measure)
         if best is None or max(times) < best[0]:
             best = (max(times), made, times, max(_difference(tensors[name], wanted[name]) for name in wanted))
         if max_ms and max(times) <= max_ms:
@@ -161,7 +175,7 @@ def _simplify(path: Path, target: Path) -> None:
 
 
 def _measure(
-    pieces: list[Piece], feeds: dict[str, Any], folder: Path, threads: int
+    pieces: list[Piece], feeds: dict[str, Any], folder: Path, measure: Measure
 ) -> tuple[list[float], dict[str, Any]]:
     """Return how long each piece takes, ms, and all tensors that cross a border."""
     import onnx
@@ -170,11 +184,20 @@ def _measure(
     for piece in pieces:
         file = folder / "measured.onnx"
         onnx.save(piece.model, str(file))
-        session = open_session(file, threads)
-        inputs = {name: tensors[name] for name in piece.inputs}
-        times.append(time_ms(session, inputs, threads))
-        tensors.update(zip(piece.outputs, session.run(list(piece.outputs), inputs), strict=True))
+        ms, outputs = measure(file, {name: tensors[name] for name in piece.inputs})
+        times.append(ms)
+        tensors.update(outputs)
     return times, tensors
+
+
+def _measure_on_cpu(
+    threads: int, file: Path, feeds: Mapping[str, np.ndarray]
+) -> tuple[float, dict[str, np.ndarray]]:
+    session = open_session(file, threads)
+    names = [value.name for value in session.get_outputs()]
+    return time_ms(session, dict(feeds), threads), dict(
+        zip(names, session.run(names, dict(feeds)), strict=True)
+    )
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -196,8 +219,8 @@ def time_ms(session: Any, feeds: dict[str, Any], threads: int, runs: int = 7) ->
 
 
 def _example(value: Any) -> np.ndarray:
-    if value.type not in _TYPES:
+    if value.type not in ELEMENT_TYPES:
         raise ConfigurationError(f"input {value.name}: {value.type} cannot be measured")
     shape = [size if isinstance(size, int) else 1 for size in value.shape]
     random = np.random.default_rng(0).random(shape)
-    return random.astype(_TYPES[value.type])
+    return random.astype(ELEMENT_TYPES[value.type])
