@@ -77,6 +77,12 @@ def busy_cores(per_core: int = 1) -> Iterator[int]:
             child.wait()
 
 
+def stolen_s() -> float:
+    """Return the processor time since boot that a virtual machine's host gave to others, of all cores, s; 0 on hardware."""
+    fields = _read("/proc/stat").partition("\n")[0].split()
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK") if len(fields) > 8 else 0.0
+
+
 def write_json(
     path: str | Path | None,
     name: str,

@@ -109,7 +109,7 @@ def _draw_percentiles(axis: Any, chart: Chart, places: list[float], colours: dic
                 _MARKERS[name],
                 color=colour,
                 markerfacecolor=face,
-                markersize=9 if name == "max" else 6,
+                markersize=13 if name == "max" else 6,
             )
         axis.annotate(
             _text(values, bar),
@@ -118,6 +118,8 @@ def _draw_percentiles(axis: Any, chart: Chart, places: list[float], colours: dic
             textcoords="offset points",
             va="center",
             fontsize=8,
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+            zorder=4,
         )
     if chart.limit is not None:
         axis.axvline(chart.limit, color=_LIMIT_COLOUR, linestyle="--", linewidth=1.2)
@@ -132,7 +134,8 @@ def _draw_percentiles(axis: Any, chart: Chart, places: list[float], colours: dic
             fontsize=8,
         )
     low, high = axis.get_xlim()
-    axis.set_xlim(low, high * (high / low) ** 0.28)  # room for the texts
+    axis.set_xlim(low, high * (high / low) ** 0.2)  # room for the texts
+    axis.xaxis.set_major_formatter("{x:g}")
     axis.set_xlabel(f"{chart.unit} (logarithmic)")
     axis.grid(axis="x", which="both", alpha=0.2)
     _legend(axis)

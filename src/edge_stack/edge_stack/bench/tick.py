@@ -31,7 +31,7 @@ CONFIGS = ("executor_timer", "control_thread")
 LOADS = ("idle", "saturated")
 # Ticks at the start that warm caches and imports and are not counted.
 _WARM_UP_S = 1.0
-PER_CORE = 4
+PER_CORE = 8
 
 
 def measure_executor_timer(seconds: float, rate_hz: float = RATE_HZ) -> dict[str, Any]:
@@ -102,12 +102,14 @@ def run(
     for load in loads:
         merged = {config: Histogram() for config in configs}
         last: dict[str, dict[str, Any]] = {}
-        skipped = dict.fromkeys(configs, 0)
+        skipped, stolen_s = dict.fromkeys(configs, 0), dict.fromkeys(configs, 0.0)
         with common.busy_cores(per_core) if load == "saturated" else contextlib.nullcontext(0):
             for number in range(rounds):
                 for config in configs:
                     print(f"{load}, round {number + 1}: {config}", file=sys.stderr, flush=True)
+                    stolen_before_s = common.stolen_s()
                     measured = last[config] = _in_child(config, seconds / rounds, priority)
+                    stolen_s[config] += common.stolen_s() - stolen_before_s
                     merged[config].merge(Histogram.from_dict(measured["lateness"]))
                     skipped[config] += measured["skipped"]
                     refused.update(measured["refused"])
@@ -120,6 +122,7 @@ def run(
                 },
                 "n": len(merged[config]),
                 "skipped": skipped[config],
+                "stolen_ms": round(1e3 * stolen_s[config]),
                 "scheduling": last[config]["scheduling"],
             }
             for config in configs

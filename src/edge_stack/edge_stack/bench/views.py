@@ -65,13 +65,20 @@ def view_of(result: Result) -> View:
 def _tick(result: Result) -> View:
     rows = result["rows"]
     lines = [
-        [row["config"], row["load"], *_quantiles(row["lateness_ms"], 3), row["n"], row["skipped"]]
+        [
+            row["config"],
+            row["load"],
+            *_quantiles(row["lateness_ms"], 3),
+            row["n"],
+            row["skipped"],
+            row["stolen_ms"],
+        ]
         for row in rows
     ]
     bars = [Bar(row["config"], _named(row["lateness_ms"]), row["load"], row["config"]) for row in rows]
     return View(
         f"Lateness of a {result['rate_hz']:g} Hz tick",
-        ("configuration", "load", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "n", "skipped"),
+        ("configuration", "load", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "n", "skipped", "stolen ms"),
         lines,
         Chart("lateness, ms", bars, 1e3 / result["rate_hz"], "period"),
         result["notes"],

@@ -7,8 +7,9 @@ A model that takes longer than the slack between two critical inferences is cut 
 time. Cutting needs the onnx package and is done once; running does not.
 """
 
+from edge_stack.segmentation.admissions import Admissions
 from edge_stack.segmentation.build import segment
 from edge_stack.segmentation.plan import Plan, Segment
 from edge_stack.segmentation.runner import SegmentedModel
 
-__all__ = ["Plan", "Segment", "SegmentedModel", "segment"]
+__all__ = ["Admissions", "Plan", "Segment", "SegmentedModel", "segment"]

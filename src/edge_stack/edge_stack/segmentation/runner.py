@@ -9,7 +9,6 @@ A refusal in the middle ends the inference: nothing of it is kept.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack.gate import BackgroundJob
-from edge_stack.segmentation.build import open_session, segment
+from edge_stack.segmentation.admissions import Admissions
+from edge_stack.segmentation.build import ELEMENT_TYPES, open_session, segment
 from edge_stack.segmentation.plan import Plan
 
 
@@ -32,6 +32,8 @@ class SegmentedModel:
         self.plan = plan
         self._to_value = ort.OrtValue.ortvalue_from_numpy
         self._sessions = [open_session(folder / piece.file, threads) for piece in plan.segments]
+        values = {value.name: value for session in self._sessions for value in session.get_inputs()}
+        self._input_types = {name: ELEMENT_TYPES[values[name].type] for name in plan.inputs}
         last_use = {name: index for index, piece in enumerate(plan.segments) for name in piece.inputs}
         # Tensors to let go of after each segment.
         self._spent = [
@@ -55,6 +57,10 @@ class SegmentedModel:
     def __len__(self) -> int:
         """Count the segments."""
         return len(self._sessions)
+
+    def input_types(self) -> dict[str, type[np.generic]]:
+        """Return the element type of each of the model's inputs, by name."""
+        return dict(self._input_types)
 
     def prime(self, job: BackgroundJob) -> None:
         """Tell a job how long each segment took when it was made."""
@@ -83,14 +89,17 @@ class SegmentedModel:
         Raises:
             Refused: the gate did not admit a segment.
         """
+        admissions = Admissions(job, wait_s)
+        admissions.begin(deadline_s)
+        return self.run_admitted(feeds, admissions)
+
+    def run_admitted(
+        self, feeds: Mapping[str, NDArray[Any]], admissions: Admissions
+    ) -> Sequence[NDArray[Any]]:
+        """Run the model once as a part of what these admissions are for; see :meth:`run`."""
         tensors = {name: self._to_value(np.ascontiguousarray(array)) for name, array in feeds.items()}
-        started = time.monotonic()
         for index, session in enumerate(self._sessions):
-            if job is None:
-                self._run_one(index, session, tensors)
-                continue
-            left_s = None if deadline_s is None else deadline_s - (time.monotonic() - started)
-            with job.admitted(deadline_s=left_s, wait_s=wait_s, part=index):
+            with admissions.of(index):
                 self._run_one(index, session, tensors)
         return [tensors[name].numpy() for name in self.plan.outputs]
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack.backends.base import Backend, ModelError, create_backend
+from edge_stack.segmentation.admissions import Admissions
 from edge_stack.vision.decode import Thresholds, check_outputs, decode
 from edge_stack.vision.letterbox import PADDING_VALUE, CenterCrop, Letterbox, Preprocessor
 from edge_stack.vision.types import TASKS, Detections, ModelMeta, StageTimes
@@ -30,22 +31,32 @@ __all__ = ["VisionModel", "read_metadata"]
 class VisionModel:
     """A model that was opened with :meth:`open`. meta: what the file says about it. backend: what executes it."""
 
-    def __init__(self, backend: Backend, meta: ModelMeta) -> None:
-        """backend: open. meta: of the model that it runs."""
+    def __init__(self, backend: Backend, meta: ModelMeta, admissions: Admissions | None = None) -> None:
+        """backend: open. meta: of the model that it runs. admissions: asked before preparing and before decoding."""
         self.backend = backend
         self.meta = meta
+        self._admissions = admissions or Admissions()
         self._prepare: Preprocessor = (CenterCrop if meta.task == "classify" else Letterbox)(meta.imgsz)
 
     @classmethod
-    def open(cls, path: str | Path, task: str, backend: str = "auto", threads: int = 1) -> VisionModel:
+    def open(
+        cls,
+        path: str | Path,
+        task: str,
+        backend: str | Backend = "auto",
+        threads: int = 1,
+        admissions: Admissions | None = None,
+    ) -> VisionModel:
         """
         Load a model and run it once, so that the first image is as fast as the next.
 
         Args:
             path: the model file.
             task: the task that the model must have, one of TASKS.
-            backend: a backend's name; "auto" chooses by the file name's ending.
+            backend: a backend's name; "auto" chooses by the file name's ending; or a backend that is not open yet.
             threads: how many threads the inference may use, 1 or more.
+            admissions: asked before the image is prepared and before the outputs are decoded, where the inference is
+                admitted in pieces; None: the whole call is the caller's to have admitted.
 
         Raises:
             ModelError: the file is missing, damaged, of another task, without metadata, or does not fit its metadata;
@@ -54,14 +65,16 @@ class VisionModel:
         path = Path(path)
         if threads < 1:
             raise ModelError(f"threads: {threads}; 1 or more is needed")
-        runner = create_backend(path, backend)
+        if not path.exists():
+            raise ModelError(f"{path}: no such file")
+        runner = create_backend(path, backend) if isinstance(backend, str) else backend
         try:
             meta = read_metadata(runner.open(path, threads), path)
             if meta.task != task:
                 raise ModelError(
                     f"{path}: is a model of task {meta.task}, not {task}; give a {task} model or set task: {meta.task}"
                 )
-            model = cls(runner, meta)
+            model = cls(runner, meta, admissions)
             model._warm_up(path)
         except BaseException:
             runner.close()
@@ -86,15 +99,24 @@ class VisionModel:
 
         Returns:
             The results in pixels of ``rgb`` and how long each stage took.
+
+        Raises:
+            Refused: the gate did not admit a piece.
         """
-        start = time.perf_counter()
-        tensor, geometry = self._prepare(rgb)
-        prepared = time.perf_counter()
+        admissions, waited_s = self._admissions, self._admissions.delay_s
+        with admissions.of("preprocess"):
+            start = time.perf_counter()
+            tensor, geometry = self._prepare(rgb)
+            preprocess_s = time.perf_counter() - start
+        before_s, start = admissions.delay_s, time.perf_counter()
         outputs = self.backend.run(tensor)
-        inferred = time.perf_counter()
-        detections = decode(outputs, self.meta, geometry, Thresholds(conf, iou, max_det, class_agnostic))
-        end = time.perf_counter()
-        times = StageTimes((prepared - start) * 1e3, (inferred - prepared) * 1e3, (end - inferred) * 1e3)
+        inference_s = time.perf_counter() - start - (admissions.delay_s - before_s)
+        with admissions.of("postprocess"):
+            start = time.perf_counter()
+            detections = decode(outputs, self.meta, geometry, Thresholds(conf, iou, max_det, class_agnostic))
+            postprocess_s = time.perf_counter() - start
+        waited_s = admissions.delay_s - waited_s
+        times = StageTimes(preprocess_s * 1e3, inference_s * 1e3, postprocess_s * 1e3, waited_s * 1e3)
         return detections, times
 
     def close(self) -> None:

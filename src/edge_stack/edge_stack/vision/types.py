@@ -45,18 +45,24 @@ class Detections:
         """Return the number of instances."""
         return len(self.scores)
 
+    def is_finite(self) -> bool:
+        """Return whether every number is finite."""
+        values = (self.boxes, self.scores, self.keypoints, self.rotated, self.probabilities)
+        return all(bool(np.isfinite(value).all()) for value in values if value is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """How long one inference took, stage by stage, ms."""
+    """How long one inference took, stage by stage, ms. admission_ms: how long it waited for the gate; in no other stage."""
 
     preprocess_ms: float
     inference_ms: float
     postprocess_ms: float
+    admission_ms: float = 0.0
 
     @property
     def total_ms(self) -> float:
-        """All stages together, ms."""
+        """All stages together without waiting, ms."""
         return self.preprocess_ms + self.inference_ms + self.postprocess_ms
 
 
