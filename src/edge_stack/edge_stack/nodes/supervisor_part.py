@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from edge_stack_msgs.msg import StackState
+
 from edge_stack.nodes.parameters import Parameter
 from edge_stack.supervision import NodeSpec
 
@@ -42,7 +44,11 @@ class SupervisorPart:
         """Prepare for these nodes; ConfigurationError refuses the configure of the supervisor with its reason."""
 
     def activate(self) -> None:
-        """Begin to act; the stack's startup is requested already where the supervisor is to do so."""
+        """Begin to act; the stack's startup is requested once all parts are ready."""
+
+    def ready(self, now_s: float) -> bool:
+        """Whether the stack may be brought up now, asked at every tick until all parts say so. now_s: monotonic, s."""
+        return True
 
     def deactivate(self) -> None:
         """Act no more; the nodes go on as they are."""
@@ -52,6 +58,9 @@ class SupervisorPart:
 
     def step(self, now_s: float) -> None:
         """Do what is due, five times a second. now_s: monotonic, s."""
+
+    def show(self, state: StackState) -> None:
+        """Add what the part knows to a state of the stack that is about to be published."""
 
     def parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Take live changes; node.params holds them already. ConfigurationError refuses them."""

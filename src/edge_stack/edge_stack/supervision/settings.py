@@ -116,6 +116,11 @@ class Settings:
         )
 
     @property
+    def settled(self) -> bool:
+        """Whether the node has taken or refused every wanted value."""
+        return all(setting.settled for setting in self._settings.values())
+
+    @property
     def refusals(self) -> dict[str, str]:
         """Why the node refuses which of the wanted values."""
         return {name: setting.refusal for name, setting in self._settings.items() if setting.refusal}
