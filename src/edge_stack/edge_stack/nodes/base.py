@@ -38,7 +38,9 @@ from edge_stack.nodes.autostart import Autostart
 from edge_stack.nodes.parameters import BASE_PARAMETERS, Parameter, ParameterValues, declare
 from edge_stack.nodes.status_messages import figure_texts, node_status_message
 from edge_stack.runtime.process import ProcessSettings, ProcessUsage, apply_process_settings
+from edge_stack.runtime.progress import WorkProgress
 from edge_stack.statistics import NodeStatistics, StatisticsSnapshot
+from edge_stack.supervision.local_process import machine, start_ticks
 
 DIAGNOSTICS_PERIOD_S = 1.0
 _STATE_LABELS = {
@@ -53,7 +55,8 @@ class StackNode(LifecycleNode):
     """
     A node of the stack.
 
-    params: current parameter values, by attribute. stats: what the node counts about itself.
+    params: current parameter values, by attribute. stats: what the node counts about itself. work: what its working thread
+    says of itself at each step, by which a supervisor sees that it hangs; a node without such a thread leaves it alone.
     """
 
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = ()
@@ -65,6 +68,8 @@ class StackNode(LifecycleNode):
         super().__init__(name, **kwargs)
         self.params = ParameterValues()
         self.stats = NodeStatistics()
+        self.work = WorkProgress()
+        self._started_ticks = start_ticks(os.getpid())
         self._specs = {p.name: p for p in (*BASE_PARAMETERS, *self.PARAMETERS)}
         self._bad_parameters: dict[str, str] = {}
         self._message = ""
@@ -203,6 +208,16 @@ class StackNode(LifecycleNode):
         """Take back the last reported problem."""
         self._problem = ""
 
+    def count_wrong_output(self, where: str, text: str, event: str = "wrong_output") -> None:
+        """Count a result that is of no use, and show it: if there are more of them, the supervisor starts the node anew."""
+        self.stats.event(where, event)
+        self.report_problem(f"{where}: {text}")
+
+    def work_failed(self, where: str, error: Exception) -> None:
+        """Count work that raised in place of giving a result; it counts as a wrong output."""
+        self.count_raised(where, error)
+        self.count_wrong_output(where, f"{type(error).__name__}: {error}", "work_failed")
+
     def count_raised(self, where: str, error: Exception) -> None:
         """Count an exception that a callback or worker caught at its edge; each kind is logged once."""
         kind = type(error).__name__
@@ -294,9 +309,10 @@ class StackNode(LifecycleNode):
     def publish_status(self) -> None:
         """Publish node_status now."""
         state_id, label = self._state_machine.current_state
-        status = node_status_message(self.stats.snapshot(), self._usage.sample())
+        status = node_status_message(self.stats.snapshot(), self._usage.sample(), self.work.state())
         status.name = self.get_fully_qualified_name()
         status.pid = os.getpid()
+        status.machine, status.started_ticks = machine(), self._started_ticks
         status.priority_class = self.params.priority_class
         status.state_id = state_id
         status.state = _STATE_LABELS.get(state_id, label)
@@ -386,6 +402,8 @@ class StackNode(LifecycleNode):
         for name, value in changed.items():
             self.params.assign(name, value)
         live = {n: self.params[n] for n in changed if self._specs[n].live}
+        if "fault_hang_s" in live:
+            self.work.hang(live.pop("fault_hang_s"))
         if live:
             try:
                 self.on_parameters_changed(live)

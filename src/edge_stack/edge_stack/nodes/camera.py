@@ -219,6 +219,7 @@ class CameraNode(StackNode):
     def _work(self) -> None:
         while not self._stop.is_set():
             self._work_guarded()
+        self.work.ended()
 
     def _work_guarded(self) -> None:
         try:
@@ -230,14 +231,17 @@ class CameraNode(StackNode):
     def _work_once(self) -> None:
         source = self._source
         if source is None or self._grid.rate_hz <= 0.0:
+            self.work.waiting()
             self._stop.wait(WAIT_S)
             return
         # What comes by itself is taken up to half a period early: its phase against the grid wanders.
         early_s = 0.5 * self._grid.period_s if source.source.live else 0.0
+        self.work.waiting(JOIN_S)
         frame = source.read(self._grid.due_s - early_s, WAIT_S)
         self._show_problem(source)
         if frame is None or self._stop.is_set():
             return
+        self.work.busy()
         read_s = time.monotonic()
         pixels = self._fitted(frame)
         converted_s = time.monotonic()

@@ -52,6 +52,7 @@ from edge_stack.nodes.main import run
 from edge_stack.robot import load_robot
 from edge_stack.runner.environment import send_small_messages_only
 from edge_stack.runtime.control_thread import ControlThread, ControlThreadFigures, ControlThreadSettings
+from edge_stack.runtime.progress import WorkProgress
 from edge_stack.share import share_folder
 from edge_stack.statistics import LatencyWindow, NodeStatistics, Quantiles, RateMeter, StatisticsSnapshot
 
@@ -80,6 +81,7 @@ class FusionNode(StackNode):
         self._forget()
         super().__init__(name, **kwargs)
         self.stats = _ControlStatistics(self._control_figures)
+        self.work = WorkProgress(patient=False)  # a tick waits for nothing
 
     # ---- lifecycle --------------------------------------------------------------------------------------------------
 
@@ -140,6 +142,7 @@ class FusionNode(StackNode):
                 lock_memory=p.lock_memory,
             ),
             on_error=self._tick_raised,
+            progress=self.work,
         )
         try:
             refusals = self._thread.start()

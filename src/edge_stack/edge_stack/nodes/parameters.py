@@ -110,6 +110,14 @@ BASE_PARAMETERS = (
         "autostart", False, "Whether the node configures and activates itself, where no supervisor does."
     ),
     Parameter("status_period_s", 0.2, "Period of node_status, s.", minimum=0.05, maximum=10.0),
+    Parameter(
+        "fault_hang_s",
+        0.0,
+        "A fault on demand: the next piece of the working thread's work hangs for so long, s.",
+        minimum=0.0,
+        maximum=3600.0,
+        live=True,
+    ),
     Parameter("process_title", "", "Title of the process in ps and top; empty: edge_stack/<node name>."),
     Parameter("cpu_affinity", (), "Cores that the process may run on; empty: all.", element=int, minimum=0),
     Parameter("nice", 0, "Nice value of the process; 0: as it was started.", minimum=-20, maximum=19),

@@ -7,10 +7,15 @@ from __future__ import annotations
 from edge_stack_msgs.msg import EventCount, NodeStatus, StageLatency
 
 from edge_stack.runtime.process import Usage
+from edge_stack.runtime.progress import WorkState
 from edge_stack.statistics import StatisticsSnapshot
 
+# Events by which a node says that what it makes is of no use: a result that is not finite or of a wrong shape, and work
+# that raises in place of giving one.
+WRONG_OUTPUT_EVENTS = ("wrong_output", "work_failed")
 
-def node_status_message(figures: StatisticsSnapshot, usage: Usage) -> NodeStatus:
+
+def node_status_message(figures: StatisticsSnapshot, usage: Usage, work: WorkState) -> NodeStatus:
     """Return a NodeStatus with the figures filled in."""
     return NodeStatus(
         rate_hz=figures.rate_hz,
@@ -23,6 +28,12 @@ def node_status_message(figures: StatisticsSnapshot, usage: Usage) -> NodeStatus
         events=[EventCount(topic=t, event=e, count=n) for (t, e), n in sorted(figures.events.items())],
         rss_mb=usage.rss_mb,
         cpu_pct=usage.cpu_pct,
+        work=int(work.work),
+        work_steps=work.steps,
+        work_age_s=work.age_s,
+        work_allowed_s=work.allowed_s,
+        work_limit_s=work.limit_s,
+        work_tid=work.thread_id,
     )
 
 

@@ -14,7 +14,9 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from edge_stack_msgs.msg import NodeStatus, StackState, SupervisedNode
 
-from edge_stack.supervision import NodeView, Report, StackPhase, State
+from edge_stack.nodes.status_messages import WRONG_OUTPUT_EVENTS
+from edge_stack.runtime.progress import Work
+from edge_stack.supervision import Fault, NodeView, Report, StackPhase, State
 
 
 def short_name(name: str) -> str:
@@ -28,12 +30,32 @@ def report_of(status: NodeStatus) -> Report:
         state = State(status.state_id)
     except ValueError:
         state = State.MISSING
-    return Report(status.pid, state, status.message, status.target_hz)
+    try:
+        work = Work(status.work)
+    except ValueError:
+        work = Work.NONE
+    return Report(
+        status.pid,
+        state,
+        status.message,
+        status.target_hz,
+        status.machine,
+        status.started_ticks,
+        work,
+        status.work_steps,
+        status.work_age_s,
+        status.work_allowed_s,
+        status.work_limit_s,
+        status.work_tid,
+        sum(event.count for event in status.events if event.event in WRONG_OUTPUT_EVENTS),
+    )
 
 
-def stack_state_message(phase: StackPhase, views: Iterable[NodeView], stamp: Time) -> StackState:
+def stack_state_message(
+    phase: StackPhase, views: Iterable[NodeView], stamp: Time, mode: str = ""
+) -> StackState:
     """Return the state of the stack at a time."""
-    message = StackState(state=int(phase))
+    message = StackState(state=int(phase), mode=mode)
     message.header.stamp = stamp
     message.nodes = [
         SupervisedNode(
@@ -46,6 +68,9 @@ def stack_state_message(phase: StackPhase, views: Iterable[NodeView], stamp: Tim
             recoveries=view.recoveries,
             last_recovery_s=view.last_recovery_s,
             message=view.message,
+            reason=view.reason,
+            fault=view.fault.value,
+            fault_stamp=_fault_stamp(view, stamp),
         )
         for view in views
     ]
@@ -62,6 +87,9 @@ def diagnostics_message(supervisor: str, views: Iterable[NodeView], stamp: Time)
             "wanted": _wanted(view),
             "class": view.priority_class,
             "pid": str(view.pid),
+            "target_hz": f"{view.target_hz:.2f}" if view.target_hz >= 0.0 else "",
+            "reason": view.reason,
+            "fault": view.fault.value,
             "recoveries": str(view.recoveries),
             "last_recovery_s": f"{view.last_recovery_s:.3f}",
         }
@@ -75,6 +103,13 @@ def diagnostics_message(supervisor: str, views: Iterable[NodeView], stamp: Time)
             )
         )
     return message
+
+
+def _fault_stamp(view: NodeView, now: Time) -> Time:
+    if view.fault is Fault.NONE:
+        return Time()
+    nanoseconds = max(now.sec * 10**9 + now.nanosec - int(view.fault_age_s * 1e9), 0)
+    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
 
 def _wanted(view: NodeView) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,14 +35,17 @@ from edge_stack.nodes.supervision_messages import (
     short_name,
     stack_state_message,
 )
+from edge_stack.nodes.supervisor_modes import Ceiling, ModesPart
 from edge_stack.nodes.supervisor_parameters import PARAMETERS, limits_from
 from edge_stack.nodes.supervisor_part import SupervisorPart
 from edge_stack.runner.environment import send_small_messages_only
 from edge_stack.supervision import (
+    Fault,
     Health,
     NodeSpec,
     NodeView,
     ParameterCall,
+    ProcessWatch,
     StackPhase,
     StackSupervision,
     State,
@@ -52,7 +55,7 @@ from edge_stack.supervision import (
 
 EXECUTABLE = "supervisor"
 # What the supervisor does beside keeping nodes up, in order of their steps.
-PARTS: tuple[type[SupervisorPart], ...] = ()
+PARTS: tuple[type[SupervisorPart], ...] = (ModesPart,)
 TICK_S = 0.1  # also the period of stack_state, which others take for the supervisor's heartbeat
 PART_TICKS = 2  # parts are stepped at every second tick
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -78,11 +81,15 @@ class SupervisorNode(StackNode):
         super().__init__(name, **kwargs)
         self._parts = tuple(part(self) for part in PARTS)
         self._supervision = StackSupervision([])
+        self._watch = ProcessWatch(self._supervision)
+        self.ceilings: dict[str, Ceiling] = {}
+        """What the mode wants of each node (full name); empty without modes."""
+        self._startup_due = False
         self._statuses: dict[str, NodeStatus] = {}
         self._ticks = 0
         self._calls = SupervisionClients(self)
         self._request: _Request | None = None
-        self._shown: dict[str, tuple[State, int, Health]] = {}
+        self._shown: dict[str, tuple[State, int, Health, Fault]] = {}
         self._diagnosed_s = -math.inf
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._tick_timer: Any = None
@@ -101,6 +108,7 @@ class SupervisorNode(StackNode):
             if self._full_name(n.name) != self.get_fully_qualified_name()
         ]
         self._supervision = StackSupervision(specs, limits_from(p))
+        self._watch = ProcessWatch(self._supervision)
         self._statuses = {}
         self._declare_rates(specs)
         self._state_publisher = self.publisher(StackState, "stack_state", qos.state())
@@ -115,8 +123,7 @@ class SupervisorNode(StackNode):
 
     def activate_node(self) -> None:
         """Start to supervise; with startup, bring the stack up."""
-        if self.params.startup and self._supervision.goal is None:
-            self._supervision.request(Verb.STARTUP, time.monotonic())
+        self._startup_due = self.params.startup
         self._shown = {}
         self.get_logger().info(
             f"supervising {', '.join(short_name(name) for name in self._supervision.nodes)}"
@@ -143,6 +150,7 @@ class SupervisorNode(StackNode):
         if self._manage_service is not None:
             self.destroy_service(self._manage_service)
             self._manage_service = None
+        self._watch.close()
         self._supervision = StackSupervision([])
 
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
@@ -180,9 +188,15 @@ class SupervisorNode(StackNode):
     def _tick(self) -> None:
         now_s = time.monotonic()
         self._ticks += 1
+        if self._startup_due and all(part.ready(now_s) for part in self._parts):
+            self._startup_due = False
+            if self._supervision.goal is None:
+                self._supervision.request(Verb.STARTUP, now_s)
         if self._ticks % PART_TICKS == 0:
             for part in self._parts:
                 self._guarded(part, functools.partial(part.step, now_s))
+        for note in self._watch.tick(now_s):
+            self.get_logger().warning(note)
         self._step()
         self._publish_state()
         if now_s - self._diagnosed_s >= DIAGNOSTICS_PERIOD_S:
@@ -232,13 +246,13 @@ class SupervisorNode(StackNode):
     ) -> ManageStack.Response:
         """Take a verb and answer when the stack has got there, or cannot."""
         try:
-            response.success, response.message = await self._carry_out(request.command)
+            response.success, response.message = await self._carry_out(request.command, request.nodes)
         except Exception as error:  # noqa: BLE001
             self.count_raised("manage", error)
             response.success, response.message = False, f"{type(error).__name__}: {error}"
         return response
 
-    async def _carry_out(self, command: int) -> tuple[bool, str]:
+    async def _carry_out(self, command: int, names: Sequence[str]) -> tuple[bool, str]:
         try:
             verb = Verb(command)
         except ValueError:
@@ -246,7 +260,12 @@ class SupervisorNode(StackNode):
         if not self.is_active:
             return False, f"the supervisor is {self.state_label}, not active"
         now_s = time.monotonic()
-        refusal = self._supervision.request(verb, now_s)
+        if verb is Verb.RELEASE:
+            refusal = self._supervision.release([self._full_name(name) for name in names])
+        elif names:
+            refusal = f"{verb.label} is for the whole stack; only release takes names of nodes"
+        else:
+            refusal = self._supervision.request(verb, now_s)
         if refusal:
             return False, refusal
         self.get_logger().info(verb.label)
@@ -266,7 +285,10 @@ class SupervisorNode(StackNode):
     def _publish_state(self) -> None:
         views = self._supervision.view(time.monotonic())
         stamp = self.get_clock().now().to_msg()
-        self._state_publisher.publish(stack_state_message(self._supervision.phase, views, stamp))
+        message = stack_state_message(self._supervision.phase, views, stamp)
+        for part in self._parts:
+            part.show(message)
+        self._state_publisher.publish(message)
 
     def _publish_health(self, now_s: float) -> None:
         self._diagnosed_s = now_s
@@ -278,7 +300,7 @@ class SupervisorNode(StackNode):
     def _show_changes(self, now_s: float) -> None:
         """Publish at once, and log, what is new since the last step."""
         views = self._supervision.view(now_s)
-        shown = {view.name: (view.state, view.pid, view.health) for view in views}
+        shown = {view.name: (view.state, view.pid, view.health, view.fault) for view in views}
         if shown == self._shown:
             return
         for view in views:

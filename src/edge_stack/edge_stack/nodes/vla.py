@@ -165,6 +165,7 @@ class VlaNode(StackNode):
         if self._worker is not None:
             self._worker.join(5.0)
             self._worker = None
+        self.work.ended()
 
     def cleanup_node(self) -> None:
         """Free the policy."""
@@ -253,7 +254,9 @@ class VlaNode(StackNode):
         release = time.monotonic()
         while not self._stop.is_set():
             rate_hz = self.params.chunk_rate_hz
-            woken = self._wake.wait(max(0.0, release - time.monotonic()) if rate_hz > 0.0 else 1.0)
+            wait_s = max(0.0, release - time.monotonic()) if rate_hz > 0.0 else 1.0
+            self.work.waiting(wait_s)
+            woken = self._wake.wait(wait_s)
             self._wake.clear()
             if rate_hz <= 0.0:  # paused
                 release = time.monotonic()
@@ -264,6 +267,7 @@ class VlaNode(StackNode):
                 continue
             if self._stop.is_set():
                 return
+            self.work.busy()
             try:
                 self._predict()
             except Exception as error:  # noqa: BLE001 (a policy that raises must not end the node)

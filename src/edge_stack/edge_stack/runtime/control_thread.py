@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from edge_stack.runtime import linux, process
 from edge_stack.runtime.garbage import GarbageKeeper
 from edge_stack.runtime.histogram import Histogram
+from edge_stack.runtime.progress import WorkProgress
 
 # A thread that wants the interpreter waits this long before it asks the running one to yield (Python's default: 5 ms).
 SWITCH_INTERVAL_S = 0.0001
@@ -85,12 +86,14 @@ class ControlThread:
         rate_hz: float,
         settings: ControlThreadSettings | None = None,
         on_error: Callable[[Exception], None] | None = None,
+        progress: WorkProgress | None = None,
         name: str = "control",
     ) -> None:
         """
         Prepare the thread without starting it.
 
         tick: gets its release, monotonic ns. on_error: gets what a tick raised, in the control thread: it must be brief.
+        progress: is told at each tick what the thread does.
         """
         if not 0.0 < rate_hz <= 10_000.0:
             raise ValueError(f"rate_hz: {rate_hz}, must be above 0 and at most 10000")
@@ -98,6 +101,7 @@ class ControlThread:
         self.period_ns = round(_NS / rate_hz)
         self._settings = settings or ControlThreadSettings()
         self._on_error = on_error
+        self._progress = progress or WorkProgress()
         self._name = name
         self._thread: threading.Thread | None = None
         self._stop = False
@@ -182,6 +186,7 @@ class ControlThread:
             self._ready.set()
             self._loop(garbage)
         finally:
+            self._progress.ended()
             if garbage is not None:
                 garbage.stop()
             sys.setswitchinterval(switch_interval_s)
@@ -212,6 +217,7 @@ class ControlThread:
             else:
                 self._first_ns = now
             self._last_ns = now
+            self._progress.busy()
             try:
                 self._tick(release_ns)
             except Exception as error:  # noqa: BLE001 (one bad tick must not end the commands)
@@ -221,6 +227,7 @@ class ControlThread:
             self._ticks += 1
             self._duration.add(end - now)
             release_ns += period_ns
+            self._progress.waiting(max(release_ns - end, 0) * 1e-9)
             if end > release_ns:
                 self._overruns += 1
             elif garbage is not None:

@@ -150,6 +150,7 @@ class Verb(enum.IntEnum):
     RESUME = 2
     RESET = 3
     SHUTDOWN = 4
+    RELEASE = 5  # of nodes, not of the stack: what is wanted stays
 
     @property
     def label(self) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from edge_stack.supervision.lifecycle import VERBS, State, Step, Verb
 from edge_stack.supervision.managed_node import ManagedNode
-from edge_stack.supervision.types import Limits, NodeSpec, ParameterCall, Report, TransitionCall, Value
+from edge_stack.supervision.types import Fault, Limits, NodeSpec, ParameterCall, Report, TransitionCall, Value
 
 
 class StackPhase(enum.IntEnum):
@@ -53,6 +53,8 @@ class NodeView:
     last_recovery_s: float
     message: str
     reason: str
+    fault: Fault
+    fault_age_s: float
     health: Health
 
 
@@ -127,6 +129,16 @@ class StackSupervision:
         self.nodes[name].settings.want(values, reconfigure)
         return True
 
+    def release(self, names: Iterable[str]) -> str:
+        """Take nodes back at once that are parked, given up or set by hand; return what is wrong with the names."""
+        chosen = list(names) or list(self.nodes)
+        unknown = sorted(set(chosen) - set(self.nodes))
+        if unknown:
+            return f"no node is called {', '.join(unknown)}; there are {', '.join(self.nodes)}"
+        for name in chosen:
+            self.nodes[name].release()
+        return ""
+
     # ---- what happens ----------------------------------------------------------------------------
 
     def observe(self, name: str, report: Report, now_s: float) -> None:
@@ -197,7 +209,7 @@ class StackSupervision:
         """State of the stack."""
         if self._goal is None:
             return StackPhase.DOWN
-        done = all(node.step() is Step.DONE for node in self.nodes.values())
+        done = all(node.in_place for node in self.nodes.values())
         if self._goal is not State.ACTIVE:
             return StackPhase.DOWN if done else StackPhase.STOPPING
         if done:
@@ -214,7 +226,7 @@ class StackSupervision:
         return "; ".join(
             f"{view.name} is {view.state.label}" + (f" ({view.message})" if view.message else "")
             for node, view in zip(self.nodes.values(), self.view(now_s), strict=True)
-            if node.step() is not Step.DONE
+            if not node.in_place
         )
 
     # ---- inside ----------------------------------------------------------------------------------
@@ -242,15 +254,17 @@ class StackSupervision:
             last_recovery_s=node.last_recovery_s,
             message=message,
             reason="; ".join(reason for reason in node.reasons.values() if reason),
+            fault=node.fault,
+            fault_age_s=now_s - node.fault_s,
             health=_health(node, message),
         )
 
 
 def _health(node: ManagedNode, message: str) -> Health:
     step = node.step()
-    if step is Step.DONE:
+    if node.in_place:
         return Health.WARN if message else Health.OK
-    if node.given_up or step is Step.GIVE_UP:
+    if node.given_up or node.parked or step is Step.GIVE_UP:
         return Health.ERROR
     if node.state is State.MISSING:
         return Health.STALE

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from edge_stack.runtime.progress import WorkProgress
+
 __all__ = ["PacedWorker", "ReleaseGrid"]
 
 Input = TypeVar("Input")
@@ -75,6 +77,7 @@ class PacedWorker(Generic[Input]):
         *,
         skipped: Callable[[int], None] = lambda count: None,
         failed: Callable[[Exception], None] = lambda error: None,
+        progress: WorkProgress | None = None,
         name: str = "worker",
     ) -> None:
         """
@@ -82,9 +85,10 @@ class PacedWorker(Generic[Input]):
 
         work: called with an input and the monotonic time of its release, s; the later of grid time and arrival.
         rate_hz: releases per second, 0 = paused. skipped: called with the number of releases that work overran.
-        failed: called with what work raised; the worker goes on. name: of the thread.
+        failed: called with what work raised; the worker goes on. progress: is told what it does. name: of the thread.
         """
         self._work, self._skipped, self._failed = work, skipped, failed
+        self._progress = progress or WorkProgress()
         self._changed = threading.Condition()
         self._grid = ReleaseGrid(rate_hz, time.monotonic())
         self._input: tuple[Input, float] | None = None
@@ -128,8 +132,10 @@ class PacedWorker(Generic[Input]):
         while True:
             taken = self._take()
             if taken is None:
+                self._progress.ended()
                 return
             item, release_s = taken
+            self._progress.busy()
             try:
                 self._work(item, release_s)
             except Exception as error:  # noqa: BLE001 (one bad input must not end the worker)
@@ -148,8 +154,10 @@ class PacedWorker(Generic[Input]):
                 now_s = time.monotonic()
                 release_s = self._grid.next_release_s()
                 if now_s < release_s:
+                    self._progress.waiting(release_s - now_s)
                     self._changed.wait(None if release_s == math.inf else release_s - now_s)
                 elif self._input is None:
+                    self._progress.waiting()
                     self._changed.wait()
                 else:
                     item, arrival_s = self._input
