@@ -42,6 +42,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "config": "with_rights",
             "load": "saturated",
             "control": CONTROL,
+            "stolen_ms": 20,
             "models_per_s": 24.9,
             "models_wanted_per_s": 25.0,
             "task": {"successes": 4, "attempts": 4},

@@ -149,10 +149,8 @@ def describe(result: Mapping[str, Any]) -> str:
     machine_ = result["machine"]
     virtual = "virtual, " if machine_["virtual"] else ""
     rights = "real-time rights" if machine_["rights"]["max_rt_priority"] else "no real-time rights"
-    return (
-        f"{machine_['cpu']}, {virtual}{machine_['cores']} cores, Linux {machine_['kernel']}, {rights},"
-        f" {str(result['time']).partition('T')[0]}"
-    )
+    kernel, day = str(machine_["kernel"]).partition("-")[0], str(result["time"]).partition("T")[0]
+    return f"{machine_['cpu']}, {virtual}{machine_['cores']} cores, Linux {kernel}, {rights}, {day}"
 
 
 def markdown(view: View) -> str:

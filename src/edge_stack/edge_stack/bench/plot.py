@@ -53,6 +53,7 @@ def draw(view: View, path: Path, subtitle: str = "") -> None:
         if beside:
             _draw_throughput(axes[0][1], chart, places, colours)
         _label_rows(axes[0][0], chart, places, heads)
+        _legend(figure, chart)
         figure.suptitle(f"{view.title}\n{subtitle}" if subtitle else view.title, fontsize=11)
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
@@ -102,13 +103,12 @@ def _draw_percentiles(axis: Any, chart: Chart, places: list[float], colours: dic
             ends = [values["p50"], values["p99"]]
             axis.plot(ends, [place, place], color=colour, linewidth=5.0, alpha=0.35, solid_capstyle="butt")
         for name, value in values.items():
-            face = colour if name in ("p50", "p99") else "none"
             axis.plot(
                 value,
                 place,
                 _MARKERS[name],
                 color=colour,
-                markerfacecolor=face,
+                markerfacecolor=_face(name, colour),
                 markersize=13 if name == "max" else 6,
             )
         axis.annotate(
@@ -136,19 +136,25 @@ def _draw_percentiles(axis: Any, chart: Chart, places: list[float], colours: dic
     low, high = axis.get_xlim()
     axis.set_xlim(low, high * (high / low) ** 0.2)  # room for the texts
     axis.xaxis.set_major_formatter("{x:g}")
+    # Within one power of ten there are too few lines with a number at powers of ten only.
+    axis.xaxis.set_minor_formatter("{x:g}" if high < 20.0 * low else "")
     axis.set_xlabel(f"{chart.unit} (logarithmic)")
     axis.grid(axis="x", which="both", alpha=0.2)
-    _legend(axis)
 
 
 def _text(values: dict[str, float], bar: Bar) -> str:
-    text = f"p99 {values['p99']:.3g}" if "p99" in values else ""
+    text = f"p99 {_number(values['p99'])}" if "p99" in values else ""
     return ", ".join(part for part in (text, bar.remark) if part)
 
 
-def _legend(axis: Any) -> None:
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000.0 else f"{value:.3g}"
+
+
+def _legend(figure: Any, chart: Chart) -> None:
     from matplotlib.lines import Line2D
 
+    used = {name for bar in chart.bars for name in bar.percentiles}
     handles = [
         Line2D(
             [],
@@ -157,13 +163,16 @@ def _legend(axis: Any) -> None:
             marker=marker,
             linestyle="none",
             label=name,
-            markerfacecolor="#444444" if name in ("p50", "p99") else "none",
+            markerfacecolor=_face(name, "#444444"),
         )
         for name, marker in _MARKERS.items()
+        if name in used
     ]
-    axis.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0.0, -0.13), ncols=4, fontsize=8, frameon=False
-    )
+    figure.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=8, frameon=False)
+
+
+def _face(name: str, colour: str) -> str:
+    return colour if name in ("p50", "p99") else "none"
 
 
 def _draw_throughput(axis: Any, chart: Chart, places: list[float], colours: dict[str, str]) -> None:
@@ -172,7 +181,7 @@ def _draw_throughput(axis: Any, chart: Chart, places: list[float], colours: dict
         if bar.throughput is not None:
             axis.barh(place, bar.throughput, height=0.6, color=colours[bar.series], alpha=0.6)
             axis.annotate(
-                f"{bar.throughput:.4g}",
+                _number(bar.throughput),
                 (bar.throughput, place),
                 (3, 0),
                 textcoords="offset points",
@@ -181,6 +190,7 @@ def _draw_throughput(axis: Any, chart: Chart, places: list[float], colours: dict
             )
     axis.set_xlim(0.0, 1.25 * highest or 1.0)
     axis.set_xlabel(chart.throughput)
+    axis.locator_params(axis="x", nbins=5)
     axis.grid(axis="x", alpha=0.2)
     axis.tick_params(axis="y", length=0)
 

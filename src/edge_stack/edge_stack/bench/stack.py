@@ -54,9 +54,12 @@ def run(
         for load in loads:
             print(f"{config}, {load}", file=sys.stderr, flush=True)
             busy = common.busy_cores(per_core) if load == "saturated" else contextlib.nullcontext(0)
+            stolen_before_s = common.stolen_s()
             with busy:
                 report = _demo(seconds, config)
-            rows.append({"config": config, "load": load, "rights": rights.as_dict(), **_figures(report)})
+            stolen_ms = round(1e3 * (common.stolen_s() - stolen_before_s))
+            row = {"config": config, "load": load, "rights": rights.as_dict(), "stolen_ms": stolen_ms}
+            rows.append({**row, **_figures(report)})
     return rows, notes
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_stack.errors import ConfigurationError
+
 Result = Mapping[str, Any]
 CONTROL_RATE_HZ = 24.0
 PERCENTILES = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
@@ -58,7 +60,16 @@ class View:
 
 
 def view_of(result: Result) -> View:
-    """Return how a result is shown. KeyError: it is of a benchmark that is not known."""
+    """
+    Return how a result is shown.
+
+    Raises:
+        ConfigurationError: it is of a benchmark that is not known here.
+    """
+    if result["bench"] not in _VIEWS:
+        raise ConfigurationError(
+            f"benchmark {result['bench']}: not known; results of {', '.join(_VIEWS)} can be shown"
+        )
     return _VIEWS[result["bench"]](result)
 
 
@@ -101,6 +112,7 @@ def _stack(result: Result) -> View:
                 control["commands"],
                 f"{row['models_per_s']:.1f} of {row['models_wanted_per_s']:g}",
                 f"{task['successes']} of {task['attempts']}",
+                row["stolen_ms"],
             ]
         )
         remark = f"longest gap {control['max_gap_ms']:.1f} ms, {control['deadline_misses']} missed"
@@ -116,6 +128,7 @@ def _stack(result: Result) -> View:
 
 def _contention(result: Result) -> View:
     rate_hz = result.get("rate_hz", CONTROL_RATE_HZ)
+    shares = any("of_slack" in row for row in result["rows"])
     names = {"p50_ms": "p50", "p99_ms": "p99", "p999_ms": "p99.9", "max_ms": "max"}
     lines, bars = [], []
     for row in result["rows"]:
@@ -131,10 +144,17 @@ def _contention(result: Result) -> View:
             ]
         )
         percentiles = {label: critical[name] for name, label in names.items() if name in critical}
+        beside = per_s if not shares else None if share is None else 100.0 * share
+        if not percentiles and beside is None:
+            continue  # the background alone is what the shares are of
         long = row.get("background") == "long" or row["config"].endswith("_long")
-        group = "a background model longer than the slack" if long else "short background models"
+        group = "models longer than the slack" if long else "short background models"
+        series = next((name for name in ("gate", "alone") if row["config"].startswith(name)), "other")
         misses = critical.get("misses", 0)
-        bars.append(Bar(row["config"], percentiles, group, "", per_s, f"{misses} missed" if misses else ""))
+        bars.append(
+            Bar(row["config"], percentiles, group, series, beside, f"{misses} missed" if misses else "")
+        )
+    beside_name = "background, % of the slack" if shares else "background inferences/s"
     return View(
         f"A critical inference at {rate_hz:g} Hz against background inferences ({result['device']})",
         (
@@ -149,7 +169,7 @@ def _contention(result: Result) -> View:
             "of the slack",
         ),
         lines,
-        Chart("critical inference, ms", _grouped(bars), 1e3 / rate_hz, "deadline", "background inferences/s"),
+        Chart("critical inference, ms", _grouped(bars), 1e3 / rate_hz, "deadline", beside_name),
         result["notes"],
     )
 
