@@ -67,6 +67,8 @@ class Party:
     period: int = 0
     budget: int = 0
     lease: int = 0
+    beside: int = 0  # slots that may run beside it, as bits
+    allowed_at: int = 0  # in the order of events
     release: int = 0
     announced_at: int = 0  # in the order of events
     began: int = 0
@@ -146,6 +148,11 @@ class World:
         party.began = 0
         return recorder.stores
 
+    def allow(self, party: Party, mask: int) -> None:
+        """A single store."""
+        protocol.allow_beside(self.words, party.slot, mask)
+        party.beside, party.allowed_at = mask, self.count()
+
     def store(self, party: Party, count: int | None = None) -> None:
         """Let the others see the next stores of a critical party."""
         count = len(party.pending) if count is None else count
@@ -200,8 +207,23 @@ class World:
 
     # What is true of the parties, without the page.
 
-    def blocked_by_critical(self, ends: int) -> str:
+    def blocked_by_critical(self, party: Party, ends: int) -> str:
         """Why a background job may not run from now to a time, by what the critical parties have promised."""
+        why = self._overlaps_critical(ends)
+        if not why:
+            return ""
+        beside = [job for job in self.background if job.running and job is not party]
+        crossing = sum(1 for job in beside if self._overlaps_critical(job.ends))
+        if crossing >= self.beside:
+            return f"{why}, and {crossing} run beside"
+        for critical in self.criticals:
+            promise = max(critical.began, critical.release)
+            live = promise and self.now < promise + critical.lease and not critical.pending
+            if live and not critical.beside >> party.slot & 1:
+                return f"{why}, and {critical.name} wants nobody there"
+        return ""
+
+    def _overlaps_critical(self, ends: int) -> str:
         for party in self.criticals:
             if party.pending:
                 continue  # in the middle of its stores: its promise begins with the last

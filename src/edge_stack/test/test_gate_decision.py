@@ -16,9 +16,14 @@ NOW = 1000 * MS
 
 
 def critical(
-    release: float = 0, active: float | None = None, period: float = 40, budget: float = 10, slot: int = 0
+    release: float = 0,
+    active: float | None = None,
+    period: float = 40,
+    budget: float = 10,
+    slot: int = 0,
+    beside: int = -1,
 ) -> Critical:
-    """Times in ms from NOW; release 0: none announced."""
+    """Times in ms from NOW; release 0: none announced. beside: bits of the slots that may run beside it; -1: all."""
     return Critical(
         slot,
         int(NOW + release * MS) if release else 0,
@@ -26,6 +31,7 @@ def critical(
         int(budget * MS),
         int(period * MS),
         int(NOW + active * MS) if active is not None else 0,
+        beside,
     )
 
 
@@ -110,6 +116,35 @@ def test_as_many_as_are_allowed_run_beside_an_active_critical_job() -> None:
     verdict = gate.decide(view([busy], running, jobs, limit=2, beside=1), 5, NOW)
     assert verdict.reason == gate.ACTIVE
     assert 7 in verdict.blockers
+
+
+def test_who_may_not_run_beside_an_active_critical_job_lets_a_later_one_that_may_go_first() -> None:
+    busy = critical(35, active=-4, beside=1 << 6)
+    jobs = [waiting(5, 1, deadline=10), waiting(6, 1, deadline=20)]
+    assert gate.decide(view([busy], jobs=jobs, limit=2, beside=1), 6, NOW).admitted
+    verdict = gate.decide(view([busy], jobs=jobs, limit=2, beside=1), 5, NOW)
+    assert (verdict.admitted, verdict.winner) == (False, 6)
+
+
+def test_every_live_critical_job_must_let_a_job_run_beside_it() -> None:
+    lets, lets_not, dead = (
+        critical(35, active=-4),
+        critical(20, beside=0, slot=1),
+        critical(-90, beside=0, slot=1),
+    )
+    jobs = [waiting(5, 1)]
+    assert not gate.decide(view([lets, lets_not], jobs=jobs, limit=2, beside=1), 5, NOW).admitted
+    assert gate.decide(view([lets, dead], jobs=jobs, limit=2, beside=1), 5, NOW).admitted
+
+
+def test_a_job_is_kept_apart_where_it_is_left_out_but_not_while_nobody_may_run_beside() -> None:
+    def apart(mask: int, beside: int = 1) -> bool:
+        return gate.kept_apart(view([critical(20, beside=mask)], beside=beside), 5, NOW)
+
+    assert apart(1 << 6)
+    assert not apart(1 << 5)
+    assert not apart(0)
+    assert apart(-1, beside=0)
 
 
 def test_who_was_passed_over_is_not_waited_for() -> None:
@@ -198,6 +233,7 @@ def test_the_largest_slack_of_several_critical_jobs_is_a_gap_that_the_timeline_h
             active=st.one_of(st.none(), st.integers(-50, 0)),
             period=st.integers(10, 50),
             budget=st.integers(1, 10),
+            beside=st.integers(0, 2**36 - 1),
         ),
         max_size=2,
     ),

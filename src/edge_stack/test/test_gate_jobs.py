@@ -344,6 +344,30 @@ def test_limits_that_are_given_hold_for_all_and_others_stay() -> None:
     assert (status.limit, status.guard_ms, status.beside) == (3, 2.0, 1)
 
 
+def test_a_job_runs_beside_the_critical_one_once_it_is_known_how_long_that_takes_alone() -> None:
+    accelerator = Accelerator("gpu", limit=2, beside=1)
+    critical = CriticalJob(accelerator, "vla", period_s=5.0)
+    job = BackgroundJob(accelerator, "detect")
+    critical.begin()
+    with pytest.raises(Refused, match="critical job active"), job.admitted(expected_s=0.001, wait_s=0.02):
+        pass
+    critical.end()
+    assert read_status("gpu").critical[0].apart == ("detect",)
+    for _ in range(8):
+        with critical:
+            time.sleep(0.001)
+    assert read_status("gpu").critical[0].apart == ()
+    with critical, job.admitted(expected_s=0.001, wait_s=LIMIT_S):
+        assert read_status("gpu").critical[0].state == "running"
+
+
+def test_on_processor_cores_all_but_one_may_run_beside_the_critical_job() -> None:
+    cores = len(os.sched_getaffinity(0))
+    Accelerator("cpu")
+    status = read_status("cpu")
+    assert (status.limit, status.beside) == (cores, cores - 1)
+
+
 def test_the_table_shows_every_job(capsys: pytest.CaptureFixture[str]) -> None:
     critical, job = CriticalJob("gpu", "vla", 0.5, 0.1), BackgroundJob("gpu", "detect")
     with critical:

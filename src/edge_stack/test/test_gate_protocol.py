@@ -37,9 +37,9 @@ class GateMachine(RuleBasedStateMachine):
 
     background = Bundle("background")
 
-    @initialize(limit=st.integers(1, 3))
-    def start(self, limit: int) -> None:
-        self.world = World(limit, guard=2 * MS)
+    @initialize(limit=st.integers(1, 3), beside=st.integers(0, 2))
+    def start(self, limit: int, beside: int) -> None:
+        self.world = World(limit, guard=2 * MS, beside=beside)
 
     # Critical jobs.
 
@@ -63,9 +63,11 @@ class GateMachine(RuleBasedStateMachine):
         if self.world.now < release:
             return  # another critical job was due first
         if self.world.now < release + party.lease:
-            for job in self.world.background:
-                assert not (job.running and job.admitted_at > party.announced_at), (
-                    f"{job.name} still runs when {party.name} begins"
+            jobs = [j for j in self.world.background if j.running and j.admitted_at > party.announced_at]
+            assert len(jobs) <= self.world.beside, f"{jobs} still run when {party.name} begins"
+            for job in jobs:
+                assert party.beside >> job.slot & 1 or job.admitted_at < party.allowed_at, (
+                    f"{job.name} runs beside {party.name}, which does not let it"
                 )
         party.pending = self.world.begin(party)
         self.world.store(party, seen)
@@ -76,6 +78,12 @@ class GateMachine(RuleBasedStateMachine):
         party = data.draw(st.sampled_from([p for p in self.world.criticals if not p.pending and p.began]))
         party.pending = self.world.end(party)
         self.world.store(party, seen)
+
+    @precondition(lambda self: any(not p.pending for p in self.world.criticals))
+    @rule(data=st.data(), mask=st.one_of(st.just(0), st.just(-1), st.integers(0, 255)))
+    def critical_says_who_may_run_beside_it(self, data: st.DataObject, mask: int) -> None:
+        party = data.draw(st.sampled_from([p for p in self.world.criticals if not p.pending]))
+        self.world.allow(party, mask)
 
     @precondition(lambda self: any(p.pending for p in self.world.criticals))
     @rule(data=st.data(), count=st.one_of(st.none(), st.integers(1, 4)))
@@ -147,12 +155,12 @@ class GateMachine(RuleBasedStateMachine):
         act()
         if not party.running:
             return
-        assert not (why := self.world.blocked_by_critical(party.ends)), (
+        assert not (why := self.world.blocked_by_critical(party, party.ends)), (
             f"{party.name} was admitted although {why}"
         )
         for other in self.world.background:
             earlier = other.waiting and other.deadline < party.deadline
-            fits = not self.world.blocked_by_critical(self.world.now + other.expected)
+            fits = not self.world.blocked_by_critical(other, self.world.now + other.expected)
             in_the_middle = any(p.pending for p in self.world.criticals)
             assert not (earlier and fits) or in_the_middle, f"{party.name} was admitted before {other.name}"
 

@@ -26,6 +26,7 @@ _CRITICAL = (
     "disturbed",
     "skipped",
     "late",
+    "kept apart",
 )
 _BACKGROUND = (
     "background",
@@ -98,6 +99,7 @@ def render(status: GateStatus) -> str:
             job.disturbed,
             job.skipped,
             job.late,
+            ", ".join(job.apart) or "-",
         )
         for job in status.critical
     ]

@@ -38,17 +38,19 @@ class Accelerator:
             name: the same word in every process.
             limit: background jobs at once; first: as many as there are cores for "cpu", 1 for others.
             guard_s: kept free before each critical release; first: 0.5 ms.
-            beside: background jobs that may run beside an active critical job; first: 0.
+            beside: background jobs that may run beside an active critical job, as long as they do not stretch it
+                (gate/beside.py); first: all cores but one for "cpu", 0 for others.
             measure: what a background job's duration is learned from. "wall": from its begin to its end. "cpu": processor
                 time of the thread that runs it, so that what other programs take from it does not count. None: "cpu" for
                 the accelerator "cpu", "wall" for others.
         """
         self.name = name
         self.measure = measure or ("cpu" if name == "cpu" else "wall")
+        cores = len(os.sched_getaffinity(0)) if name == "cpu" else 1
         self._limits = (
-            limit if limit is not None else (len(os.sched_getaffinity(0)) if name == "cpu" else 1),
+            limit if limit is not None else cores,
             round((guard_s if guard_s is not None else DEFAULT_GUARD_S) * 1e9),
-            beside if beside is not None else 0,
+            beside if beside is not None else cores - 1,
         )
         page = self.page()
         given = ((at.H_LIMIT, limit), (at.H_GUARD, guard_s), (at.H_BESIDE, beside))

@@ -326,10 +326,11 @@ class BackgroundJob:
             self._page.mutex.unlock()
         largest = why.largest_slack(criticals, now)
         room = largest - view.guard
-        if largest < 0 or view.beside or request.alone <= room:
+        may_cross = not why.kept_apart(view, self._slot, now)
+        if largest < 0 or may_cross or request.alone <= room:
             self._long.fits()
             words[base + at.B_FITS] = 0
-            if view.beside or not 0 <= room < request.shared:
+            if may_cross or not 0 <= room < request.shared:
                 return False
             words[base + at.B_SHARED] = request.alone  # beside others it never fits; alone it does
             return True

@@ -16,6 +16,7 @@ from types import TracebackType
 from edge_stack.gate import layout as at
 from edge_stack.gate import protocol
 from edge_stack.gate.accelerator import Accelerator
+from edge_stack.gate.beside import Neighbours
 from edge_stack.gate.estimate import DurationEstimate
 from edge_stack.gate.page import Page
 
@@ -54,6 +55,8 @@ class CriticalJob:
         self._period = round(period_s * 1e9)
         self._lease_s = lease_s
         self._estimate = DurationEstimate(quantile=0.9)
+        self._neighbours = Neighbours()
+        self._ran: dict[tuple[int, int], int] | None = None
         self._join()
         learned = self._words[self._base + at.S_LEARNED]
         given = round(budget_s * 1e9) if budget_s is not None else 0
@@ -81,12 +84,15 @@ class CriticalJob:
         if not self._words[self._base + at.C_PERIOD]:
             self._announce(now)
         protocol.begin(self._words, self._slot, now)
+        self._ran = protocol.time_run(self._words, now) if self._words[at.H_BESIDE] else None
 
     def end(self) -> None:
         """End the inference: its results are complete, on a GPU too. Those who wait look again at once."""
         now = time.monotonic_ns()
         words, base = self._words, self._base
         began = words[base + at.C_ACTIVE]
+        ran, self._ran = self._ran, None
+        ran_since = protocol.time_run(words, now) if ran is not None else {}
         if began:
             self._estimate.add(now - began)
             if len(self._estimate) >= 8:
@@ -94,6 +100,11 @@ class CriticalJob:
             words[base + at.C_LEASE] = self._lease()
             protocol.end(words, self._slot, now, self._budget)
         self._page.wake(words[at.H_HEADS] or 0xFFFFFFFF)
+        if began and ran is not None:
+            # After the wake-up: it concerns the next inference only.
+            beside = {job: time_run - ran.get(job, time_run) for job, time_run in ran_since.items()}
+            self._neighbours.learn(now - began, beside)
+            protocol.allow_beside(words, self._slot, self._neighbours.allowed(now))
 
     def withdraw(self) -> None:
         """Take the announcement back, for example when the node is deactivated. Others may use all the time."""

@@ -36,7 +36,11 @@ _WINDOWS = 64
 
 
 class Critical(NamedTuple):
-    """One critical job. release: next announced, 0 if none; active: since when an inference runs, 0 if none does."""
+    """
+    One critical job. release: next announced, 0 if none; active: since when an inference runs, 0 if none does.
+
+    beside: a bit for each slot whose job may run beside its inferences; 0 if nobody may, for now.
+    """
 
     slot: int
     release: int
@@ -44,6 +48,7 @@ class Critical(NamedTuple):
     budget: int
     lease: int
     active: int
+    beside: int = 0
 
 
 class Running(NamedTuple):
@@ -112,7 +117,7 @@ def slack(criticals: Sequence[Critical], now: int) -> Slack:
     """
     busy_until = until = 0
     by_active = by_release = -1
-    for slot, release, _, budget, lease, active in criticals:
+    for slot, release, _, budget, lease, active, _ in criticals:
         if active and now < active + lease:
             end = active + budget
             end = end if end > now else now + 1
@@ -146,11 +151,14 @@ def decide(
     if len(counted) >= limit:
         ends = min(job.ends for job in counted)
         return Decision(False, LIMIT, _bounded(ends + OVERDUE, now), tuple(job.slot for job in counted), -1)
-    crossing = 0
-    if beside:
+    # A bit for each slot whose job may run beside the critical one.
+    may_cross = _allowed(criticals, now) if beside else 0
+    if may_cross:
         crossing = sum(
             1 for job in counted if window.busy_until or (window.until and job.ends + guard > window.until)
         )
+        if crossing >= beside:
+            may_cross = 0
     together = limit > 1 and (bool(counted) or len(waiting) > 1)
     winner = -1
     earliest = duration = granted = 0
@@ -158,15 +166,15 @@ def decide(
         if winner >= 0 and deadline >= earliest or other in passed_over:
             continue
         duration = shared if together else expected
-        if crossing >= beside and (
-            window.busy_until or (window.until and now + duration + guard > window.until)
+        if (window.busy_until or (window.until and now + duration + guard > window.until)) and not (
+            may_cross >> other & 1
         ):
             continue
         winner, earliest, granted = other, deadline, duration
     if winner == slot:
         return Decision(True, NONE, now, (), slot, granted)
     blockers: tuple[int, ...] = (winner,) if winner >= 0 else ()
-    if winner >= 0 and (mine := _fitting(view, slot, now, window, crossing, together)):
+    if winner >= 0 and (mine := _fitting(view, slot, now, window, may_cross, together)):
         if now + mine <= turn_ends and _after(view, window, now + mine, granted) <= earliest:
             return Decision(True, NONE, now, (), slot, mine)
         return Decision(False, ORDER, now + LOOK_AGAIN, blockers, winner)
@@ -185,6 +193,13 @@ def heads(view: View) -> list[int]:
     return [job.slot for job in ordered[: view.limit]]
 
 
+def kept_apart(view: View, slot: int, now: int) -> bool:
+    """Return whether a job may not run beside the critical ones, and not just for the next inference."""
+    if not view.beside:
+        return True
+    return any(_is_live(c, now) and c.beside and not c.beside >> slot & 1 for c in view.criticals)
+
+
 def largest_slack(criticals: Sequence[Critical], now: int) -> int:
     """
     Return the longest time between critical windows that will recur, ns; 0 where there is none; -1 if unbounded.
@@ -192,11 +207,7 @@ def largest_slack(criticals: Sequence[Critical], now: int) -> int:
     Only critical jobs with a live announcement count. With one job it is period minus budget; with several, the largest
     gap found by laying out their next windows.
     """
-    live = [
-        c
-        for c in criticals
-        if c.period > 0 and (_announced(c, now) or (c.active and now < c.active + c.lease))
-    ]
+    live = [c for c in criticals if c.period > 0 and _is_live(c, now)]
     if not live:
         return -1
     if len(live) == 1:
@@ -222,18 +233,28 @@ def largest_slack(criticals: Sequence[Critical], now: int) -> int:
     return best
 
 
-def _announced(c: Critical, now: int) -> bool:
-    return c.release > 0 and now < c.release + c.lease
+def _is_live(c: Critical, now: int) -> bool:
+    released, active = c.release > 0, c.active > 0
+    return released and now < c.release + c.lease or active and now < c.active + c.lease
 
 
-def _fitting(view: View, slot: int, now: int, window: Slack, crossing: int, together: bool) -> int:
+def _allowed(criticals: Sequence[Critical], now: int) -> int:
+    """Return the slots whose jobs every live critical job lets run beside it, as bits."""
+    allowed = -1
+    for c in criticals:
+        if _is_live(c, now):
+            allowed &= c.beside
+    return allowed
+
+
+def _fitting(view: View, slot: int, now: int, window: Slack, may_cross: int, together: bool) -> int:
     """Return the duration of a waiting job if it fits now, else 0."""
     mine = next((job for job in view.waiting if job.slot == slot), None)
     if mine is None:
         return 0
     duration = mine.shared if together else mine.expected
     fits = not window.busy_until and (not window.until or now + duration + view.guard <= window.until)
-    return duration if fits or crossing < view.beside else 0
+    return duration if fits or may_cross >> slot & 1 else 0
 
 
 def _after(view: View, window: Slack, start: int, duration: int) -> int:

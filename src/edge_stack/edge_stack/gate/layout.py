@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import MutableSequence
 
-VERSION = 1
+VERSION = 2
 # "edgegate" read as a number, with the version added: a page is valid once its first word is this.
 MAGIC = int.from_bytes(b"edgegate", "big") // 256 * 256 + VERSION
 
@@ -53,6 +53,7 @@ C_LEASE = 11  # how long a release or a begin binds others without news
 C_ACTIVE = 12  # when the running inference began; 0: none runs
 C_BEGAN = 13  # last begin
 C_ENDED = 14  # last end
+C_BESIDE = 15  # a bit for each slot whose job may run beside the next inference; 0: nobody may
 C_JOBS = 16  # counts from here on
 C_OVERRUNS = 17  # inferences longer than the budget
 C_DISTURBED = 18  # inferences that began while a background job ran
@@ -81,6 +82,7 @@ B_PASSED_OVER = 26  # admitted ahead of an earlier one that did not take its tur
 B_DELAYED_BY = 27  # 5 words, by the reason of the first wait, see decision.REASONS
 B_DELAY_TOTAL = 32  # ns
 B_DELAY_MAX = 33  # ns
+B_RAN = 37  # ns in finished runs
 B_FITS = 34  # the longest duration that would fit, ns; 0: the job fits as it is
 
 # Every slot: the learned duration (beside other background jobs, too); survives the owner.
@@ -100,6 +102,11 @@ def base_of(slot: int) -> int:
 def bit_of(slot: int) -> int:
     """Return the futex bit by which a slot's waiter is woken; slots may share one."""
     return 1 << (slot & 31)
+
+
+def mask_of(bits: int) -> int:
+    """Return 64 bits as the signed word that holds them."""
+    return ((bits & (1 << 64) - 1) ^ (1 << 63)) - (1 << 63)
 
 
 def bucket_of(duration_ns: int) -> int:

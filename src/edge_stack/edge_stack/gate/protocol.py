@@ -124,6 +124,11 @@ def withdraw(words: Words, slot: int) -> None:
     words[base + at.C_RELEASE] = 0
 
 
+def allow_beside(words: Words, slot: int, mask: int) -> None:
+    """Say who may run beside a critical job's next inference: a bit for each slot. Without a lock, one store."""
+    words[at.SLOT_BASE + slot * at.SLOT_WORDS + at.C_BESIDE] = mask
+
+
 def view_of(words: Words) -> View:
     """Read the gate as decisions need it."""
     criticals = []
@@ -135,7 +140,8 @@ def view_of(words: Words) -> View:
             # Active is read after release: a begin in between is seen as active with the old release, never as neither.
             release = words[b + at.C_RELEASE]
             period, budget, lease = words[b + at.C_PERIOD], words[b + at.C_BUDGET], words[b + at.C_LEASE]
-            criticals.append(Critical(slot, release, period, budget, lease, words[b + at.C_ACTIVE]))
+            active, beside = words[b + at.C_ACTIVE], words[b + at.C_BESIDE]
+            criticals.append(Critical(slot, release, period, budget, lease, active, beside))
         elif state == at.WAITING:
             b = at.SLOT_BASE + slot * at.SLOT_WORDS
             waiting.append(
@@ -210,6 +216,9 @@ def next_to_wake(words: Words, now: int, alive: Alive, passed_over: Collection[i
 
 def finish(words: Words, slot: int, now: int, alive: Alive) -> int:
     """End a run or leave the waiting; under the mutex. Returns the waiter to wake, or -1."""
+    if words[at.STATES + slot] == at.RUNNING:
+        base = at.SLOT_BASE + slot * at.SLOT_WORDS
+        words[base + at.B_RAN] += now - words[base + at.B_STARTED_AT]
     words[at.STATES + slot] = at.IDLE
     if at.WAITING in words[at.STATES : at.STATES + words[at.H_USED]]:
         return next_to_wake(words, now, alive)
@@ -246,6 +255,21 @@ def critical_overlap(words: Words, started: int, now: int) -> tuple[int, int]:
                 overlap += min(ended, now) - max(began, started)
                 first = min(first, max(began, started))
     return overlap, first
+
+
+def time_run(words: Words, now: int) -> dict[tuple[int, int], int]:
+    """
+    Return how long each background job has run in all, ns, by slot and token.
+
+    Without a lock: a job that ends at this very moment may be counted twice. For learning only.
+    """
+    ran = {}
+    for slot, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
+        if state > at.CRITICAL:
+            base = at.SLOT_BASE + slot * at.SLOT_WORDS
+            since = now - words[base + at.B_STARTED_AT] if state == at.RUNNING else 0
+            ran[slot, words[base + at.S_TOKEN]] = words[base + at.B_RAN] + since
+    return ran
 
 
 def co_runners(words: Words, slot: int) -> int:

@@ -34,6 +34,7 @@ class CriticalStatus:
 
     state: "running", "announced", "silent" (no live announcement). overruns: inferences longer than the budget.
     disturbed: begun while a background job ran. skipped: releases passed over. late: begun later than one guard.
+    apart: background jobs that may not run beside it; all of them where nobody may.
     """
 
     name: str
@@ -48,6 +49,7 @@ class CriticalStatus:
     disturbed: int
     skipped: int
     late: int
+    apart: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +125,7 @@ def read_status(accelerator: str, now_ns: int | None = None) -> GateStatus:
     words = page.words
     now = time.monotonic_ns() if now_ns is None else now_ns
     critical, background, dead = [], [], set()
+    allowed, slots = [], []
     for slot in range(words[at.H_USED]):
         state = words[at.STATES + slot]
         if state == at.FREE:
@@ -131,8 +134,13 @@ def read_status(accelerator: str, now_ns: int | None = None) -> GateStatus:
             dead.add(slot)
         elif state == at.CRITICAL:
             critical.append(_critical(words, at.base_of(slot), now))
+            allowed.append(words[at.base_of(slot) + at.C_BESIDE] if words[at.H_BESIDE] else 0)
         else:
             background.append(_background(words, at.base_of(slot), state))
+            slots.append(slot)
+    for index, mask in enumerate(allowed):
+        apart = tuple(job.name for job, slot in zip(background, slots, strict=True) if not mask >> slot & 1)
+        critical[index] = dataclasses.replace(critical[index], apart=apart)
     room = largest_slack([job for job in view_of(words).criticals if job.slot not in dead], now)
     return GateStatus(
         accelerator=accelerator,
@@ -174,6 +182,7 @@ def _critical(words: Words, base: int, now: int) -> CriticalStatus:
         disturbed=words[base + at.C_DISTURBED],
         skipped=words[base + at.C_SKIPPED],
         late=words[base + at.C_LATE],
+        apart=(),
     )
 
 
