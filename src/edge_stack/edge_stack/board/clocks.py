@@ -37,8 +37,10 @@ class CpuClock:
 
     def frequency_hz(self) -> tuple[float | None, float | None]:
         """Return the clock of the fastest cluster now, and the hardware's highest."""
-        now = [self._files.number(f"{p}/scaling_cur_freq", 0.0, _MOST_HZ, 1e3) for p in self._policies]
-        top = [self._files.number(f"{p}/cpuinfo_max_freq", 1.0, _MOST_HZ, 1e3) for p in self._policies]
+        # A cluster of which all cores are offline (Jetson's 7W mode) answers nothing, and is not lost.
+        online = [policy for policy in self._policies if self._files.text(f"{policy}/affected_cpus")]
+        now = [self._files.number(f"{p}/scaling_cur_freq", 0.0, _MOST_HZ, 1e3) for p in online]
+        top = [self._files.number(f"{p}/cpuinfo_max_freq", 1.0, _MOST_HZ, 1e3) for p in online]
         return _highest(now), _highest(top)
 
     def load(self) -> float | None:

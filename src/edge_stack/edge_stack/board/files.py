@@ -4,7 +4,8 @@
 Reads the small text files of sysfs and procfs below a root, and remembers which of them were ever there.
 
 The unit is one file. One that never told anything is absent: None, silently. One that did, and is gone or tells nonsense
-now, is lost: None, listed and counted. Nothing here raises.
+now, is lost: None, listed and counted. One that asks to be read later (EAGAIN: the sensor's part of the chip is powered
+down) is None and not lost. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ class BoardFiles:
         """Return what a function reads, under a name; None if it raises OSError, ValueError, LookupError or TypeError."""
         try:
             value = read()
+        except BlockingIOError:
+            self._lost.pop(name, None)
+            return None
         except (OSError, ValueError, LookupError, TypeError):
             if name in self._seen and name not in self._lost:
                 self._lost[name] = None
@@ -80,7 +84,7 @@ class BoardFiles:
         return os.path.exists(self._root + path)
 
     def _text(self, path: str) -> str:
-        descriptor = os.open(self._root + path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(self._root + path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return os.read(descriptor, _MOST_BYTES).decode("utf-8")
         finally:

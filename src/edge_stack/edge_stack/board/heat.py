@@ -8,7 +8,7 @@ https://docs.kernel.org/driver-api/thermal/sysfs-api.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_stack.board.files import BoardFiles
 
@@ -30,6 +30,7 @@ class _Sensor:
     name: str
     path: str
     counts: bool  # for throttling
+    passive_c: float | None = None  # where the kernel begins to throttle
 
 
 class Heat:
@@ -40,7 +41,7 @@ class Heat:
         self._files = files
         self._sensors = _zones(files) or _cpu_sensors(files)
         if not any(sensor.counts for sensor in self._sensors):  # a kernel that tells no trips
-            self._sensors = [_Sensor(s.name, s.path, True) for s in self._sensors]
+            self._sensors = [replace(s, counts=True) for s in self._sensors]
         self._coolers = [
             f"{_ZONES}/{name}/cur_state"
             for name in files.names(_ZONES, "cooling_device")
@@ -59,6 +60,10 @@ class Heat:
             if sensor.counts:
                 highest = value if highest is None else max(highest, value)
         return found, highest
+
+    def throttle_temperature_c(self) -> float | None:
+        """Return the temperature at which the kernel begins to throttle; None where it does not tell."""
+        return min((s.passive_c for s in self._sensors if s.passive_c is not None), default=None)
 
     def throttling(self) -> bool | None:
         """Return whether heat holds a clock down now (x86: since the last call); None where nothing tells."""
@@ -82,13 +87,20 @@ def _zones(files: BoardFiles) -> list[_Sensor]:
         if kind in names:
             kind = f"{kind}-{zone.removeprefix('thermal_zone')}"
         names.add(kind)
-        trips = [
-            files.text(f"{_ZONES}/{zone}/{name}")
-            for name in files.names(f"{_ZONES}/{zone}", "trip_point_")
+        folder = f"{_ZONES}/{zone}"
+        trips = {
+            name.removesuffix("_type"): files.text(f"{folder}/{name}")
+            for name in files.names(folder, "trip_point_")
             if name.endswith("_type")
-        ]
-        counts = any(trip in _THROTTLING_TRIPS for trip in trips)
-        sensors.append(_Sensor(kind, f"{_ZONES}/{zone}/temp", counts))
+        }
+        counts = any(trip in _THROTTLING_TRIPS for trip in trips.values())
+        passive = (
+            files.number(f"{folder}/{name}_temp", 0.0, _HIGH_C, 1e-3)
+            for name, trip in trips.items()
+            if trip == "passive"
+        )
+        lowest = min((trip_c for trip_c in passive if trip_c), default=None)
+        sensors.append(_Sensor(kind, f"{folder}/temp", counts, lowest))
     return sensors
 
 

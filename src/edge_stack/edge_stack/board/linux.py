@@ -51,6 +51,7 @@ class LinuxReader:
         return {
             "temperatures_c": temperatures,
             "max_temperature_c": highest,
+            "throttle_temperature_c": self._heat.throttle_temperature_c(),
             "throttling": self._heat.throttling(),
             "cpu_frequency_hz": clock,
             "cpu_frequency_max_hz": top,

@@ -28,6 +28,8 @@ class BoardState:
     """By thermal zone, as the kernel names it: "cpu-thermal", "gpu-thermal", "tj-thermal"."""
     max_temperature_c: float | None = None
     """Highest of the zones that count for throttling."""
+    throttle_temperature_c: float | None = None
+    """Where the kernel begins to throttle: its lowest passive trip."""
     throttling: bool | None = None
     """Whether heat holds a frequency down now."""
     over_current_events: int | None = None

@@ -102,6 +102,7 @@ class PlantState:
             source="simulated",
             temperatures_c=self.temperatures_c,
             max_temperature_c=self.tj_c,
+            throttle_temperature_c=self.board.throttle_c,
             throttling=self.throttling,
             over_current_events=self.average_over_current_events + self.peak_over_current_events,
             power_w=rails,

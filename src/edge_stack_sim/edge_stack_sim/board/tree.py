@@ -123,9 +123,8 @@ def _constant(board: BoardSpec) -> Iterator[tuple[str, str]]:
         yield f"{_THERMAL}/cooling_device{number}/type", f"{name}\n"
         yield f"{_THERMAL}/cooling_device{number}/max_state", f"{most}\n"
     khz = [f"{step / 1e3:.0f}" for step in board.cpu_steps_hz]
-    for policy, cores in _POLICIES:
+    for policy, _ in _POLICIES:
         folder = f"{_CPU}/cpufreq/policy{policy}"
-        yield f"{folder}/affected_cpus", " ".join(map(str, cores)) + "\n"
         yield f"{folder}/scaling_available_frequencies", " ".join(khz) + " \n"
         yield f"{folder}/cpuinfo_min_freq", khz[0] + "\n"
         yield f"{folder}/cpuinfo_max_freq", khz[-1] + "\n"
@@ -166,8 +165,10 @@ def _changing(state: PlantState) -> Iterator[tuple[str, str]]:
     for number, step in enumerate(cooling):
         yield f"{_THERMAL}/cooling_device{number}/cur_state", f"{step}\n"
 
-    for policy, _ in _POLICIES:
+    for policy, cores in _POLICIES:
         folder = f"{_CPU}/cpufreq/policy{policy}"
+        online = [str(core) for core in cores if core < state.cores]
+        yield f"{folder}/affected_cpus", " ".join(online) + "\n"
         yield f"{folder}/scaling_cur_freq", f"{state.cpu_hz / 1e3:.0f}\n"
         yield f"{folder}/scaling_max_freq", f"{state.cpu_limit_hz / 1e3:.0f}\n"
     for core in range(board.cores):
