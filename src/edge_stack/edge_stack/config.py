@@ -19,7 +19,7 @@ from edge_stack.yaml_file import YamlFile, load_yaml
 
 DEFAULT_CONTROL_RATE_HZ = 24.0
 # Stand-ins that StackConfig.select() fills in; the others are filled in when the file is read.
-AT_SELECTION = ("$sim", "$disabled")
+AT_SELECTION = ("$sim", "$disabled", "$enabled")
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,13 @@ class NodeConfig:
 
 @dataclass(frozen=True)
 class StackConfig:
-    """The whole stack, as read from one file."""
+    """The whole stack, as read from one file. switched_on: nodes that run though the file says enabled: false."""
 
     path: Path
     robot_file: Path
     control_rate_hz: float
     nodes: tuple[NodeConfig, ...]
+    switched_on: tuple[str, ...] = ()
 
     def select(self, *, sim: bool, disabled: Collection[str] = ()) -> tuple[NodeConfig, ...]:
         """
@@ -67,7 +68,7 @@ class StackConfig:
             )
         mine = ("always", "sim") if sim else ("always", "robot")
         chosen = [n for n in self.nodes if n.enabled and n.when in mine and n.name not in disabled]
-        stands_for = {"$sim": sim, "$disabled": sorted(disabled)}
+        stands_for = {"$sim": sim, "$disabled": sorted(disabled), "$enabled": sorted(self.switched_on)}
         return tuple(_filled_in(node, stands_for) for node in sorted(chosen, key=lambda node: node.stage))
 
     def with_parameter(self, name: str, parameter: str, value: Any) -> StackConfig:
@@ -84,16 +85,20 @@ class StackConfig:
             nodes.append(node)
         return replace(self, nodes=tuple(nodes))
 
-    def with_executable(self, executable: str) -> StackConfig:
-        """
-        Return the stack with every node that this executable runs switched on.
+    def switch_on(self, names: Collection[str]) -> StackConfig:
+        """Return the stack with nodes that run whatever the file says. ConfigurationError if a name is no node's."""
+        unknown = sorted(set(names) - {node.name for node in self.nodes})
+        if unknown:
+            known = ", ".join(node.name for node in self.nodes)
+            raise ConfigurationError(
+                f"{self.path}: no node is called {', '.join(unknown)}; there are {known}"
+            )
+        nodes = (replace(node, enabled=True) if node.name in names else node for node in self.nodes)
+        return replace(self, nodes=tuple(nodes), switched_on=tuple(sorted({*self.switched_on, *names})))
 
-        Raises ConfigurationError when there is none.
-        """
-        if executable not in {node.executable for node in self.nodes}:
-            raise ConfigurationError(f"{self.path}: no node has the executable {executable}")
-        nodes = (replace(n, enabled=True) if n.executable == executable else n for n in self.nodes)
-        return replace(self, nodes=tuple(nodes))
+    def run_by(self, executable: str) -> tuple[str, ...]:
+        """Return the names of all nodes of an executable, whether they run or not."""
+        return tuple(node.name for node in self.nodes if node.executable == executable)
 
 
 def _filled_in(node: NodeConfig, stands_for: Mapping[str, Any]) -> NodeConfig:

@@ -52,6 +52,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_node_that_the_file_switches_off_can_be_switched_on(folder: Path) -> None:
+    file = folder / "robot.yaml"
+    file.write_text(
+        STACK.replace("robot_file: $robot", "enabled: $enabled")
+        + "  clock: {executable: clock, class: essential, enabled: false}\n"
+    )
+    config = load_config(file)
+    assert "clock" not in {node.name for node in config.select(sim=True)}
+    config = config.switch_on(config.run_by("clock"))
+    nodes = {node.name: node for node in config.select(sim=True)}
+    assert "clock" in nodes
+    assert [n.parameters["enabled"] for n in nodes.values() if "enabled" in n.parameters] == [["clock"]]
+    with pytest.raises(ConfigurationError, match="no node is called clok; there are"):
+        config.switch_on(["clok"])
+
+
 def test_a_node_gets_its_class_rate_and_the_robots_file_as_parameters(folder: Path) -> None:
     detect = load_config(folder / "robot.yaml").nodes[0]
     assert detect.parameters == {

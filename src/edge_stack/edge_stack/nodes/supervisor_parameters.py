@@ -12,6 +12,7 @@ PARAMETERS = (
     Parameter("robot", "", "Robot in place of the file's own: a name in config/robots or a .yaml file."),
     Parameter("sim", True, "Whether the stack runs with the simulated robot."),
     Parameter("disabled", (), "Names of nodes that do not run.", element=str),
+    Parameter("enabled", (), "Names of nodes that run though the file switches them off.", element=str),
     Parameter("autostart", True, "Whether it configures and activates itself: nobody else does."),
     Parameter("startup", True, "Whether it then brings the stack up, or waits for startup on ~/manage."),
     Parameter(

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run_folder = Path(options.log_dir or folder)
         try:
             stack = StackProcesses(
-                load_config(options.config, robot=options.robot),
+                load_config(options.config, robot=options.robot).switch_on(options.enable),
                 sim=options.sim,
                 disabled=options.disable,
                 namespace=options.namespace,
@@ -84,6 +84,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--robot", help="another robot: a name in config/robots or a file")
     parser.add_argument("--namespace", default="", help="namespace of the whole stack")
     parser.add_argument("--disable", action="append", default=[], metavar="NODE", help="leave a node out")
+    parser.add_argument(
+        "--enable", action="append", default=[], metavar="NODE", help="run a node that the file switches off"
+    )
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warn", "error", "fatal"))
     parser.add_argument("--log-dir", metavar="FOLDER", help="keep parameters and output of every node here")
     return parser.parse_args(argv)

@@ -80,7 +80,7 @@ def prepare(config: StackConfig, faults: Sequence[Fault], disabled: Collection[s
     ConfigurationError if a fault names no node that runs, or cannot be done here. To be called with one thread.
     """
     for executable in sorted({need for fault in faults for need in fault.of.needs}):
-        config = config.with_executable(executable)
+        config = config.switch_on(config.run_by(executable))
     if any("clock" in fault.of.needs for fault in faults):
         for node in config.nodes:
             if node.executable != "clock":
