@@ -13,6 +13,7 @@ whose object is a class with no-argument constructor that fits :class:`Backend`.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from edge_stack.errors import ConfigurationError
 
-__all__ = ["ENTRY_POINT_GROUP", "Backend", "ModelError", "backend_names", "create_backend"]
+__all__ = ["ENTRY_POINT_GROUP", "Backend", "ModelError", "backend_names", "create_backend", "device_of"]
 
 ENTRY_POINT_GROUP = "edge_stack.backends"
 
@@ -80,19 +81,27 @@ def backend_names() -> tuple[str, ...]:
     return (*_BUILT_IN, *(point.name for point in _plugins()))
 
 
-def create_backend(path: Path, name: str = "auto") -> Backend:
+def device_of(accelerator: str) -> str:
+    """Return the device that a model of an accelerator runs on: "cuda:0" and so on for GPUs, "cpu" for all else."""
+    return accelerator if re.fullmatch(r"cuda:\d+", accelerator) else "cpu"
+
+
+def create_backend(path: Path, name: str = "auto", device: str = "cpu") -> Backend:
     """
     Create the backend for a model file, without loading the file.
 
     Args:
         path: the model file.
         name: a backend's name; "auto" chooses by the file name's ending.
+        device: "cpu", or a GPU: "cuda:0"; see :func:`device_of`.
 
     Raises:
-        ModelError: there is no such file, nothing opens this kind of file, or the named backend does not.
+        ModelError: there is no such file, nothing opens this kind of file, or the named backend does not, or not there.
     """
     if not path.exists():
         raise ModelError(f"{path}: no such file")
+    if device != "cpu":
+        return _on_gpu(path, name, device)
     if name == "auto":
         return _by_suffix(path)
     if name in _BUILT_IN:
@@ -105,6 +114,18 @@ def create_backend(path: Path, name: str = "auto") -> Backend:
     if not path.name.lower().endswith(backend.suffixes):
         raise ModelError(f"{path}: backend {name} opens {', '.join(backend.suffixes)} only")
     return backend
+
+
+def _on_gpu(path: Path, name: str, device: str) -> Backend:
+    # Only whoever asks for a GPU needs what it stands on.
+    from edge_stack.cuda.backend import CudaBackend
+
+    if name not in ("auto", "onnxruntime") or not path.name.lower().endswith(CudaBackend.suffixes):
+        raise ModelError(
+            f"{path}: on {device} models run with backend onnxruntime and are .onnx files (backend is {name}); give one, or"
+            " choose accelerator cpu"
+        )
+    return CudaBackend(device)
 
 
 def _by_suffix(path: Path) -> Backend:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge_stack.cuda.interface import Device, Piece, Priority, Stream, nbytes_of
 from edge_stack.gate import BackgroundJob
+from edge_stack.segmentation import Admissions, Plan
 
 _RUNS = 7
 
@@ -36,7 +37,8 @@ class CapturedInference:
     A model captured on one stream, run as `SegmentedModel` is. For one thread at a time.
 
     stream: it was captured on; its priority is that of the graphs for good. inputs, outputs: of the whole model, in its
-    order. metadata: of the model file. note: why it is replayed without a graph; empty if it is captured.
+    order. metadata: of the model file. plan: what it was cut into, if it was. note: why it runs without a graph; empty if it
+    was captured.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class CapturedInference:
         owned: contextlib.ExitStack,
         metadata: Mapping[str, str] | None = None,
         note: str = "",
+        plan: Plan | None = None,
     ) -> None:
         """
         Take over what a producer made.
@@ -58,10 +61,10 @@ class CapturedInference:
             pieces: in the order in which they run.
             inputs, outputs: of the whole model.
             owned: frees all of it; closed with the inference.
-            metadata, note: see the class.
+            metadata, note, plan: see the class.
         """
         self.stream, self.inputs, self.outputs = stream, tuple(inputs), tuple(outputs)
-        self.metadata, self.note = dict(metadata or {}), note
+        self.metadata, self.note, self.plan = dict(metadata or {}), note, plan
         self._device, self._owned = device, owned
         self._pieces: tuple[Piece, ...] = tuple(pieces)
         self._event = device.event()
@@ -78,7 +81,7 @@ class CapturedInference:
         job: BackgroundJob | None = None,
         deadline_s: float | None = None,
         wait_s: float = 2.0,
-    ) -> list[NDArray[Any]]:
+    ) -> Sequence[NDArray[Any]]:
         """
         Run the model once and return when it is done.
 
@@ -95,14 +98,17 @@ class CapturedInference:
             Refused: the gate did not admit a piece.
             ValueError: an input is missing or has another shape.
         """
+        admissions = Admissions(job, wait_s)
+        admissions.begin(deadline_s)
+        return self.run_admitted(feeds, admissions)
+
+    def run_admitted(
+        self, feeds: Mapping[str, NDArray[Any]], admissions: Admissions
+    ) -> Sequence[NDArray[Any]]:
+        """Run the model once as a part of what these admissions are for; see :meth:`run`."""
         self._begin(feeds)
-        started = time.monotonic()
         for index in range(len(self._pieces)):
-            if job is None:
-                self._run_piece(index)
-                continue
-            left_s = None if deadline_s is None else deadline_s - (time.monotonic() - started)
-            with job.admitted(deadline_s=left_s, wait_s=wait_s, part=index):
+            with admissions.of(index):
                 self._run_piece(index)
         return [port.array for port in self.outputs]
 
@@ -196,8 +202,9 @@ class Workspace:
         outputs: Sequence[Port],
         metadata: Mapping[str, str] | None = None,
         note: str = "",
+        plan: Plan | None = None,
     ) -> CapturedInference:
         """Hand everything on to an inference."""
         return CapturedInference(
-            self.device, self.stream, pieces, inputs, outputs, self.owned.pop_all(), metadata, note
+            self.device, self.stream, pieces, inputs, outputs, self.owned.pop_all(), metadata, note, plan
         )

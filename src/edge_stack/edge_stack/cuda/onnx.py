@@ -128,6 +128,7 @@ def open_onnx(
             [tensors.port(name) for name in outputs],
             plan.metadata if plan else sessions[0].get_modelmeta().custom_metadata_map,
             notes[0] if notes else "",
+            plan,
         )
     try:
         # The first run captures.
