@@ -119,7 +119,7 @@ def _stack(result: Result) -> View:
         bars.append(Bar(row["config"], _named(late), row["load"], row["config"], row["models_per_s"], remark))
     columns = (
         "configuration", "load", "Hz", "late p50 ms", "p99 ms", "p99.9 ms", "max ms", "longest gap ms", "missed", "n",
-        "inferences/s", "task",
+        "inferences/s", "task", "stolen ms",
     )  # fmt: skip
     rate_hz = result.get("rate_hz", CONTROL_RATE_HZ)
     chart = Chart("lateness of the control tick, ms", bars, 1e3 / rate_hz, "period", "inferences/s")

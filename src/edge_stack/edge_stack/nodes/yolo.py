@@ -3,7 +3,7 @@
 """
 The yolo node: one vision model of one task over the newest camera frame, at its own rate.
 
-Its unit of work is one frame. The executor only keeps the newest frame; a thread of its own prepares, infers, decodes
+Its unit of work is one frame. Whoever brings frames only keeps the newest; a thread of its own prepares, infers, decodes
 and publishes, on a grid of releases whose rate changes live (0 pauses). Frames that are too old, from the future or
 malformed are counted and give no result. It never queues frames, never reads ahead, and draws only while somebody looks.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -25,6 +26,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
 from edge_stack.backends import ModelError
+from edge_stack.backends.onnx import OnnxBackend
 from edge_stack.errors import ConfigurationError
 from edge_stack.gate import BackgroundJob, Refused
 from edge_stack.nodes import convert, qos
@@ -33,6 +35,8 @@ from edge_stack.nodes.frames import Frame, FrameGoneError, FrameSubscription
 from edge_stack.nodes.image_messages import fill_image
 from edge_stack.nodes.main import run
 from edge_stack.nodes.parameters import Parameter
+from edge_stack.segmentation import Admissions
+from edge_stack.segmentation.backend import SegmentedBackend
 from edge_stack.vision.draw import annotate
 from edge_stack.vision.image import ImageError
 from edge_stack.vision.model import VisionModel
@@ -73,8 +77,16 @@ class YoloNode(StackNode):
         Parameter(
             "when_too_long",
             "lower_rate",
-            "If an inference is longer than any slack: run it now and then, or not at all.",
-            choices=("lower_rate", "refuse"),
+            "If an inference is longer than any slack: run it now and then, or not at all, or (split) cut the model into"
+            " pieces of split_ms at configure and have each admitted.",
+            choices=("lower_rate", "refuse", "split"),
+        ),
+        Parameter(
+            "split_ms",
+            6.0,
+            "Longest piece of a model that is split, in processor time, ms.",
+            minimum=0.5,
+            maximum=1000.0,
         ),
         Parameter("rate_hz", 5.0, "Inferences per second; 0 pauses.", minimum=0.0, maximum=120.0, live=True),
         Parameter("confidence", 0.25, "Least score of a result.", minimum=0.0, maximum=1.0, live=True),
@@ -128,6 +140,7 @@ class YoloNode(StackNode):
         self._model: VisionModel | None = None
         self._worker: PacedWorker[Frame] | None = None
         self._job: BackgroundJob | None = None
+        self._admissions = Admissions()
         self._frames: FrameSubscription | None = None
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._mask_image = Image()
@@ -140,16 +153,17 @@ class YoloNode(StackNode):
         """Load the model and create what its task publishes."""
         p = self.params
         cv2.setNumThreads(p.threads)
+        self._admissions = Admissions(None, WAIT_LIMIT_S, self.work.waiting, self.work.busy)
         try:
-            self._model = VisionModel.open(find_model(p.model, p.task), p.task, p.backend, p.threads)
+            path = find_model(p.model, p.task)
+            if p.when_too_long == "split":
+                self._model = self._open_split(path)
+            else:
+                self._model = VisionModel.open(path, p.task, p.backend, p.threads)
         except ModelError as error:
             raise ConfigurationError(f"model: {error}") from error
         if p.accelerator:
-            name = self.get_fully_qualified_name()
-            try:
-                self._job = BackgroundJob(p.accelerator, name, p.when_too_long, self._deadline_s())
-            except OSError as error:
-                raise ConfigurationError(f"accelerator {p.accelerator}: {error}") from error
+            self._join_gate()
         topics: dict[str, type] = {"timing": ModelTiming, "debug_image": Image}
         if p.task == "classify":
             topics["classification"] = Classification
@@ -170,6 +184,41 @@ class YoloNode(StackNode):
             f" on {self._model.backend.name}"
         )
 
+    def _open_split(self, path: Path) -> VisionModel:
+        """Open a model in pieces that are admitted one by one."""
+        p = self.params
+        if not p.accelerator:
+            raise ConfigurationError(
+                "when_too_long: split needs an accelerator, whose gate admits the pieces"
+            )
+        if p.backend not in ("auto", OnnxBackend.name):
+            raise ConfigurationError(
+                f"when_too_long: split runs on {OnnxBackend.name}, and backend is {p.backend}"
+            )
+        pieces = SegmentedBackend(p.split_ms, self._admissions)
+        model = VisionModel.open(path, p.task, pieces, p.threads, self._admissions)
+        plan = pieces.plan
+        self.get_logger().info(
+            f"{plan.whole_ms:.1f} ms in {len(plan.segments)} pieces, the longest {plan.longest_ms:.1f} ms"
+        )
+        if plan.longest_ms > p.split_ms:
+            self.get_logger().warning(
+                f"{path} cannot be cut finer: its longest piece takes {plan.longest_ms:.1f} ms, split_ms is {p.split_ms:g}"
+            )
+        return model
+
+    def _join_gate(self) -> None:
+        p = self.params
+        name = self.get_fully_qualified_name()
+        try:
+            self._job = BackgroundJob(p.accelerator, name, p.when_too_long, self._deadline_s())
+        except OSError as error:
+            raise ConfigurationError(f"accelerator {p.accelerator}: {error}") from error
+        if self._model is not None and isinstance(self._model.backend, SegmentedBackend):
+            # From now on its pieces ask.
+            self._admissions.job = self._job
+            self._model.backend.prime(self._job)
+
     def activate_node(self) -> None:
         """Tell the labels and start the worker."""
         self._publish_labels()
@@ -177,7 +226,8 @@ class YoloNode(StackNode):
             self._work,
             self.params.rate_hz,
             skipped=self.stats.dropped,
-            failed=lambda error: self.count_raised(IMAGE_TOPIC, error),
+            failed=lambda error: self.work_failed(IMAGE_TOPIC, error),
+            progress=self.work,
             name="inference",
         )
         self._worker.start()
@@ -204,6 +254,7 @@ class YoloNode(StackNode):
         job, self._job = self._job, None
         if job is not None:
             job.close()
+        self._admissions = Admissions()
         model, self._model = self._model, None
         self._outputs = {}
         self._mask_image, self._debug_image = Image(), Image()
@@ -213,9 +264,10 @@ class YoloNode(StackNode):
     # ---- work -----------------------------------------------------------------------------------------------------------
 
     def _take_frame(self, frame: Frame) -> None:
-        """Keep a frame as the newest one (executor)."""
-        if self._worker is not None and self._is_fresh(frame.header):
-            self._worker.offer(frame)
+        """Keep a frame as the newest one (any thread)."""
+        worker = self._worker
+        if worker is not None and self._is_fresh(frame.header):
+            worker.offer(frame)
 
     def _is_fresh(self, header: Header) -> bool:
         """Whether a frame's stamp is near enough to now; counts and says why not."""
@@ -259,19 +311,17 @@ class YoloNode(StackNode):
             self.stats.dropped()
             return
         converting_ms = (time.perf_counter() - start) * 1e3
-        admission_ms = 0.0
         try:
-            if self._job is None:
-                detections, times = self._infer(model, rgb)
-            else:
-                with self._job.admitted(deadline_s=self._deadline_s(), wait_s=WAIT_LIMIT_S) as admission:
-                    detections, times = self._infer(model, rgb)
-                admission_ms = admission.delay_s * 1e3
+            detections, times = self._infer(model, rgb)
         except Refused as refusal:
             self.stats.event("admission", "refused")
             self.stats.dropped()
             self._refused_s = time.monotonic()
-            self.report_problem(str(refusal))
+            self.report_problem(self._say(refusal))
+            return
+        if not detections.is_finite():
+            self._refused_s = time.monotonic()
+            self.count_wrong_output("inference", "a result is not finite, and is not published")
             return
         times = replace(times, preprocess_ms=times.preprocess_ms + converting_ms)
         if not self.is_active:
@@ -284,7 +334,7 @@ class YoloNode(StackNode):
         self.stats.work_done(
             latency_ms,
             {
-                "admission": admission_ms,
+                "admission": times.admission_ms,
                 "preprocess": times.preprocess_ms,
                 "inference": times.inference_ms,
                 "postprocess": times.postprocess_ms,
@@ -302,8 +352,22 @@ class YoloNode(StackNode):
             outputs["debug_image"].publish(self._debug_image)
 
     def _infer(self, model: VisionModel, rgb: NDArray[np.uint8]) -> tuple[Detections, StageTimes]:
+        """Run the model once it is admitted: as a whole, or piece by piece. Raises Refused."""
         p = self.params
-        return model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic)
+        if self._job is None or self._admissions.job is not None:
+            self._admissions.begin(self._deadline_s())
+            return model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic)
+        self.work.waiting(WAIT_LIMIT_S)
+        with self._job.admitted(deadline_s=self._deadline_s(), wait_s=WAIT_LIMIT_S) as admission:
+            self.work.busy()
+            detections, times = model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic)
+        return detections, replace(times, admission_ms=admission.delay_s * 1e3)
+
+    def _say(self, refusal: Refused) -> str:
+        """Return what a refusal says, with what would help."""
+        if refusal.reason == "split" and refusal.fits_s > 0.0:
+            return f"{refusal}; set split_ms to {0.9e3 * refusal.fits_s:.1f} or less"
+        return str(refusal)
 
     def _deadline_s(self) -> float:
         """Return by when an inference that is due now should be done; an essential one goes before background ones."""
