@@ -114,6 +114,15 @@ def test_a_node_that_is_switched_off_does_not_run_and_the_supervisor_knows(launc
     assert nodes["/supervisor"].parameters["disabled"] == ["obb", "pose"]
 
 
+def test_a_node_that_robot_yaml_switches_off_can_be_switched_on_and_the_supervisor_knows(
+    launched: Launch,
+) -> None:
+    assert "/clock" not in launched("robot.launch.py")
+    nodes = launched("robot.launch.py", clock="true")
+    assert "/clock" in nodes
+    assert nodes["/supervisor"].parameters["enabled"] == ["clock"]
+
+
 def test_a_wrong_argument_is_refused(launched: Launch) -> None:
     for arguments in ({"pose": "maybe"}, {"robot": "no_such_robot"}, {"config": "/no/such/file.yaml"}):
         with pytest.raises(Exception, match=next(iter(arguments.values()))):
