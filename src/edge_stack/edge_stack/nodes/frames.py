@@ -3,19 +3,22 @@
 """
 Camera frames as topics: an ordinary sensor_msgs/Image for anybody, and shared memory between the stack's own processes.
 
-Its unit of work is one frame. A FramePublisher writes each frame once into shared memory and announces it on
+Its unit of work is one frame. A FramePublisher writes each frame once into shared memory, which it announces on
 `<topic>/shared`; the ordinary Image goes out only while somebody subscribes to it (`ros2 topic echo`, rviz2, others).
-A FrameSubscription takes the announcements where they exist, and ordinary Images where they do not: another camera
+A FrameSubscription follows the memory where it is announced, and takes ordinary Images where it is not: another camera
 driver, another machine, another container. The user of a frame cannot tell the difference.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
-from edge_stack_msgs.msg import SharedFrame
+from builtin_interfaces.msg import Time
+from edge_stack_msgs.msg import FrameSegment as FrameSegmentMessage
 from numpy.typing import NDArray
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
@@ -24,16 +27,27 @@ from std_msgs.msg import Header
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
 from edge_stack.nodes.image_messages import fill_image, read_rgb
-from edge_stack.transport.frame_ring import FrameGoneError, FrameReader, FrameRing, SegmentError
+from edge_stack.transport import layout
+from edge_stack.transport.frame_reader import (
+    FrameFollower,
+    FrameGoneError,
+    FrameSegment,
+    SegmentError,
+    StoredFrame,
+)
+from edge_stack.transport.frame_ring import FrameRing
+from edge_stack.transport.layout import FrameInfo
 from edge_stack.vision import image as codec
 
 __all__ = ["Frame", "FrameGoneError", "FramePublisher", "FrameSubscription"]
 
 LOOK_PERIOD_S = 0.25
+# Publishers of one topic that a subscription follows at a time.
+MOST_FOLLOWED = 8
 
 
 def shared_topic(topic: str) -> str:
-    """Return the topic that announces the frames of an image topic."""
+    """Return the topic that announces the shared memory of an image topic."""
     return f"{topic}/shared"
 
 
@@ -66,20 +80,17 @@ class ImageFrame:
 class SharedMemoryFrame:
     """A frame that lies in shared memory; copied out when its picture is asked for."""
 
-    def __init__(self, message: SharedFrame, reader: FrameReader) -> None:
-        """Keep the announcement; nothing is read yet."""
-        self.header = message.header
-        self._message = message
-        self._reader = reader
+    def __init__(self, stored: StoredFrame) -> None:
+        """Keep where it lies; no pixel is read yet."""
+        self.stored = stored
+        info = stored.info
+        self.header = Header(stamp=Time(sec=info.stamp_s, nanosec=info.stamp_ns), frame_id=info.frame_id)
 
     def rgb(self) -> NDArray[np.uint8]:
         """See Frame."""
-        m = self._message
-        try:
-            data = self._reader.read(m.segment, m.index, m.height * m.step)
-        except SegmentError as error:
-            raise codec.ImageError(f"segment: {error}") from error
-        return codec.to_rgb(data, m.encoding, m.height, m.width, m.step, 0)
+        info = self.stored.info
+        data = self.stored.copy()
+        return codec.to_rgb(data, info.encoding, info.height, info.width, info.step, 0)
 
 
 class FramePublisher:
@@ -87,15 +98,15 @@ class FramePublisher:
 
     def __init__(self, node: StackNode, topic: str, rate_hz: float, slots: int = 8) -> None:
         """rate_hz: of the camera, for the QoS; 0 if unknown. slots: frames kept in shared memory."""
-        profile = qos.frame(rate_hz)
         self._node = node
         self._topic = topic
-        self._images = node.publisher(Image, topic, profile)
-        # A remapping of the image topic moves its announcements too.
-        self._shared = node.publisher(SharedFrame, shared_topic(node.resolve_topic_name(topic)), profile)
+        self._images = node.publisher(Image, topic, qos.frame(rate_hz))
+        # A remapping of the image topic moves its announcement too.
+        name = shared_topic(node.resolve_topic_name(topic))
+        self._shared = node.publisher(FrameSegmentMessage, name, qos.state())
         self._ring: FrameRing | None = FrameRing(slots)
+        self._announced: str | None = None
         self._image = Image()
-        self._announcement = SharedFrame()
 
     def publish(self, image: NDArray[Any], encoding: str, header: Header) -> None:
         """
@@ -103,19 +114,10 @@ class FramePublisher:
 
         image: as fill_image takes it. ImageError if it does not fit the encoding.
         """
+        if not self._node.is_active:
+            return
         if self._shared.get_subscription_count():
-            if self._ring is not None:
-                try:
-                    self._publish_shared(self._ring, image, encoding, header)
-                except OSError as error:
-                    self._ring = None
-                    self._node.get_logger().warning(
-                        f"{self._topic}: no shared memory for frames ({error.strerror}); they go as ordinary messages. "
-                        "Give /dev/shm more room"
-                    )
-            if self._ring is None:
-                # A segment without a name cannot be opened by anybody: whoever hears of it asks for ordinary images.
-                self._shared.publish(SharedFrame(header=header))
+            self._share(image, encoding, header)
         if self._images.get_subscription_count():
             fill_image(self._image, image, encoding)
             self._image.header = header
@@ -126,25 +128,40 @@ class FramePublisher:
         if self._ring is not None:
             self._ring.close()
 
-    def _publish_shared(self, ring: FrameRing, image: NDArray[Any], encoding: str, header: Header) -> None:
-        codec.check_array(image, encoding)
-        message = self._announcement
-        message.index = ring.write(image)
-        message.header = header
-        message.segment = ring.name
-        rows, message.width = image.shape[:2]
-        message.height = rows * 2 // 3 if encoding in ("nv12", "nv21") else rows
-        message.step = codec.row_bytes(encoding, message.width)
-        message.encoding = encoding
-        self._shared.publish(message)
+    def _share(self, image: NDArray[Any], encoding: str, header: Header) -> None:
+        """Write the frame, and announce the segment if it is a new one."""
+        segment = ""  # nobody can open it: whoever hears of it asks for ordinary images
+        if self._ring is not None:
+            codec.check_array(image, encoding)
+            rows, width = image.shape[:2]
+            height = rows * 2 // 3 if encoding in ("nv12", "nv21") else rows
+            stamp = header.stamp
+            step = codec.row_bytes(encoding, width)
+            info = FrameInfo(stamp.sec, stamp.nanosec, header.frame_id, height, width, step, encoding)
+            try:
+                self._ring.write(image, info)
+                segment = self._ring.name
+            except OSError as error:
+                self._ring = None
+                self._node.get_logger().warning(
+                    f"{self._topic}: no shared memory for frames ({error.strerror}); they go as ordinary messages. "
+                    "Give /dev/shm more room"
+                )
+        if segment != self._announced:
+            self._announced = segment
+            self._shared.publish(FrameSegmentMessage(segment=segment))
 
 
 class FrameSubscription:
     """
-    Takes the frames of one topic, from shared memory where they are announced there.
+    Takes every frame of one topic, from shared memory where that is announced.
 
-    Made in configure_node, closed in cleanup_node. The callback runs in the executor while the node is active, and gets a
-    Frame that may be kept and read later, in one other thread.
+    Made in configure_node, closed in cleanup_node. The callback runs while the node is active, never twice at a time, in
+    a thread of the subscription (frames in shared memory) or in the executor (ordinary Images): it must only touch what
+    other threads may touch, and take less than a frame period, for it is in the way of the next frame. It gets a Frame
+    that may be kept and read later in any one thread. One that comes `slots - 1` frames later finds it overwritten.
+
+    Events are counted in the node's statistics as those of a topic are: message_lost, deadline_missed, liveliness_lost.
     """
 
     def __init__(
@@ -155,45 +172,85 @@ class FrameSubscription:
         self._topic = topic
         self._callback = callback
         self._profile = qos.frame(rate_hz, offered=False)
-        self._reader = FrameReader()
-        self._probe = FrameReader()
-        self._unreachable: set[str] = set()
+        self._deadline_s = qos.REQUESTED_PERIODS / rate_hz if rate_hz > 0.0 else 0.0
+        self._turn = threading.Lock()
+        self._since_ns = time.monotonic_ns()
+        self._folder = layout.FOLDER
+        self._followers: dict[str, FrameFollower] = {}
+        self._unreachable = False
         self._images: Subscription | None = None
-        # Counting publishers does not remap by itself, and a remapping of the image topic moves its announcements too.
+        # Counting publishers does not remap by itself, and a remapping of the image topic moves its announcement too.
         self._resolved = node.resolve_topic_name(topic)
-        node.subscription(SharedFrame, shared_topic(self._resolved), self._take_shared, self._profile)
+        # Announced once: it may come before the node is active.
+        node.subscription(
+            FrameSegmentMessage,
+            shared_topic(self._resolved),
+            self._take_announcement,
+            qos.state(MOST_FOLLOWED),
+            always=True,
+        )
         self._timer = node.steady_timer(LOOK_PERIOD_S, self._look)
         self._look()
 
     def close(self) -> None:
-        """Stop looking for publishers and let go of shared memory; the subscriptions end with the node's own."""
+        """Stop following; no callback runs afterwards. The subscriptions end with the node's own."""
         self._node.destroy_timer(self._timer)
         self._images = None
-        self._reader.close()
-        self._probe.close()
+        for follower in self._followers.values():
+            follower.stop()
+        self._followers.clear()
 
     def _look(self) -> None:
         """Listen to ordinary Images exactly while frames come in no other way."""
-        announced = self._node.count_publishers(shared_topic(self._resolved)) > 0 and not self._unreachable
+        self._followers = {name: f for name, f in self._followers.items() if f.is_alive}
+        announced = self._node.count_publishers(shared_topic(self._resolved)) > 0
+        shared = announced and (bool(self._followers) or not self._unreachable)
         offered = self._node.count_publishers(self._resolved) > 0
-        if announced and self._images is not None:
+        if shared and self._images is not None:
             self._node.end_subscription(self._images)
             self._images = None
-        elif not announced and offered and self._images is None:
+        elif not shared and offered and self._images is None:
             self._images = self._node.subscription(
-                Image, self._topic, lambda m: self._callback(ImageFrame(m)), self._profile
+                Image, self._topic, lambda m: self._deliver(ImageFrame(m)), self._profile
             )
 
-    def _take_shared(self, message: SharedFrame) -> None:
-        if message.segment in self._unreachable:
+    def _take_announcement(self, message: FrameSegmentMessage) -> None:
+        if message.segment in self._followers:
             return
-        if not self._probe.opens(message.segment):
+        try:
+            segment = FrameSegment(message.segment, self._folder)
+        except SegmentError:
             # Another machine or container, or one without room in its shared memory: ordinary Images can be had.
             self._node.stats.event(self._topic, "shared_memory_unreachable")
-            self._unreachable = {message.segment}
+            self._unreachable = True
             self._look()
             return
-        if self._unreachable:
-            self._unreachable = set()
-            self._look()
-        self._callback(SharedMemoryFrame(message, self._reader))
+        self._unreachable = False
+        for follower in self._followers.values():
+            if follower.segment.state()[1]:
+                follower.join(LOOK_PERIOD_S)  # the frames before those of the new segment come first
+        self._look()
+        if len(self._followers) >= MOST_FOLLOWED:
+            self._node.stats.event(self._topic, "too_many_publishers")
+            return
+        self._followers[message.segment] = FrameFollower(
+            segment,
+            self._deliver_stored,
+            lambda name, count: self._node.stats.event(self._topic, name, count),
+            since_ns=self._since_ns,
+            deadline_s=self._deadline_s,
+        )
+        self._look()
+
+    def _deliver_stored(self, stored: StoredFrame) -> None:
+        """Hand on a frame in shared memory (a follower's thread)."""
+        if not self._node.is_active:
+            return
+        try:
+            self._deliver(SharedMemoryFrame(stored))
+        except Exception as error:  # noqa: BLE001 (nothing that arrives may end the thread)
+            self._node.count_raised(self._topic, error)
+
+    def _deliver(self, frame: Frame) -> None:
+        with self._turn:
+            self._callback(frame)

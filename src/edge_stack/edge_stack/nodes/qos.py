@@ -71,11 +71,15 @@ def command(rate_hz: float, *, offered: bool = True) -> QoSProfile:
     return profile
 
 
-def state() -> QoSProfile:
-    """States (stack state, instruction, labels): reliable, transient local, keep last 1."""
+def state(publishers: int = 1) -> QoSProfile:
+    """
+    States (stack state, instruction, labels): reliable, transient local, keep last 1.
+
+    publishers: for a subscriber, how many there may be whose states are each its own.
+    """
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
-        depth=1,
+        depth=publishers,
         reliability=ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.TRANSIENT_LOCAL,
     )
