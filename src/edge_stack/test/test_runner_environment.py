@@ -13,7 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from edge_stack.runner.environment import PROFILE_VARIABLES, dds_folder, process_environment
+from edge_stack.config import NodeConfig
+from edge_stack.runner.environment import (
+    FRAME_PROFILES,
+    PROFILE_VARIABLES,
+    dds_folder,
+    process_environment,
+)
+from edge_stack.runner.stack import node_environment
 
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 
@@ -79,20 +86,45 @@ def test_every_combination_has_its_profile_and_the_sizes_that_are_told() -> None
     folder = dds_folder({})
     assert folder is not None
     for kind in ("localhost", "subnet"):
-        for variant, sizes in (("", ["8388608"]), ("_frames", ["33554432"]), ("_udp", [])):
+        sizes_mib = {"": [8], "_udp": [], **{variant: [size] for size, variant in FRAME_PROFILES.items()}}
+        for variant, sizes in sizes_mib.items():
             text = (folder / f"edge_stack_{kind}{variant}.xml").read_text()
-            assert re.findall(r"<segment_size>(\d+)</segment_size>", text) == sizes
+            found = re.findall(r"<segment_size>(\d+)</segment_size>", text)
+            assert found == [str(size * 1024 * 1024) for size in sizes]
+            assert [int(mib) for mib in re.findall(r"(\d+) MiB for what", text)] == sizes
             assert ("<address>127.0.0.1</address></interfaceWhiteList>" in text) == (kind == "localhost")
+    assert len(list(folder.iterdir())) == 2 * len(sizes_mib)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "variant"),
+    [
+        (0, 0, "_frames"),
+        (1920, 1080, "_frames"),
+        (2560, 1440, "_frames_64"),
+        (3840, 2160, "_frames_128"),
+        (5120, 2880, "_frames_256"),
+        (7680, 4320, "_frames_256"),
+    ],
+)
+def test_the_segment_of_a_camera_holds_the_frames_under_way_up_to_a_bound(
+    width: int, height: int, variant: str
+) -> None:
+    environment = process_environment({}, frames=True, frame_bytes=width * height * 3)
+    assert profile(environment) == f"edge_stack_localhost{variant}"
+    assert process_environment(environment, frames=True, frame_bytes=width * height * 3) == environment
 
 
 TALKER = """
-import sys, time, rclpy
+import array, sys, time, rclpy
 from sensor_msgs.msg import Image
 rclpy.init()
 node = rclpy.create_node("talker")
 publisher = node.create_publisher(Image, "picture", 1)
 print("up", flush=True)
-picture = Image(height=480, width=640, step=1920, encoding="rgb8", data=bytes(640 * 480 * 3))
+width, height = map(int, sys.argv[1:] or (640, 480))
+pixels = array.array("B", bytes(width * height * 3))
+picture = Image(height=height, width=width, step=width * 3, encoding="rgb8", data=pixels)
 end_s = time.monotonic() + 30.0
 while time.monotonic() < end_s:
     publisher.publish(picture)
@@ -115,18 +147,30 @@ def udp_addresses(pid: int) -> set[str]:
     return addresses
 
 
-@pytest.mark.parametrize("frames", [True, False])
+@pytest.mark.parametrize(
+    ("parameters", "size", "least_mib"),
+    [
+        (None, (640, 480), 8),
+        ({}, (640, 480), 32),
+        ({"width": 3840, "height": 2160}, (3840, 2160), 128),
+    ],
+)
 def test_a_node_listens_on_loopback_only_and_its_frames_arrive_by_shared_memory(
-    domain: int, frames: bool
+    domain: int, parameters: dict[str, int] | None, size: tuple[int, int], least_mib: int
 ) -> None:
+    """parameters: of a camera node; None for a node that is none."""
     from sensor_msgs.msg import Image
 
     from edge_stack.testing import Peer
 
     base = {k: v for k, v in os.environ.items() if k not in (*PROFILE_VARIABLES, RANGE)}
+    executable = "yolo" if parameters is None else "camera"
+    node = NodeConfig(
+        "talker", "edge_stack", executable, "essential", 1, "always", True, None, parameters or {}, {}
+    )
     talker = subprocess.Popen(
-        [sys.executable, "-c", TALKER],
-        env=process_environment(base, frames=frames),
+        [sys.executable, "-c", TALKER, *map(str, size)],
+        env=node_environment(node, base),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -140,8 +184,8 @@ def test_a_node_listens_on_loopback_only_and_its_frames_arrive_by_shared_memory(
         mapped = Path(f"/proc/{talker.pid}/maps").read_text()
         segments = set(re.findall(r"/dev/shm/(fastrtps_[0-9a-f]{16})\n", mapped))
         sizes = [(Path("/dev/shm") / name).stat().st_size for name in segments]
-        assert any(size > (32 if frames else 8) * 1024 * 1024 for size in sizes)
-        assert len(got[0].data) == 640 * 480 * 3
+        assert any(size > least_mib * 1024 * 1024 for size in sizes)
+        assert len(got[0].data) == size[0] * size[1] * 3
     finally:
         talker.kill()
         talker.wait()

@@ -20,7 +20,13 @@ from edge_stack.config import NodeConfig, StackConfig
 from edge_stack.errors import ConfigurationError
 from edge_stack.runner import shared_memory
 from edge_stack.runner.output import LogFollower
-from edge_stack.runner.stack import StackProcesses, node_command, publishes_frames
+from edge_stack.runner.stack import (
+    StackProcesses,
+    frame_bytes,
+    node_command,
+    node_environment,
+    publishes_frames,
+)
 
 
 def node(
@@ -75,6 +81,34 @@ def test_only_processes_with_a_camera_get_the_large_segment() -> None:
     assert publishes_frames(node("front", "camera"))
     assert publishes_frames(node("theirs", "driver", "somebody_elses"))
     assert not publishes_frames(node())
+
+
+ROBOT = Path(__file__).resolve().parents[1] / "config" / "robots" / "so101_sim.yaml"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "robot", "size"),
+    [
+        ({"width": 1280, "height": 720}, ROBOT, 1280 * 720 * 3),
+        ({"width": 1280, "height": 720, "encoding": "rgba8"}, ROBOT, 1280 * 720 * 4),
+        ({"image_width": 800, "image_height": 600}, None, 800 * 600 * 3),
+        ({"width": 1280, "height": 0}, ROBOT, 320 * 240 * 3),
+        ({"width": "wide", "height": 720}, None, 0),
+        ({}, ROBOT, 320 * 240 * 3),
+        ({}, None, 0),
+    ],
+)
+def test_the_size_of_frames_is_the_nodes_or_that_of_the_robots_cameras(
+    parameters: dict[str, Any], robot: Path | None, size: int
+) -> None:
+    assert frame_bytes(node("front", "camera", **parameters), robot) == size
+
+
+def test_the_environment_of_a_camera_has_room_for_its_frames_and_that_of_a_model_none() -> None:
+    wide = {"width": 3840, "height": 2160}
+    for executable, ending in (("camera", "_frames_128.xml"), ("yolo", "edge_stack_localhost.xml")):
+        environment = node_environment(node("n", executable, **wide), {}, ROBOT)
+        assert environment["FASTDDS_DEFAULT_PROFILES_FILE"].endswith(ending)
 
 
 def test_parameters_reach_the_node_whatever_its_namespace(tmp_path: Path) -> None:

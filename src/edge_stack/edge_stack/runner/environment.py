@@ -17,6 +17,12 @@ from pathlib import Path
 # Both names are set: Fast DDS before 2.11 knows only the first, from 3.0 on only the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
+# Profiles for processes that publish camera frames, by the size of their shared-memory segment, MiB.
+FRAME_PROFILES = {32: "_frames", 64: "_frames_64", 128: "_frames_128", 256: "_frames_256"}
+# How many frames a segment has to hold: one is written while subscribers still read the ones before. With five, five
+# subscriber processes get every frame at 30 Hz (docs/benchmarks.md).
+FRAMES_UNDER_WAY = 5
+
 _DEFAULTS = {
     # glibc gives blocks above 128 KiB back to the kernel at once and gets them page by page again: with camera frames that
     # costs more than the transport. Blocks up to 32 MiB stay in the heap instead.
@@ -35,18 +41,26 @@ _DEFAULTS = {
 
 
 def process_environment(
-    base: Mapping[str, str], *, frames: bool = False, shared_memory: bool = True
+    base: Mapping[str, str], *, frames: bool = False, frame_bytes: int = 0, shared_memory: bool = True
 ) -> dict[str, str]:
     """
     Return the environment for a process of the stack.
 
     base: the environment to start from, usually os.environ. frames: whether the process publishes camera frames and so
-    needs the large shared-memory segment, which costs its whole size in memory. shared_memory: False for a process that
-    sends and gets small messages only and has to reach a killed node's next process at once (see edge_stack_*_udp.xml).
+    needs a large shared-memory segment, which costs its whole size in memory. frame_bytes: the largest of these frames, for
+    the segment's size; 0 if unknown. shared_memory: False for a process that sends and gets small messages only and has to
+    reach a killed node's next process at once (see edge_stack_*_udp.xml).
     """
     environment = {**_DEFAULTS, **base}
-    _set_transport(environment, "_frames" if frames else "" if shared_memory else "_udp")
+    variant = _frames_variant(frame_bytes) if frames else "" if shared_memory else "_udp"
+    _set_transport(environment, variant)
     return environment
+
+
+def _frames_variant(frame_bytes: int) -> str:
+    """Return the ending of the smallest profile that holds the frames that are under way; of the largest if none does."""
+    needed_mib = frame_bytes * FRAMES_UNDER_WAY / 1024**2
+    return FRAME_PROFILES[next((size for size in FRAME_PROFILES if size >= needed_mib), max(FRAME_PROFILES))]
 
 
 def send_small_messages_only() -> None:

@@ -20,6 +20,7 @@ import yaml
 
 from edge_stack.config import NodeConfig, StackConfig
 from edge_stack.errors import ConfigurationError
+from edge_stack.robot import load_robot
 from edge_stack.runner import shared_memory
 from edge_stack.runner.environment import process_environment
 from edge_stack.runner.processes import ExitCallback, Limits, ProcessGroup, ProcessSpec
@@ -28,6 +29,9 @@ from edge_stack.runner.processes import ExitCallback, Limits, ProcessGroup, Proc
 # not ours get it too: nobody knows what they publish.
 _OUR_PACKAGES = ("edge_stack", "edge_stack_sim", "edge_stack_ultralytics")
 _FRAME_EXECUTABLES = ("camera", "sim")
+# Parameters by which camera nodes, ours first, are told the size of their frames, and bytes a pixel that are not three.
+_SIZE_PARAMETERS = (("width", "height"), ("image_width", "image_height"))
+_PIXEL_BYTES = {"mono8": 1, "rgba8": 4, "bgra8": 4}
 
 
 class StackProcesses:
@@ -52,6 +56,7 @@ class StackProcesses:
         """
         self.nodes = config.select(sim=sim, disabled=disabled)
         self.run_folder = run_folder
+        self._robot_file = config.robot_file
         self._namespace = namespace
         self._log_level = log_level
         self.group = ProcessGroup(run_folder, on_exit, limits)
@@ -64,7 +69,7 @@ class StackProcesses:
             ProcessSpec(
                 node.name,
                 node_command(node, self._write_parameters(node), self._namespace, self._log_level),
-                process_environment(os.environ, frames=publishes_frames(node)),
+                node_environment(node, os.environ, self._robot_file),
                 stage=node.stage,
             )
             for node in self.nodes
@@ -92,9 +97,37 @@ class StackProcesses:
         return path
 
 
+def node_environment(
+    node: NodeConfig, base: Mapping[str, str], robot_file: Path | None = None
+) -> dict[str, str]:
+    """
+    Return the environment of a node's process, with shared memory for the frames that it publishes.
+
+    robot_file: the robot whose cameras tell the size of frames that the node's parameters leave open; None if there is
+    none. ConfigurationError if that file is wrong.
+    """
+    frames = publishes_frames(node)
+    return process_environment(
+        base, frames=frames, frame_bytes=frame_bytes(node, robot_file) if frames else 0
+    )
+
+
 def publishes_frames(node: NodeConfig) -> bool:
     """Return whether a node's process publishes camera frames, as far as is known."""
     return node.package not in _OUR_PACKAGES or node.executable in _FRAME_EXECUTABLES
+
+
+def frame_bytes(node: NodeConfig, robot_file: Path | None) -> int:
+    """Return the size of the largest frame that a camera node is configured to publish; 0 if nothing tells it."""
+    pixel_bytes = _PIXEL_BYTES.get(str(node.parameters.get("encoding")), 3)
+    for names in _SIZE_PARAMETERS:
+        width, height = (node.parameters.get(name) for name in names)
+        if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+            return width * height * pixel_bytes
+    if robot_file is None:
+        return 0
+    cameras = load_robot(robot_file).cameras.values()
+    return max((camera.width * camera.height * pixel_bytes for camera in cameras), default=0)
 
 
 def node_command(
