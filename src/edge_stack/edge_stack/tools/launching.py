@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from launch.action import Action
@@ -21,7 +22,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from edge_stack.config import NodeConfig, StackConfig, load_config
 from edge_stack.runner.environment import process_environment
-from edge_stack.runner.stack import publishes_frames
+from edge_stack.runner.stack import node_environment
 from edge_stack.share import share_folder
 from launch import LaunchContext, LaunchDescription
 
@@ -169,7 +170,7 @@ def _robot(context: LaunchContext) -> list[Action]:
     config = load_config(given["config"] or None, robot=given["robot"] or None)
     sim = config.robot_file.stem.endswith("_sim") if given["sim"] == "auto" else given["sim"] == "true"
     nodes = config.select(sim=sim, disabled=_switched_off(config, context))
-    actions: list[Action] = [_lifecycle_node(node, context) for node in nodes]
+    actions: list[Action] = [_lifecycle_node(node, context, config.robot_file) for node in nodes]
     if given["rviz"] == "true":
         actions.append(
             Node(
@@ -199,13 +200,16 @@ def _perception(context: LaunchContext) -> list[Action]:
             if node.executable == "yolo"
             else node,
             context,
+            config.robot_file,
         )
         for node in nodes
     ]
 
 
-def _lifecycle_node(node: NodeConfig, context: LaunchContext) -> LifecycleNode:
-    """Return the action that runs a node, again whenever its process ends."""
+def _lifecycle_node(
+    node: NodeConfig, context: LaunchContext, robot_file: Path | None = None
+) -> LifecycleNode:
+    """Return the action that runs a node, again whenever its process ends. robot_file: whose cameras frames come from."""
     given = context.launch_configurations
     return LifecycleNode(
         package=node.package,
@@ -216,7 +220,7 @@ def _lifecycle_node(node: NodeConfig, context: LaunchContext) -> LifecycleNode:
         parameters=[{key: _typed(value) for key, value in node.parameters.items()}],
         remappings=list(node.remappings.items()),
         ros_arguments=["--log-level", given["log_level"]],
-        env=process_environment(context.environment, frames=publishes_frames(node)),
+        env=node_environment(node, context.environment, robot_file),
         output="screen",
         respawn=True,
         respawn_delay=RESPAWN_DELAY_S,
