@@ -114,6 +114,8 @@ class ModeMachine:
             if transition.phase is Phase.SWITCH and transition.target == target:
                 return ""  # it is on its way
             return f"{self._title(transition)} is under way; ask again when it is done"
+        if not self.mode:
+            return "no mode is in force yet; ask again when the stack is up"
         if target == self.mode:
             return ""
         refusal = self._needs.memory_refusal(self.told, mode, available_mb) or self._needs.slack_refusal(

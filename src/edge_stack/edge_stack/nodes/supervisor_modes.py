@@ -51,7 +51,9 @@ from edge_stack.supervision import ManagedNode, NodeSpec, State
 if TYPE_CHECKING:
     from edge_stack.nodes.supervisor import SupervisorNode
 
-ADOPT_S = 1.0  # how long a new supervisor listens whether nodes are up already
+# How long a new supervisor listens whether nodes are up already: for the others from the first one on, and for the first.
+ADOPT_S = 2.0
+FIRST_NODE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class ModesPart(SupervisorPart):
         self._service: Any = None
         self._began = False
         self._active_s = math.inf
+        self._first_s = math.inf  # when the first node was heard
+        self._rates: dict[str, float] = {}  # of nodes when they were heard first, Hz
 
     # ---- lifecycle
 
@@ -100,7 +104,7 @@ class ModesPart(SupervisorPart):
         file = Path(p.modes_file) if p.modes_file else robot_yaml.parent / "modes.yaml"
         if not p.modes_file and not file.is_file():
             return
-        stack = load_config(robot_yaml, robot=p.robot or None)
+        stack = load_config(robot_yaml, robot=p.robot or None).switch_on(p.enabled)
         nodes = stack.select(sim=p.sim, disabled=p.disabled)
         config = load_modes(file, nodes, known=[n.name for n in stack.nodes])
         self._config = config
@@ -134,11 +138,11 @@ class ModesPart(SupervisorPart):
         machine, config = self._machine, self._config
         if machine is None or config is None or self._began:
             return True
-        states, rates = self._heard()
-        is_up = bool(candidates(config, states))
-        if is_up and len(states) < len(self._names) and now_s - self._active_s < ADOPT_S:
+        states = self._heard(now_s)
+        may_be_up = bool(candidates(config, states)) and len(states) < len(self._names)
+        if may_be_up and now_s < min(self._active_s + FIRST_NODE_S, self._first_s + ADOPT_S):
             return False
-        self._begin(found_mode(config, states, rates), now_s)
+        self._begin(found_mode(config, states, self._rates), now_s)
         return True
 
     def deactivate(self) -> None:
@@ -157,6 +161,8 @@ class ModesPart(SupervisorPart):
         self._config = self._machine = self._needs = None
         self._rule = None
         self._began = False
+        self._first_s = math.inf
+        self._rates.clear()
         self.node.ceilings.clear()
 
     # ---- work
@@ -172,8 +178,8 @@ class ModesPart(SupervisorPart):
             label = "left as it is" if goal is None else f"wanted {goal.label}"
             self._interrupt(f"the stack is {label}")
             return
-        if not self._began:
-            self._begin("", now_s)  # somebody asked for startup before the nodes were heard
+        if not self.ready(now_s):
+            return  # the stack is wanted up already, by hand or from before, and its mode is not known yet
         rule = None if machine.under_way else self._rules.due(now_s)
         if rule is not None:
             refusal = self._request(rule.target, f"rule: {rule}", now_s)
@@ -187,8 +193,10 @@ class ModesPart(SupervisorPart):
 
     def show(self, state: StackState) -> None:
         """Add the mode and the switch that is under way."""
-        if self._machine is not None:
-            state.mode = self._machine.mode
+        if self._machine is None:
+            return
+        state.mode = self._machine.mode
+        if self._machine.under_way:
             state.transition = self._machine.text(time.monotonic(), self._seen())
 
     async def _set_mode(self, request: SetMode.Request, response: SetMode.Response) -> SetMode.Response:
@@ -305,16 +313,16 @@ class ModesPart(SupervisorPart):
 
     # ---- what is seen
 
-    def _heard(self) -> tuple[dict[str, State], dict[str, float]]:
-        """Return the states and rates, Hz, of the nodes that were heard."""
-        states: dict[str, State] = {}
-        rates: dict[str, float] = {}
+    def _heard(self, now_s: float) -> dict[str, State]:
+        """Return the states of the nodes that were heard, and remember the rates that they had when they first were."""
+        states = {}
         for name, full_name in self._names.items():
             status = self.node.status(full_name)
             if status is not None:
                 states[name] = self.node.supervision.nodes[full_name].state
-                rates[name] = status.target_hz
-        return states, rates
+                self._rates.setdefault(name, status.target_hz)
+                self._first_s = min(self._first_s, now_s)
+        return states
 
     def _seen(self) -> dict[str, Seen]:
         nodes = self.node.supervision.nodes
