@@ -201,6 +201,26 @@ def test_malformed_frames_are_counted_give_no_result_and_never_end_the_node(
         camera.until(lambda: peer.statuses["yolo"].message == "", "the problem is taken back")
 
 
+def test_noisy_frames_are_counted_and_said_and_give_results_all_the_same(peer: Peer, tmp_path: Path) -> None:
+    with active(peer, detector(tmp_path)):
+        results = peer.collect(Detection2DArray, "yolo/detections", qos.result())
+        camera = Camera(peer)
+        camera.until(lambda: peer.statuses["yolo"].processed >= 3)
+        assert event_count(peer, "noisy") == 0
+        noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+        def noisy() -> bool:
+            frame = camera.frame()
+            camera.send(fill_image(frame, noise, "rgb8"))
+            return "noisy pictures" in peer.statuses["yolo"].message
+
+        peer.spin_until(noisy)
+        assert event_count(peer, "noisy") > 0
+        before = len(results)
+        peer.spin_until(lambda: noisy() and len(results) > before)
+        camera.until(lambda: not peer.statuses["yolo"].message)
+
+
 def test_frames_of_any_good_encoding_and_size_give_results(peer: Peer, tmp_path: Path) -> None:
     with active(peer, detector(tmp_path)):
         results = peer.collect(Detection2DArray, "yolo/detections", qos.result())
