@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_stack.board.limits import load_limits
 from edge_stack_sim.board import OPEN_BENCH, ORIN_NANO_SUPER, Load, Plant, PlantState, inference_duration_s
 from edge_stack_sim.board.thermal import NODES, ThermalNetwork
 
@@ -232,3 +234,19 @@ def test_memory_that_runs_out_makes_tasks_wait_then_swaps_then_is_full() -> None
 def test_the_same_steps_give_the_same_states() -> None:
     a, b = Plant(ambient_c=31.0), Plant(ambient_c=31.0)
     assert [a.step(0.5, FULL) for _ in range(50)] == [b.step(0.5, FULL) for _ in range(50)]
+
+
+def test_its_modes_and_trips_are_those_that_config_boards_says() -> None:
+    folder = Path(__file__).parents[2] / "edge_stack" / "config" / "boards"
+    limits = load_limits(folder / "jetson_orin_nano_super.yaml")
+    board = ORIN_NANO_SUPER
+    assert (board.throttle_c, board.shutdown_c) == (limits.throttle_c, limits.shutdown_c)
+    for name, mode in board.modes.items():
+        said = limits.power_modes[name]
+        assert (mode.index, mode.cores, mode.cpu_hz, mode.gpu_hz, mode.emc_hz) == (
+            said.index,
+            said.cores,
+            said.cpu_hz,
+            said.gpu_hz,
+            said.emc_hz,
+        )
