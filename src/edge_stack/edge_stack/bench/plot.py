@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from edge_stack.bench.views import Bar, Chart, View
+from edge_stack.bench.views import Bar, Chart, Timeline, View
 from edge_stack.errors import ConfigurationError
 
 # Colours that people who cannot tell red from green tell apart (Okabe and Ito, 2008).
@@ -35,6 +35,10 @@ def draw(view: View, path: Path, subtitle: str = "") -> None:
     from matplotlib import pyplot
 
     chart = view.chart
+    if isinstance(chart, Timeline):
+        figure = _timeline(pyplot, chart)
+        _save(pyplot, figure, view, path, subtitle)
+        return
     beside = any(bar.throughput is not None for bar in chart.bars)
     places, heads = _places(chart)
     height = _ROW_INCHES * (max(places, default=0.0) + 1.0) + 1.7
@@ -54,12 +58,47 @@ def draw(view: View, path: Path, subtitle: str = "") -> None:
             _draw_throughput(axes[0][1], chart, places, colours)
         _label_rows(axes[0][0], chart, places, heads)
         _legend(figure, chart)
+    except ValueError as error:
+        pyplot.close(figure)
+        raise ConfigurationError(f"{path}: the plot cannot be written: {error}") from None
+    _save(pyplot, figure, view, path, subtitle)
+
+
+def _save(pyplot: Any, figure: Any, view: View, path: Path, subtitle: str) -> None:
+    try:
         figure.suptitle(f"{view.title}\n{subtitle}" if subtitle else view.title, fontsize=11)
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: the plot cannot be written: {error}") from None
     finally:
         pyplot.close(figure)
+
+
+def _timeline(pyplot: Any, chart: Timeline) -> Any:
+    """Draw panels below each other; one colour a line, named once."""
+    figure, axes = pyplot.subplots(
+        len(chart.panels), 1, figsize=(9.5, 2.0 * len(chart.panels) + 0.8), sharex=True, layout="constrained"
+    )
+    for axis, panel in zip(axes, chart.panels, strict=True):
+        for colour, (name, values) in zip(_COLOURS, panel.lines.items(), strict=False):
+            axis.plot(chart.time_min, values, color=colour, linewidth=1.4, label=name)
+        if panel.limit is not None:
+            axis.axhline(panel.limit, color=_LIMIT_COLOUR, linestyle="--", linewidth=1.0)
+            axis.annotate(
+                f"{panel.limit_name} {panel.limit:g}",
+                (chart.time_min[0], panel.limit),
+                (2, 3),
+                textcoords="offset points",
+                color=_LIMIT_COLOUR,
+                fontsize=8,
+            )
+            low, high = axis.get_ylim()
+            axis.set_ylim(low, max(high, panel.limit + 0.12 * (panel.limit - low)))
+        axis.set_ylabel(panel.unit, fontsize=9)
+        axis.grid(alpha=0.2)
+    axes[0].legend(loc="lower right", ncols=len(chart.panels[0].lines), fontsize=9)
+    axes[-1].set_xlabel("simulated time, min")
+    return figure
 
 
 def _places(chart: Chart) -> tuple[list[float], dict[str, float]]:

@@ -49,13 +49,31 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Panel:
+    """Lines over time, by name. limit: a line that they should stay below, and its name."""
+
+    unit: str
+    lines: Mapping[str, Sequence[float]]
+    limit: float | None = None
+    limit_name: str = ""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Panels below each other, over one time axis, min."""
+
+    time_min: Sequence[float]
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True)
 class View:
     """A result as a table (columns, lines) and a chart."""
 
     title: str
     columns: Sequence[str]
     lines: Sequence[Sequence[Any]]
-    chart: Chart
+    chart: Chart | Timeline
     notes: Sequence[str] = field(default=())
 
 
@@ -91,7 +109,7 @@ def _tick(result: Result) -> View:
         f"Lateness of a {result['rate_hz']:g} Hz tick",
         ("configuration", "load", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "n", "skipped", "stolen ms"),
         lines,
-        Chart("lateness, ms", bars, 1e3 / result["rate_hz"], "period"),
+        Chart("lateness, ms", _grouped(bars), 1e3 / result["rate_hz"], "period"),
         result["notes"],
     )
 
@@ -122,7 +140,7 @@ def _stack(result: Result) -> View:
         "inferences/s", "task", "stolen ms",
     )  # fmt: skip
     rate_hz = result.get("rate_hz", CONTROL_RATE_HZ)
-    chart = Chart("lateness of the control tick, ms", bars, 1e3 / rate_hz, "period", "inferences/s")
+    chart = Chart("lateness of the control tick, ms", _grouped(bars), 1e3 / rate_hz, "period", "inferences/s")
     return View("The whole demo", columns, lines, chart, result["notes"])
 
 
@@ -245,7 +263,39 @@ def _transport(result: Result) -> View:
             "memcpy ms",
         ),
         lines,
-        Chart("latency, ms", bars, throughput="CPU of all processes, % of one core"),
+        Chart("latency, ms", _grouped(bars), throughput="CPU of all processes, % of one core"),
+        result["notes"],
+    )
+
+
+def _thermal(result: Result) -> View:
+    rows = result["rows"]
+    columns = {
+        "governor": "governor",
+        "throttled_s": "throttled s",
+        "control_misses": "control misses",
+        "detections_per_s": "detections/s",
+        "background_per_s": "background/s",
+        "max_temp_c": "max C",
+        "mean_power_w": "mean W",
+        "rate_changes": "rate changes",
+        "most_rate_changes_per_minute": "most a minute",
+    }
+
+    def lines(name: str) -> dict[str, Sequence[float]]:
+        return {row["governor"]: row["series"][name] for row in rows}
+
+    panels = [
+        Panel("hottest zone, C", lines("temperature_c"), result["throttle_c"], "throttles"),
+        Panel("GPU clock, MHz (20 s mean)", lines("gpu_mhz")),
+        Panel("background, inferences/s", lines("background_hz")),
+        Panel("control deadlines missed", lines("control_misses")),
+    ]
+    return View(
+        f"{result['seconds'] / 60.0:.0f} simulated minutes of full load in a room of {result['ambient_c']:g} C",
+        tuple(columns.values()),
+        [[row[name] for name in columns] for row in rows],
+        Timeline([second / 60.0 for second in rows[0]["series"]["time_s"]], panels),
         result["notes"],
     )
 
@@ -256,6 +306,7 @@ _VIEWS: dict[str, Callable[[Result], View]] = {
     "contention": _contention,
     "gate": _gate,
     "transport": _transport,
+    "thermal": _thermal,
 }
 
 

@@ -1,8 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The governor of a stack: a controller's target, taken in order of priority and few changes at a time; memory;
-variants.
+The governor of a stack: a controller, whose target is taken a few changes at a time; memory; variants.
 
 A unit of work is one reading of the board, about once a second. It reads no file, sends nothing, and knows no clock.
 """

@@ -86,8 +86,8 @@ class PredictiveController:
         )
         if board.lost:
             return "the board cannot be read"
-        if board.max_temperature_c is None:
-            return "the board tells no temperature"
+        if board.max_temperature_c is None or self._settings.limit(board) is None:
+            return "the board tells no temperature, or not where it throttles"
         self._fit.add(board.max_temperature_c, self._power_per_use.now_w, now_s)
         if self._fit.age_s < p.trust_after_s:
             return f"predictions begin in {p.trust_after_s - self._fit.age_s:.0f} s"
@@ -98,7 +98,7 @@ class PredictiveController:
     def _decide(self, board: BoardState, nodes: Sequence[NodeDemand], now_s: float) -> None:
         """Choose new fractions if it is time to, or if the present ones lead too far."""
         p = self._settings.predictive
-        limit_c = self._settings.limit(board) - p.margin_c
+        limit_c = (self._settings.limit(board) or math.inf) - p.margin_c
         shares = {
             priority_class: [
                 _Share(

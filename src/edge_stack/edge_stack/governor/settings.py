@@ -15,8 +15,6 @@ from edge_stack.config import config_folder
 from edge_stack.yaml_file import YamlFile, load_yaml
 
 BELOW_THROTTLE_C = 1.0
-# Where neither the file nor the board tells: most chips throttle above it.
-UNKNOWN_LIMIT_C = 80.0
 
 
 @dataclass(frozen=True)
@@ -96,12 +94,12 @@ class GovernorSettings:
     memory: MemorySettings = field(default_factory=MemorySettings)
     variants: VariantSettings = field(default_factory=VariantSettings)
 
-    def limit(self, board: BoardState) -> float:
-        """Return the hottest that a zone may get: as configured, else just below where the board throttles."""
+    def limit(self, board: BoardState) -> float | None:
+        """Return the hottest that a zone may get: as configured, else just below where the board throttles, else unknown."""
         if self.limit_c is not None:
             return self.limit_c
         throttle_c = board.throttle_temperature_c
-        return UNKNOWN_LIMIT_C if throttle_c is None else throttle_c - BELOW_THROTTLE_C
+        return None if throttle_c is None else throttle_c - BELOW_THROTTLE_C
 
     def budget_w(self, power_mode: str | None) -> float | None:
         """Return the power budget: as configured, else from the name of the power mode ("25W"), else none."""

@@ -116,8 +116,9 @@ class TableController:
         """Return the value of each signal that is known, larger = worse."""
         settings = self._settings
         values: dict[str, float | None] = {"memory_pressure": board.memory_pressure}
-        if board.max_temperature_c is not None:
-            values["temperature_c"] = board.max_temperature_c - settings.limit(board)
+        limit_c = settings.limit(board)
+        if board.max_temperature_c is not None and limit_c is not None:
+            values["temperature_c"] = board.max_temperature_c - limit_c
         budget_w = settings.budget_w(board.power_mode)
         if budget_w is not None and board.total_power_w is not None:
             values["power"] = board.total_power_w / budget_w
