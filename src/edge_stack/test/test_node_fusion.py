@@ -15,6 +15,7 @@ import pytest
 from builtin_interfaces.msg import Duration, Time
 from edge_stack_msgs.msg import ActionChunk, ControlStatus, StackState
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool
@@ -49,6 +50,7 @@ class Stack:
         self.sends_joints = self.sends_detections = self.sends_chunks = self.sends_state = True
         self.target = [0.5, 0.5]
         self.person: tuple[str, float, float] | None = None
+        self.offset_s = 0.0  # of the stack's clock from the test's
         self._joints = node.create_publisher(JointState, "joint_states", qos.sensor())
         self._detections = node.create_publisher(Detection2DArray, "detect/detections", qos.result())
         self._chunks = node.create_publisher(ActionChunk, "action_chunk", qos.chunk())
@@ -101,7 +103,7 @@ class Stack:
             self.send_chunk()
 
     def now(self, ahead_s: float = 0.0) -> Time:
-        nanoseconds = self.peer.node.get_clock().now().nanoseconds + int(ahead_s * 1e9)
+        nanoseconds = self.peer.node.get_clock().now().nanoseconds + int((ahead_s + self.offset_s) * 1e9)
         return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
     def send_chunk(self, **changes: Any) -> None:
@@ -485,3 +487,39 @@ def test_a_signal_ends_the_process_cleanly_while_it_commands(peer: Peer, robot_f
         peer.bring_up("other")
         assert process.stop() == 0
         assert "Traceback" not in process.output()
+
+
+@pytest.mark.parametrize("jump_s", [5.0, -5.0], ids=["ahead", "back"])
+def test_a_jump_of_the_clock_is_counted_and_control_goes_on(
+    shared_peer: Peer, robot_file: str, jump_s: float
+) -> None:
+    parameters = {**PARAMETERS, "robot_file": robot_file, "use_sim_time": True}
+    with NodeProcess(
+        MODULE, "jumping", parameters, remappings={"joint_command": "jumping_command"}
+    ) as process:
+        stack = Stack(shared_peer)
+        node = shared_peer.node
+        clock = node.create_publisher(Clock, "/clock", qos.sensor())
+        timer = node.create_timer(0.01, lambda: clock.publish(Clock(clock=stack.now())))
+        commands = shared_peer.collect(JointState, "jumping_command", qos.command(RATE_HZ, offered=False))
+        try:
+            shared_peer.bring_up("jumping")
+            stack.running()
+            begin = len(commands)
+            stack.offset_s = jump_s
+
+            def jumped() -> bool:
+                events = shared_peer.statuses["jumping"].events
+                return any((e.topic, e.event, e.count) == ("clock", "jumped", 1) for e in events)
+
+            shared_peer.spin_until(jumped)
+            stack.running()
+            shared_peer.spin_until(lambda: len(commands) > begin + 48)
+            arrived = [tuple(command.position) for command in commands[begin:]]
+            steps = [max(abs(a - b) for a, b in zip(p, q, strict=True)) for p, q in pairwise(arrived)]
+            assert max(steps) <= 1.0 / RATE_HZ * 2.0 + 1e-6
+            assert process.alive(), process.output()
+        finally:
+            node.destroy_timer(timer)
+            node.destroy_publisher(clock)
+            stack.close()

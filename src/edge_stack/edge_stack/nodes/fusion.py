@@ -59,6 +59,8 @@ from edge_stack.statistics import LatencyWindow, NodeStatistics, Quantiles, Rate
 STATUS_PERIOD_S = 0.2
 # Clocks of two machines may differ by this much before a stamp counts as one from the future.
 FUTURE_TOLERANCE_S = 0.1
+# A clock that is off by more than this since the last look was set; a slewed one is off by far less.
+CLOCK_JUMP_S = 0.1
 
 
 class FusionNode(StackNode):
@@ -293,7 +295,17 @@ class FusionNode(StackNode):
 
     # ---- status (executor's thread) ---------------------------------------------------------------------------------
 
+    def _watch_clock(self) -> None:
+        """Count and say when the node's clock went otherwise than time does: what was stamped before is void."""
+        offset_s = self.now_s() - time.monotonic()
+        jump_s, self._clock_offset_s = offset_s - self._clock_offset_s, offset_s
+        if abs(jump_s) > CLOCK_JUMP_S:  # not so for NaN, the first time
+            self.stats.event("clock", "jumped")
+            self.get_logger().warning(f"the clock jumped by {jump_s:+.2f} s")
+            self.publish_status()
+
     def _publish_control_status(self) -> None:
+        self._watch_clock()
         command, thread = self._command, self._thread
         if self._tick_error is not None:
             self.count_raised("tick", self._tick_error)
@@ -340,6 +352,7 @@ class FusionNode(StackNode):
         """Start with nothing seen."""
         self._measured = None
         self._joints_seen_s = self._perception_seen_s = self._supervisor_seen_s = -math.inf
+        self._clock_offset_s = math.nan
         self._sight = NOTHING
         self._stack_stopping = False
         self._refusal = ""
