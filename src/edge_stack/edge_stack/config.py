@@ -29,7 +29,8 @@ class NodeConfig:
 
     priority_class: critical, essential or background. stage: bring-up order; one stage comes up together. when: always,
     sim (with the simulated robot) or robot (with a real one). rate_hz: wanted rate, or None where the node has none.
-    parameters: as the node gets them.
+    parameters: as the node gets them. floor_hz: the rate that the governor may lower it to; None: not below rate_hz where it
+    is essential, else to 0. variants: parameters of smaller models or inputs that it may take instead, largest first.
     """
 
     name: str
@@ -42,6 +43,8 @@ class NodeConfig:
     rate_hz: float | None
     parameters: dict[str, Any]
     remappings: dict[str, str]
+    floor_hz: float | None = None
+    variants: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,34 @@ def load_config(path: str | Path | None = None, *, robot: str | None = None) -> 
                 rate_hz=rate_hz,
                 parameters=parameters,
                 remappings=dict(entry.get("remappings", {})),
+                floor_hz=_floor(file, name, entry, rate_hz),
+                variants=_variants(file, name, entry),
             )
         )
     return StackConfig(file.path.resolve(), robot_file, control_rate_hz, tuple(nodes))
+
+
+def _floor(file: YamlFile, name: str, entry: dict[str, Any], rate_hz: float | None) -> float | None:
+    if "floor_hz" not in entry:
+        return None
+    floor_hz = float(entry["floor_hz"])
+    if rate_hz is None or floor_hz > rate_hz:
+        raise file.error(("nodes", name, "floor_hz"), "needs a rate_hz, and is not above it")
+    if entry["class"] == "critical":
+        raise file.error(("nodes", name, "floor_hz"), "a critical node is never slowed down")
+    return floor_hz
+
+
+def _variants(file: YamlFile, name: str, entry: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    variants = tuple(dict(variant) for variant in entry.get("variants", ()))
+    if variants and entry["class"] == "critical":
+        raise file.error(("nodes", name, "variants"), "a critical node keeps its model")
+    for index, variant in enumerate(variants):
+        missing = sorted(set(variant) - set(entry.get("parameters", {})))
+        if missing:
+            field = ("nodes", name, "variants", index)
+            raise file.error(field, f"{missing[0]} must be among the node's parameters, to be set back later")
+    return variants
 
 
 def _robot_file(file: YamlFile, robot: str | None) -> Path:

@@ -17,6 +17,7 @@ from edge_stack.board.types import BoardState
 from edge_stack.governor.interface import BACKGROUND, NodeDemand
 from edge_stack.governor.settings import MemorySettings
 
+MEMORY = "memory"  # how every reason here begins
 TREND_S = 10.0
 # What a node that never told its size is taken for, MiB: a small model with its runtime.
 UNKNOWN_MB = 500.0
@@ -64,12 +65,12 @@ class MemoryGuard:
         settings = self._settings
         available_mb = self._available[-1][1]
         if available_mb < settings.low_mb:
-            return f"memory: {available_mb:.0f} MiB available, below {settings.low_mb:.0f}"
+            return f"{MEMORY}: {available_mb:.0f} MiB available, below {settings.low_mb:.0f}"
         if board.memory_pressure is not None and board.memory_pressure > settings.pressure:
-            return f"memory: tasks wait for it {board.memory_pressure:.0%} of the time"
+            return f"{MEMORY}: tasks wait for it {board.memory_pressure:.0%} of the time"
         ahead_mb = available_mb + self._slope_mb_s() * settings.horizon_s
         if ahead_mb < settings.low_mb:
-            return f"memory: {available_mb:.0f} MiB available, {max(0.0, ahead_mb):.0f} in {settings.horizon_s:.0f} s"
+            return f"{MEMORY}: {available_mb:.0f} MiB available, {max(0.0, ahead_mb):.0f} in {settings.horizon_s:.0f} s"
         return ""
 
     def _slope_mb_s(self) -> float:
