@@ -24,13 +24,14 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from vision_msgs.msg import Detection2DArray
 
+from edge_stack.board.stretch import Stretch
 from edge_stack.errors import ConfigurationError
 from edge_stack.gate import CriticalJob
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
 from edge_stack.nodes.frames import Frame, FrameSubscription
 from edge_stack.nodes.main import run
-from edge_stack.nodes.parameters import Parameter
+from edge_stack.nodes.vla_parameters import PARAMETERS
 from edge_stack.policies.base import (
     DETECTION_FIELDS,
     ENVIRONMENT_STATE,
@@ -54,43 +55,7 @@ _NS = 1_000_000_000
 class VlaNode(StackNode):
     """Runs one policy."""
 
-    PARAMETERS = (
-        Parameter("policy", "visual_servo", "Name of the policy."),
-        Parameter("policy_path", "", "Weights of the policy, for those that have some."),
-        Parameter("robot_file", "", "Robot description (YAML); empty: so101_sim."),
-        Parameter("control_rate_hz", 24.0, "Rate of the actions in a chunk.", minimum=1.0, maximum=1000.0),
-        Parameter("chunk_rate_hz", 5.0, "Rate of chunks; 0 pauses.", minimum=0.0, maximum=100.0, live=True),
-        Parameter(
-            "accelerator",
-            "",
-            "Admission gate that keeps this accelerator free for each inference: cpu, cuda:0, ...; empty: none.",
-        ),
-        Parameter(
-            "horizon", 30, "Actions in a chunk, for policies that let one choose.", minimum=2, maximum=1000
-        ),
-        Parameter("camera", "", "Camera whose pixels the detections are in; empty: the robot's first."),
-        Parameter("detections_topics", ("detect/detections",), "Topics of vision_msgs/Detection2DArray."),
-        Parameter(
-            "image_topics",
-            ("image_raw",),
-            "Topics of the cameras in `cameras`, for policies that see images.",
-        ),
-        Parameter(
-            "cameras", (), "Their names in the observation; empty: the robot's, in order.", element=str
-        ),
-        Parameter(
-            "fault",
-            "none",
-            "Fault on demand: actions that are not finite, or 3 s for each chunk.",
-            choices=("none", "nan", "slow"),
-            live=True,
-        ),
-        Parameter(
-            "joint_state_age_max_s", 0.5, "Older joint states stop the chunks.", minimum=0.01, maximum=10.0
-        ),
-        Parameter("detection_age_max_s", 1.0, "Older detections are left out.", minimum=0.01, maximum=60.0),
-        Parameter("image_age_max_s", 0.5, "Older images stop the chunks.", minimum=0.01, maximum=10.0),
-    )
+    PARAMETERS = PARAMETERS
 
     def __init__(self, name: str = "vla", **kwargs: Any) -> None:
         """Declare parameters; the policy is made at configure."""
@@ -114,6 +79,7 @@ class VlaNode(StackNode):
         settings = PolicySettings(robot, p.camera, 1.0 / p.control_rate_hz, p.horizon, p.policy_path)
         policy = make_policy(p.policy, settings)
         policy.load()
+        self._stretch = Stretch(p.board)
         if p.accelerator:
             period_s = 1.0 / p.chunk_rate_hz if p.chunk_rate_hz > 0.0 else 1.0
             try:
@@ -300,6 +266,7 @@ class VlaNode(StackNode):
         observed = time.perf_counter()
         with self._job or contextlib.nullcontext():
             chunk = np.asarray(policy.predict_action_chunk(observation), dtype=np.float64)
+            self._stretch.pad(time.perf_counter() - observed)
             if self.params.fault == "slow":
                 self._stop.wait(SLOW_FAULT_S)
         if self.params.fault == "nan":

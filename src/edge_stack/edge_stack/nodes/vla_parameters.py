@@ -1,0 +1,52 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The vla node's parameters.
+
+Its unit is one set of values. What needs the policy or a topic anew is fixed at configure; the rest changes live.
+"""
+
+from __future__ import annotations
+
+from edge_stack.nodes.parameters import Parameter
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("policy", "visual_servo", "Name of the policy."),
+    Parameter("policy_path", "", "Weights of the policy, for those that have some."),
+    Parameter("robot_file", "", "Robot description (YAML); empty: so101_sim."),
+    Parameter("control_rate_hz", 24.0, "Rate of the actions in a chunk.", minimum=1.0, maximum=1000.0),
+    Parameter("chunk_rate_hz", 5.0, "Rate of chunks; 0 pauses.", minimum=0.0, maximum=100.0, live=True),
+    Parameter(
+        "accelerator",
+        "",
+        "Admission gate that keeps this accelerator free for each inference: cpu, cuda:0, ...; empty: none.",
+    ),
+    Parameter(
+        "horizon", 30, "Actions in a chunk, for policies that let one choose.", minimum=2, maximum=1000
+    ),
+    Parameter("camera", "", "Camera whose pixels the detections are in; empty: the robot's first."),
+    Parameter("detections_topics", ("detect/detections",), "Topics of vision_msgs/Detection2DArray."),
+    Parameter(
+        "image_topics",
+        ("image_raw",),
+        "Topics of the cameras in `cameras`, for policies that see images.",
+    ),
+    Parameter("cameras", (), "Their names in the observation; empty: the robot's, in order.", element=str),
+    Parameter(
+        "fault",
+        "none",
+        "Fault on demand: actions that are not finite, or 3 s for each chunk.",
+        choices=("none", "nan", "slow"),
+        live=True,
+    ),
+    Parameter(
+        "joint_state_age_max_s", 0.5, "Older joint states stop the chunks.", minimum=0.01, maximum=10.0
+    ),
+    Parameter("detection_age_max_s", 1.0, "Older detections are left out.", minimum=0.01, maximum=60.0),
+    Parameter("image_age_max_s", 0.5, "Older images stop the chunks.", minimum=0.01, maximum=10.0),
+    Parameter(
+        "board",
+        "",
+        "Simulated board whose clocks inferences feel: its folder, or simulated; empty: none.",
+    ),
+)
