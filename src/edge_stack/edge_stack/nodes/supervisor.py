@@ -21,6 +21,7 @@ from edge_stack_msgs.msg import NodeStatus, StackState
 from edge_stack_msgs.srv import ManageStack
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.parameter import Parameter as RosParameter
 from rclpy.task import Future
 
 from edge_stack.config import load_config
@@ -35,6 +36,7 @@ from edge_stack.nodes.supervision_messages import (
     short_name,
     stack_state_message,
 )
+from edge_stack.nodes.supervisor_board import BoardPart
 from edge_stack.nodes.supervisor_modes import Ceiling, ModesPart
 from edge_stack.nodes.supervisor_parameters import PARAMETERS, limits_from
 from edge_stack.nodes.supervisor_part import SupervisorPart
@@ -42,6 +44,7 @@ from edge_stack.runner.environment import send_small_messages_only
 from edge_stack.supervision import (
     Fault,
     Health,
+    Memory,
     NodeSpec,
     NodeView,
     ParameterCall,
@@ -55,7 +58,7 @@ from edge_stack.supervision import (
 
 EXECUTABLE = "supervisor"
 # What the supervisor does beside keeping nodes up, in order of their steps.
-PARTS: tuple[type[SupervisorPart], ...] = (ModesPart,)
+PARTS: tuple[type[SupervisorPart], ...] = (ModesPart, BoardPart)
 TICK_S = 0.1  # also the period of stack_state, which others take for the supervisor's heartbeat
 PART_TICKS = 2  # parts are stepped at every second tick
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -85,6 +88,7 @@ class SupervisorNode(StackNode):
         self.ceilings: dict[str, Ceiling] = {}
         """What the mode wants of each node (full name); empty without modes."""
         self._startup_due = False
+        self._memory = Memory(self.get_fully_qualified_name())
         self._statuses: dict[str, NodeStatus] = {}
         self._ticks = 0
         self._calls = SupervisionClients(self)
@@ -101,7 +105,7 @@ class SupervisorNode(StackNode):
         """Read the stack and get ready to watch it."""
         p = self.params
         config = load_config(p.config_file or None, robot=p.robot or None)
-        nodes = config.select(sim=p.sim, disabled=p.disabled)
+        nodes = config.switch_on(p.enabled).select(sim=p.sim, disabled=p.disabled)
         specs = [
             NodeSpec(self._full_name(n.name), n.priority_class, n.stage, n.rate_hz)
             for n in nodes
@@ -111,6 +115,11 @@ class SupervisorNode(StackNode):
         self._watch = ProcessWatch(self._supervision)
         self._statuses = {}
         self._declare_rates(specs)
+        adopted, rates = self._memory.recall(self._supervision, time.monotonic())
+        known = {name: rate_hz for name, rate_hz in rates.items() if name in self._specs}
+        self.set_parameters([RosParameter(name, value=rate_hz) for name, rate_hz in known.items()])
+        if adopted:
+            self.get_logger().info(f"adopting {', '.join(map(short_name, adopted))} as they are")
         self._state_publisher = self.publisher(StackState, "stack_state", qos.state())
         self.subscription(NodeStatus, "node_status", self._take_status, qos.status())
         # Its callback awaits the outcome, so it must not share the other callbacks' group: they would wait
@@ -151,6 +160,7 @@ class SupervisorNode(StackNode):
             self.destroy_service(self._manage_service)
             self._manage_service = None
         self._watch.close()
+        self._memory.forget()
         self._supervision = StackSupervision([])
 
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
@@ -215,6 +225,8 @@ class SupervisorNode(StackNode):
             return  # an answer that came late
         now_s = time.monotonic()
         calls = self._supervision.step(now_s, self._calls.reachable)
+        rates = {name: self.params[name] for name in self._specs if name.startswith("rate_hz.")}
+        self._memory.save(self._supervision, rates)  # before anybody sees what it is about
         self._show_changes(now_s)
         for call in calls:
             if isinstance(call, TransitionCall):

@@ -57,7 +57,7 @@ class Limits:
     """
 
     respawn_delay_s: float = 0.1
-    longest_delay_s: float = 5.0
+    longest_delay_s: float = 10.0
     healthy_s: float = 10.0
     interrupt_s: float = 4.0
     terminate_s: float = 2.0

@@ -22,7 +22,7 @@ from typing import NamedTuple
 MARGIN = 4.0
 FLOOR_S = 0.25
 REMEMBERED = 32
-# A thread that may be slow for reasons of its own (a model whose device is shared or far away) is only shown as hung, and not
+# A thread that may be slow for reasons of its own (a model whose device is shared or far away) is only shown as hung and not
 # ended, for so many times longer, and at least for so long.
 PATIENCE = 8.0
 PATIENCE_S = 4.0

@@ -8,6 +8,7 @@ StackSupervision decides, from reports and answers, which calls to make; the sup
 
 from edge_stack.supervision.lifecycle import State, Step, Transition, Verb, next_step
 from edge_stack.supervision.managed_node import ManagedNode
+from edge_stack.supervision.memory import Memory
 from edge_stack.supervision.process_watch import ProcessWatch
 from edge_stack.supervision.stack import Health, NodeView, StackPhase, StackSupervision
 from edge_stack.supervision.types import Fault, Limits, NodeSpec, ParameterCall, Report, TransitionCall, Value
@@ -17,6 +18,7 @@ __all__ = [
     "Health",
     "Limits",
     "ManagedNode",
+    "Memory",
     "NodeSpec",
     "NodeView",
     "ParameterCall",

@@ -63,6 +63,7 @@ class ManagedNode:
         self.unanswered = 0
         self.by_hand: State | None = None
         self.own_goal = State.ACTIVE
+        self.recalled: tuple[int, int] | None = None  # the process that settings were recalled for
         self._goal: State | None = None
         self._number = 0
         self._rested: State | None = None  # the last primary state of this process
@@ -187,6 +188,8 @@ class ManagedNode:
             return
         if self.pid and (report.pid != self.pid or self._fell_to_the_start(report.state)):
             self._begin_process(report, now_s)
+        if self.report is None and self.recalled not in (None, report.process):
+            self.settings.begin_process()
         self.report = report
         self.seen_s = now_s
         self.settings.told("rate_hz", report.target_hz)

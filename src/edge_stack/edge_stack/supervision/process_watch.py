@@ -39,9 +39,9 @@ class ProcessWatch:
                 self._forget(name)
                 notes.append(f"{name}: its process {process.pid} has ended")
                 continue
-            thread_id = node.vitals.suspect(now_s)
-            if thread_id and process is not None:
-                node.vitals.look(thread_id, process.look(thread_id), now_s)
+            if process is not None:
+                for thread_id in node.vitals.suspects(now_s):
+                    node.vitals.look(thread_id, process.look(thread_id), now_s)
             if node.state is State.MISSING:
                 continue
             hang = node.vitals.judge(now_s, deaf=len(nodes) < 2 or now_s - heard_s > DEAF_S)

@@ -10,8 +10,9 @@ node afterwards holds until its process ends. Time is monotonic, s.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from edge_stack.supervision.types import Value
 
@@ -61,6 +62,22 @@ class Settings:
             if setting is None or not _same(setting.value, value):
                 self._settings[name] = _Setting(value, reconfigure)
                 self._unanswered = 0
+
+    def remember(self) -> dict[str, list[Any]]:
+        """Return all that recall() needs, as plain values."""
+        return {
+            name: [
+                list(s.value) if isinstance(s.value, tuple) else s.value,
+                s.reconfigure,
+                s.settled,
+                s.refusal,
+            ]
+            for name, s in self._settings.items()
+        }
+
+    def recall(self, remembered: Mapping[str, Sequence[Any]]) -> None:
+        """Take back what remember() has returned, for a process that still runs."""
+        self._settings = {name: _Setting(*fields) for name, fields in remembered.items()}
 
     def begin_process(self) -> None:
         """Start over: a new process has taken nothing yet."""

@@ -129,6 +129,13 @@ class StackSupervision:
         self.nodes[name].settings.want(values, reconfigure)
         return True
 
+    def adopt(self, goal: State, now_s: float) -> None:
+        """Want what a former supervisor wanted of the whole stack."""
+        self._goal = goal
+        self._goal_since_s = now_s
+        for node in self.nodes.values():
+            node.want(goal)
+
     def release(self, names: Iterable[str]) -> str:
         """Take nodes back at once that are parked, given up or set by hand; return what is wrong with the names."""
         chosen = list(names) or list(self.nodes)

@@ -35,7 +35,6 @@ SILENT_S = 5.0
 class _Watched:
     """A thread that is looked at: since when it had no processor time, and since when it has no excuse."""
 
-    thread_id: int
     cpu_s: float
     looked_s: float
     asleep_since_s: float
@@ -58,41 +57,43 @@ class Vitals:
         self._limits = limits
         self._report: Report | None = None
         self._seen_s = -math.inf
-        self._watched: _Watched | None = None
+        self._watched: dict[int, _Watched] = {}  # by thread id
         self.hang: Hang | None = None  # the last judgement
         self.slow = False
 
     def observe(self, report: Report, now_s: float) -> None:
         """Take a report."""
         before, self._report, self._seen_s = self._report, report, now_s
-        moved = before is None or before.work_steps != report.work_steps
-        if moved or self._watched is None or self._watched.thread_id != report.work_tid:
-            self._watched, self.hang, self.slow = None, None, False
+        self._watched.pop(report.pid, None)
+        if before is None or before.work_steps != report.work_steps:
+            self._watched.clear()
+        self.hang, self.slow = None, False
 
     def excuse(self, duration_s: float) -> None:
         """Count no time in which the supervisor itself was held up."""
         self._seen_s += duration_s
-        self._watched = None
+        self._watched.clear()
 
-    def suspect(self, now_s: float) -> int:
-        """Return the thread to look at; 0 if none is overdue, or soon will be."""
+    def suspects(self, now_s: float) -> list[int]:
+        """Return the threads to look at: those that are overdue, or soon will be."""
         report = self._report
         if report is None or not report.state.is_primary:  # loading a model may take long
-            return 0
+            return []
+        suspects = []
         if now_s - self._seen_s > SUSPECT_SHARE * self._limits.silence_s:
-            return report.pid
+            suspects.append(report.pid)
         if report.work is not Work.NONE and report.work_age_s > SUSPECT_SHARE * report.work_allowed_s:
-            return report.work_tid
-        return 0
+            suspects.append(report.work_tid)
+        return suspects
 
     def look(self, thread_id: int, look: ThreadLook | None, now_s: float) -> None:
-        """Take a look at the thread that is suspect."""
-        before = self._watched
+        """Take a look at a thread that is suspect."""
         if look is None:
-            self._watched = None
+            self._watched.pop(thread_id, None)
             return
-        if before is None or before.thread_id != thread_id:
-            self._watched = _Watched(thread_id, look.cpu_s, now_s, now_s, now_s)
+        before = self._watched.get(thread_id)
+        if before is None:
+            self._watched[thread_id] = _Watched(look.cpu_s, now_s, now_s, now_s)
             return
         share = (look.cpu_s - before.cpu_s) / max(now_s - before.looked_s, 1e-3)
         crowded = look.state in "RD" and share < STARVED_SHARE
@@ -126,7 +127,7 @@ class Vitals:
         return self.hang
 
     def _judge_silence(self, report: Report, silent_s: float, now_s: float, deaf: bool) -> Hang | None:
-        watched = self._watched if self._watched and self._watched.thread_id == report.pid else None
+        watched = self._watched.get(report.pid)
         if watched is not None and now_s - watched.asleep_since_s >= ASLEEP_S:
             return Hang(f"silent for {silent_s:.2f} s, and its executor does not wake", True)
         excused = watched is not None and math.isinf(watched.guilty_since_s)
@@ -138,7 +139,7 @@ class Vitals:
     def _judge_work(self, report: Report, now_s: float) -> Hang | None:
         what = "waits" if report.work is Work.WAITING else "is busy"
         text = f"its working thread {what} for {report.work_age_s:.2f} s (allowed: {report.work_allowed_s:.2f} s)"
-        watched = self._watched if self._watched and self._watched.thread_id == report.work_tid else None
+        watched = self._watched.get(report.work_tid)
         if watched is not None and now_s - watched.guilty_since_s >= ASLEEP_S:
             return Hang(text, report.work_age_s > report.work_limit_s)
         if report.work_age_s > max(EXCUSED_S, EXCUSED_FACTOR * report.work_limit_s):

@@ -170,6 +170,7 @@ class SimNode(StackNode):
             self.count_raised("physics", error)
             self.report_problem(f"the simulation stopped: {type(error).__name__}: {error}")
         finally:
+            self.work.ended()
             if self._world is not None:
                 self._world.close()
 
@@ -188,8 +189,10 @@ class SimNode(StackNode):
             now = time.monotonic()
             due = min(next_step, next_frame)
             if now < due:
+                self.work.waiting(due - now)
                 time.sleep(min(due - now, 0.05))
                 continue
+            self.work.busy()
             if now >= next_step:
                 next_step = self._next(next_step, step_s, now)
                 self._faults.step(world, step_s)
