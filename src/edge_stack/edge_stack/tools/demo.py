@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _arguments(argv)
     console = Console(stderr=False)
     try:
-        config = load_config(options.config, robot=options.robot)
+        config = load_config(options.config, robot=options.robot).switch_on(options.enable)
         for name, parameter, value in options.set:
             config = config.with_parameter(name, parameter, value)
         faults = [parse_fault(text) for text in options.fault]
@@ -85,6 +85,8 @@ def prepare(config: StackConfig, faults: Sequence[Fault], disabled: Collection[s
         for node in config.nodes:
             if node.executable != "clock":
                 config = config.with_parameter(node.name, "use_sim_time", True)
+    if set(config.run_by("board")) & set(config.switched_on):
+        config = on_simulated_board(config)
     running = {node.name for node in config.select(sim=True, disabled=disabled)}
     strangers = sorted({fault.what for fault in faults if fault.of.argument == NODE} - running)
     if strangers:
@@ -98,6 +100,16 @@ def prepare(config: StackConfig, faults: Sequence[Fault], disabled: Collection[s
             raise ConfigurationError(
                 f"a fault of the network cannot be done here: {error.strerror}"
             ) from error
+    return config
+
+
+def on_simulated_board(config: StackConfig) -> StackConfig:
+    """Return the stack with a supervisor that reads the simulated board, and models that feel its clocks."""
+    for node in config.nodes:
+        if node.executable == "supervisor":
+            config = config.with_parameter(node.name, "sysfs_root", "simulated")
+        elif node.executable in ("yolo", "vla"):
+            config = config.with_parameter(node.name, "board", "simulated")
     return config
 
 
@@ -292,6 +304,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--robot", help="another robot: a name in config/robots or a file")
     parser.add_argument("--namespace", default="", help="namespace of the whole stack")
     parser.add_argument("--disable", action="append", default=[], metavar="NODE", help="leave a node out")
+    parser.add_argument(
+        "--enable",
+        action="append",
+        default=[],
+        metavar="NODE",
+        help="run a node that robot.yaml switches off, such as board",
+    )
     parser.add_argument(
         "--fault",
         action="append",
