@@ -199,9 +199,8 @@ def test_a_malformed_announcement_harms_nobody(stack: Stack, name: str) -> None:
     publisher = stack.peer.node.create_publisher(FrameSegment, "image_raw/shared", qos.state())
     publisher.publish(FrameSegment(segment=name))
     stack.peer.spin_until(lambda: events(sink, "shared_memory_unreachable"))
-    count = len(sink.got)
-    source.send()
-    stack.peer.spin_until(lambda: len(sink.got) == count + 1)
+    sink.got.clear()
+    arrives(stack, source, sink, frames.SharedMemoryFrame)
     assert isinstance(sink.got[-1], frames.SharedMemoryFrame)
     assert not stack.peer.node.count_subscribers("/image_raw"), "no frame comes twice"
 
@@ -254,10 +253,16 @@ def test_no_frame_is_delivered_while_the_node_is_not_active_and_none_is_kept_for
     arrives(stack, source, sink, frames.SharedMemoryFrame)
     sink.trigger_deactivate()
     (follower,) = sink.frames._followers.values()
-    sink.got.clear()
     seen = threading.Event()
-    deliver, follower._deliver = follower._deliver, lambda frame: (deliver(frame), seen.set())
-    source.send()
+
+    def deliver(frame: frames.StoredFrame) -> None:
+        sink.frames._deliver_stored(frame)
+        if int(frame.copy()[0]) == 6:
+            seen.set()
+
+    follower._deliver = deliver
+    sink.got.clear()
+    source.send(np.full((6, 8, 3), 6, np.uint8))
     assert seen.wait(5.0)
     sink.trigger_activate()
     source.send(np.full((6, 8, 3), 7, np.uint8))
@@ -273,10 +278,15 @@ def test_what_a_callback_raises_is_counted_and_the_next_frame_comes(stack: Stack
         raise RuntimeError("a defect")
 
     sink.frames._callback = fail
-    source.send()
-    stack.peer.spin_until(lambda: events(sink, "raised_RuntimeError"))
-    source.send()
-    stack.peer.spin_until(lambda: events(sink, "raised_RuntimeError") == 2)
+
+    def fails() -> int:
+        source.send()
+        return events(sink, "raised_RuntimeError")
+
+    stack.peer.spin_until(fails)
+    sink.got.clear()
+    sink.frames._callback = sink.got.append
+    arrives(stack, source, sink, frames.SharedMemoryFrame)
 
 
 _SOURCE = """
