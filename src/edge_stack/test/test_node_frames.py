@@ -52,6 +52,14 @@ class Sink(StackNode):
             self.frames.close()
 
 
+class PromisedSink(Sink):
+    """One that was promised frames at 10 Hz."""
+
+    def configure_node(self) -> None:
+        self.got = []
+        self.frames = FrameSubscription(self, "image_raw", self.got.append, 10.0)
+
+
 class Stack:
     """A source and a sink that this process spins together with the test's peer."""
 
@@ -129,6 +137,40 @@ def test_frames_of_another_camera_driver_are_taken_as_ordinary_images(stack: Sta
         return sink.got
 
     np.testing.assert_array_equal(stack.peer.spin_until(got)[0].rgb(), IMAGE)
+
+
+def test_a_camera_that_promises_nothing_is_compatible_and_its_late_frames_are_noticed(stack: Stack) -> None:
+    sink = stack.add(PromisedSink, "sink")
+    publisher = stack.peer.node.create_publisher(Image, "image_raw", 1)
+    message = Image(height=6, width=8, step=24, encoding="rgb8", data=IMAGE.tobytes())
+
+    def got() -> list[Frame]:
+        publisher.publish(message)
+        return sink.got
+
+    stack.peer.spin_until(got)
+    before = events(sink, "deadline_missed")
+    stack.peer.spin_until(lambda: events(sink, "deadline_missed") == before + 1)
+    assert events(sink, "incompatible_qos") == 0
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "ordinary"])
+def test_more_frames_than_promised_are_noticed(stack: Stack, shared: bool) -> None:
+    sink = stack.add(PromisedSink, "sink")
+    if shared:
+        send = stack.add(Source, "source").send
+    else:
+        publisher = stack.peer.node.create_publisher(Image, "image_raw", 1)
+        message = Image(height=6, width=8, step=24, encoding="rgb8", data=IMAGE.tobytes())
+
+        def send() -> None:
+            publisher.publish(message)
+
+    def flooded() -> int:
+        send()
+        return events(sink, "flood")
+
+    stack.peer.spin_until(flooded)
 
 
 def test_a_remapping_of_the_image_topic_moves_frames_in_shared_memory_and_ordinary_images(

@@ -11,6 +11,7 @@ driver, another machine, another container. The user of a frame cannot tell the 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -42,6 +43,8 @@ from edge_stack.vision import image as codec
 __all__ = ["Frame", "FrameGoneError", "FramePublisher", "FrameSubscription"]
 
 LOOK_PERIOD_S = 0.25
+# So many times more frames than promised are a flood: a driver gone wild, or a second camera on the topic.
+FLOOD_RATES = 3.0
 # Publishers of one topic that a subscription follows at a time.
 MOST_FOLLOWED = 8
 
@@ -161,17 +164,21 @@ class FrameSubscription:
     other threads may touch, and take less than a frame period, for it is in the way of the next frame. It gets a Frame
     that may be kept and read later in any one thread. One that comes `slots - 1` frames later finds it overwritten.
 
-    Events are counted in the node's statistics as those of a topic are: message_lost, deadline_missed, liveliness_lost.
+    Events are counted in the node's statistics as those of a topic are: message_lost, deadline_missed, liveliness_lost, and
+    flood. Nothing is requested of an ordinary publisher by QoS, so that any camera driver is compatible.
     """
 
     def __init__(
         self, node: StackNode, topic: str, callback: Callable[[Frame], None], rate_hz: float = 0.0
     ) -> None:
-        """rate_hz: that the camera promises, for the deadline; 0 asks for none."""
+        """rate_hz: that the camera promises, to notice frames that are late or too many; 0: neither is looked at."""
         self._node = node
         self._topic = topic
         self._callback = callback
-        self._profile = qos.frame(rate_hz, offered=False)
+        self._profile = qos.frame(offered=False)
+        self._flood = FLOOD_RATES * rate_hz * LOOK_PERIOD_S + 2.0 if rate_hz > 0.0 else math.inf
+        self._delivered = 0
+        self._delivered_s = math.inf  # of the last ordinary Image that is not reported late yet
         self._deadline_s = qos.REQUESTED_PERIODS / rate_hz if rate_hz > 0.0 else 0.0
         self._turn = threading.Lock()
         self._since_ns = time.monotonic_ns()
@@ -189,7 +196,7 @@ class FrameSubscription:
             qos.state(MOST_FOLLOWED),
             always=True,
         )
-        self._timer = node.steady_timer(LOOK_PERIOD_S, self._look)
+        self._timer = node.steady_timer(LOOK_PERIOD_S, self._watch)
         self._look()
 
     def close(self) -> None:
@@ -199,6 +206,17 @@ class FrameSubscription:
         for follower in self._followers.values():
             follower.stop()
         self._followers.clear()
+
+    def _watch(self) -> None:
+        """Notice frames that are too many, and ordinary Images that are late (a follower notices late frames itself)."""
+        delivered, self._delivered = self._delivered, 0
+        if delivered > self._flood:
+            self._node.stats.event(self._topic, "flood")
+            self._node.publish_status()
+        if 0.0 < self._deadline_s < time.monotonic() - self._delivered_s:
+            self._delivered_s = math.inf
+            self._node.stats.event(self._topic, "deadline_missed")
+        self._look()
 
     def _look(self) -> None:
         """Listen to ordinary Images exactly while frames come in no other way."""
@@ -210,9 +228,7 @@ class FrameSubscription:
             self._node.end_subscription(self._images)
             self._images = None
         elif not shared and offered and self._images is None:
-            self._images = self._node.subscription(
-                Image, self._topic, lambda m: self._deliver(ImageFrame(m)), self._profile
-            )
+            self._images = self._node.subscription(Image, self._topic, self._take_image, self._profile)
 
     def _take_announcement(self, message: FrameSegmentMessage) -> None:
         if message.segment in self._followers:
@@ -242,6 +258,10 @@ class FrameSubscription:
         )
         self._look()
 
+    def _take_image(self, message: Image) -> None:
+        self._delivered_s = time.monotonic()
+        self._deliver(ImageFrame(message))
+
     def _deliver_stored(self, stored: StoredFrame) -> None:
         """Hand on a frame in shared memory (a follower's thread)."""
         if not self._node.is_active:
@@ -253,4 +273,5 @@ class FrameSubscription:
 
     def _deliver(self, frame: Frame) -> None:
         with self._turn:
+            self._delivered += 1
             self._callback(frame)
