@@ -126,6 +126,7 @@ class Needs:
                 if name not in rates or not figures.duration_s or figures.max_rate_hz is None or freed <= 0.0:
                     continue
                 more_hz = min(figures.max_rate_hz - rates[name], freed / figures.duration_s)
+                more_hz = math.floor(100.0 * more_hz + 1e-6) / 100.0  # for readers; never more than was freed
                 if more_hz > 0.0:
                     rates[name] += more_hz
                     freed -= more_hz * figures.duration_s
