@@ -133,6 +133,18 @@ def test_every_line_of_a_view_has_a_cell_for_every_column(bench: str, tmp_path: 
     assert all(len(line) == len(view.columns) for line in view.lines)
 
 
+def test_bars_of_a_group_stand_together(tmp_path: Path) -> None:
+    path = tmp_path / "stack.json"
+    (row,) = ROWS["stack"]
+    rows = [
+        {**row, "config": config, "load": load}
+        for config in ("with_rights", "without_rights")
+        for load in ("idle", "saturated")
+    ]
+    bars = view_of(common.write_json(path, "stack", rows)).chart.bars
+    assert [bar.group for bar in bars] == ["idle", "idle", "saturated", "saturated"]
+
+
 def test_a_table_in_the_documentation_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(

@@ -14,6 +14,7 @@ import pytest
 from toy_onnx import end2end_rows, metadata_of, write_toy_onnx
 
 from edge_stack.backends import ModelError
+from edge_stack.segmentation import Admissions
 from edge_stack.vision.model import VisionModel, read_metadata
 from edge_stack.vision.model_files import find_model
 
@@ -44,6 +45,24 @@ def test_detections_are_in_pixels_of_the_image(tmp_path: Path) -> None:
     assert found.classes.tolist() == [1]
     assert min(times.preprocess_ms, times.inference_ms, times.postprocess_ms) > 0
     assert times.total_ms == pytest.approx(times.preprocess_ms + times.inference_ms + times.postprocess_ms)
+
+
+@pytest.mark.parametrize(("on_processor", "parts"), [(True, ["preprocess", "postprocess"]), (False, [])])
+def test_preparing_and_decoding_ask_for_the_processor_only(
+    tmp_path: Path, on_processor: bool, parts: list[str]
+) -> None:
+    asked: list[Any] = []
+
+    class Asked(Admissions):
+        def of(self, part: Any) -> Any:
+            asked.append(part)
+            return super().of(part)
+
+    path = write(tmp_path / "m.onnx")
+    model = VisionModel.open(path, "detect", admissions=Asked(), on_processor=on_processor)
+    asked.clear()
+    model(FRAME)
+    assert asked == parts
 
 
 def test_thresholds_are_those_of_the_call(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
-from edge_stack.backends import ModelError
+from edge_stack.backends import ModelError, device_of
 from edge_stack.backends.onnx import OnnxBackend
+from edge_stack.board.stretch import Stretch
 from edge_stack.errors import ConfigurationError
 from edge_stack.gate import BackgroundJob, Refused
 from edge_stack.nodes import convert, qos
@@ -34,15 +35,16 @@ from edge_stack.nodes.base import StackNode
 from edge_stack.nodes.frames import Frame, FrameGoneError, FrameSubscription
 from edge_stack.nodes.image_messages import fill_image
 from edge_stack.nodes.main import run
-from edge_stack.nodes.parameters import Parameter
-from edge_stack.segmentation import Admissions
-from edge_stack.segmentation.backend import SegmentedBackend
+from edge_stack.nodes.yolo_parameters import PARAMETERS
+from edge_stack.segmentation import Admissions, Plan
+from edge_stack.segmentation.backend import PieceBackend, SegmentedBackend
 from edge_stack.vision.draw import annotate
 from edge_stack.vision.image import ImageError
 from edge_stack.vision.model import VisionModel
 from edge_stack.vision.model_files import find_model
 from edge_stack.vision.pacing import PacedWorker
-from edge_stack.vision.types import TASKS, Detections, StageTimes
+from edge_stack.vision.quality import noise_sigma
+from edge_stack.vision.types import Detections, StageTimes
 
 IMAGE_TOPIC = "image_raw"
 # How long a deactivation waits for the inference that runs, s.
@@ -56,83 +58,7 @@ PROBLEM_SHOWN_S = 2.0
 class YoloNode(StackNode):
     """Publishes what one model finds in the newest frame."""
 
-    PARAMETERS = (
-        Parameter("task", "detect", "What the model does; it must be a model of this task.", choices=TASKS),
-        Parameter(
-            "model",
-            "demo",
-            "Model file: a path, a name in share/edge_stack/models or package://<package>/<path>; demo: the demo's own.",
-        ),
-        Parameter(
-            "backend",
-            "auto",
-            "What executes the model: onnxruntime, openvino, pt or that of another package; auto: by the file's ending.",
-        ),
-        Parameter("threads", 1, "Threads of inference and of image preparation.", minimum=1, maximum=256),
-        Parameter(
-            "accelerator",
-            "",
-            "Admission gate that is asked before each inference: cpu, cuda:0, ...; empty: none is asked.",
-        ),
-        Parameter(
-            "when_too_long",
-            "lower_rate",
-            "If an inference is longer than any slack: run it now and then, or not at all, or (split) cut the model into"
-            " pieces of split_ms at configure and have each admitted.",
-            choices=("lower_rate", "refuse", "split"),
-        ),
-        Parameter(
-            "split_ms",
-            6.0,
-            "Longest piece of a model that is split, in processor time, ms.",
-            minimum=0.5,
-            maximum=1000.0,
-        ),
-        Parameter("rate_hz", 5.0, "Inferences per second; 0 pauses.", minimum=0.0, maximum=120.0, live=True),
-        Parameter("confidence", 0.25, "Least score of a result.", minimum=0.0, maximum=1.0, live=True),
-        Parameter(
-            "iou",
-            0.7,
-            "Most overlap of two results of one class; models with an NMS-free head need none.",
-            minimum=0.0,
-            maximum=1.0,
-            live=True,
-        ),
-        Parameter(
-            "class_agnostic",
-            False,
-            "Whether results of different classes suppress each other too.",
-            live=True,
-        ),
-        Parameter(
-            "max_detections",
-            100,
-            "Most results of one frame, best first.",
-            minimum=1,
-            maximum=1000,
-            live=True,
-        ),
-        Parameter("top_classes", 5, "Most classes in a classification.", minimum=1, maximum=1000, live=True),
-        Parameter(
-            "publish_debug_image",
-            True,
-            "Draw results into ~/debug_image while somebody subscribes.",
-            live=True,
-        ),
-        Parameter(
-            "image_rate_hz",
-            0.0,
-            "Rate that the camera promises, for the deadline of its topic; 0: none is asked for.",
-            minimum=0.0,
-            maximum=1000.0,
-        ),
-        Parameter(
-            "max_frame_age_s", 1.0, "A frame older than this gives no result, s.", minimum=0.001, live=True
-        ),
-        Parameter(
-            "max_future_s", 0.2, "A frame stamped further ahead gives no result, s.", minimum=0.0, live=True
-        ),
-    )
+    PARAMETERS = PARAMETERS
 
     def __init__(self, name: str = "yolo", **kwargs: Any) -> None:
         """Declare; the model is loaded at configure."""
@@ -141,6 +67,8 @@ class YoloNode(StackNode):
         self._worker: PacedWorker[Frame] | None = None
         self._job: BackgroundJob | None = None
         self._admissions = Admissions()
+        self._pieces: PieceBackend | None = None
+        self._stretch = Stretch("")
         self._frames: FrameSubscription | None = None
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._mask_image = Image()
@@ -153,13 +81,10 @@ class YoloNode(StackNode):
         """Load the model and create what its task publishes."""
         p = self.params
         cv2.setNumThreads(p.threads)
+        self._stretch = Stretch(p.board)
         self._admissions = Admissions(None, WAIT_LIMIT_S, self.work.waiting, self.work.busy)
         try:
-            path = find_model(p.model, p.task)
-            if p.when_too_long == "split":
-                self._model = self._open_split(path)
-            else:
-                self._model = VisionModel.open(path, p.task, p.backend, p.threads)
+            self._model = self._open_model(find_model(p.model, p.task))
         except ModelError as error:
             raise ConfigurationError(f"model: {error}") from error
         if p.accelerator:
@@ -184,28 +109,41 @@ class YoloNode(StackNode):
             f" on {self._model.backend.name}"
         )
 
-    def _open_split(self, path: Path) -> VisionModel:
-        """Open a model in pieces that are admitted one by one."""
+    def _open_model(self, path: Path) -> VisionModel:
+        """Open the model for its device: whole, or in pieces that are admitted one by one."""
         p = self.params
+        device, split = device_of(p.accelerator), p.when_too_long == "split"
+        if device == "cpu" and not split:
+            return VisionModel.open(path, p.task, p.backend, p.threads)
         if not p.accelerator:
             raise ConfigurationError(
                 "when_too_long: split needs an accelerator, whose gate admits the pieces"
             )
         if p.backend not in ("auto", OnnxBackend.name):
-            raise ConfigurationError(
-                f"when_too_long: split runs on {OnnxBackend.name}, and backend is {p.backend}"
-            )
-        pieces = SegmentedBackend(p.split_ms, self._admissions)
-        model = VisionModel.open(path, p.task, pieces, p.threads, self._admissions)
-        plan = pieces.plan
-        self.get_logger().info(
-            f"{plan.whole_ms:.1f} ms in {len(plan.segments)} pieces, the longest {plan.longest_ms:.1f} ms"
+            where = f"accelerator {device}" if device != "cpu" else "when_too_long: split"
+            raise ConfigurationError(f"{where} needs backend {OnnxBackend.name}, and it is {p.backend}")
+        if device == "cpu":
+            self._pieces = SegmentedBackend(p.split_ms, self._admissions)
+        else:
+            # Only whoever asks for a GPU needs what it stands on.
+            from edge_stack.cuda.backend import CudaBackend
+
+            # A whole inference is one piece: what is prepared and decoded on the processor needs no turn of the GPU.
+            self._pieces = CudaBackend(device, p.split_ms if split else 0.0, self._admissions)
+        model = VisionModel.open(
+            path, p.task, self._pieces, p.threads, self._admissions, on_processor=device == "cpu"
         )
-        if plan.longest_ms > p.split_ms:
-            self.get_logger().warning(
-                f"{path} cannot be cut finer: its longest piece takes {plan.longest_ms:.1f} ms, split_ms is {p.split_ms:g}"
-            )
+        if split:
+            self._say_plan(self._pieces.plan, path)
         return model
+
+    def _say_plan(self, plan: Plan, path: Path) -> None:
+        pieces, longest_ms, split_ms = len(plan.segments), plan.longest_ms, self.params.split_ms
+        self.get_logger().info(f"{plan.whole_ms:.1f} ms in {pieces} pieces, the longest {longest_ms:.1f} ms")
+        if longest_ms > split_ms:
+            self.get_logger().warning(
+                f"{path} cannot be cut finer: its longest piece takes {longest_ms:.1f} ms, split_ms is {split_ms:g}"
+            )
 
     def _join_gate(self) -> None:
         p = self.params
@@ -214,10 +152,10 @@ class YoloNode(StackNode):
             self._job = BackgroundJob(p.accelerator, name, p.when_too_long, self._deadline_s())
         except OSError as error:
             raise ConfigurationError(f"accelerator {p.accelerator}: {error}") from error
-        if self._model is not None and isinstance(self._model.backend, SegmentedBackend):
-            # From now on its pieces ask.
+        if self._pieces is not None:
+            # From now on the pieces ask.
             self._admissions.job = self._job
-            self._model.backend.prime(self._job)
+            self._pieces.prime(self._job)
 
     def activate_node(self) -> None:
         """Tell the labels and start the worker."""
@@ -254,7 +192,7 @@ class YoloNode(StackNode):
         job, self._job = self._job, None
         if job is not None:
             job.close()
-        self._admissions = Admissions()
+        self._admissions, self._pieces = Admissions(), None
         model, self._model = self._model, None
         self._outputs = {}
         self._mask_image, self._debug_image = Image(), Image()
@@ -310,6 +248,8 @@ class YoloNode(StackNode):
             self.stats.event(IMAGE_TOPIC, "overwritten")
             self.stats.dropped()
             return
+        if p.max_noise > 0.0:
+            self._look_at_noise(rgb, p.max_noise)
         converting_ms = (time.perf_counter() - start) * 1e3
         try:
             detections, times = self._infer(model, rgb)
@@ -354,14 +294,32 @@ class YoloNode(StackNode):
     def _infer(self, model: VisionModel, rgb: NDArray[np.uint8]) -> tuple[Detections, StageTimes]:
         """Run the model once it is admitted: as a whole, or piece by piece. Raises Refused."""
         p = self.params
-        if self._job is None or self._admissions.job is not None:
+        if self._job is None or self._pieces is not None:
             self._admissions.begin(self._deadline_s())
-            return model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic)
+            return self._stretched(model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic))
         self.work.waiting(WAIT_LIMIT_S)
         with self._job.admitted(deadline_s=self._deadline_s(), wait_s=WAIT_LIMIT_S) as admission:
             self.work.busy()
-            detections, times = model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic)
+            detections, times = self._stretched(
+                model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic)
+            )
         return detections, replace(times, admission_ms=admission.delay_s * 1e3)
+
+    def _stretched(self, result: tuple[Detections, StageTimes]) -> tuple[Detections, StageTimes]:
+        """Let the inference last as long as on the simulated board, if there is one."""
+        detections, times = result
+        padding_s = self._stretch.pad(times.inference_ms * 1e-3)
+        return detections, replace(times, inference_ms=times.inference_ms + padding_s * 1e3)
+
+    def _look_at_noise(self, rgb: NDArray[np.uint8], limit: float) -> None:
+        """Count and say that a picture is noisy; it is worked on all the same."""
+        sigma = noise_sigma(rgb)
+        if sigma > limit:
+            self._refused_s = time.monotonic()
+            self.stats.event(IMAGE_TOPIC, "noisy")
+            self.report_problem(
+                f"{IMAGE_TOPIC}: noisy pictures ({sigma:.0f} grey levels, max_noise is {limit:g})"
+            )
 
     def _say(self, refusal: Refused) -> str:
         """Return what a refusal says, with what would help."""

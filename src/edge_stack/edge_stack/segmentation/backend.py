@@ -11,18 +11,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack.backends.base import ModelError
+from edge_stack.backends.base import Backend, ModelError
 from edge_stack.backends.onnx import OnnxBackend
 from edge_stack.errors import ConfigurationError
 from edge_stack.gate import BackgroundJob
 from edge_stack.segmentation.admissions import Admissions
 from edge_stack.segmentation.plan import Plan
 from edge_stack.segmentation.runner import SegmentedModel
+
+
+class PieceBackend(Backend, Protocol):
+    """A backend that runs a model in pieces, or whole as one piece, each admitted on its own."""
+
+    @property
+    def plan(self) -> Plan:
+        """What the open model was cut into; not for one that runs whole."""
+
+    def prime(self, job: BackgroundJob) -> None:
+        """Tell a job how long each piece takes."""
 
 
 class SegmentedBackend:
@@ -48,8 +59,6 @@ class SegmentedBackend:
 
     def open(self, path: Path, threads: int) -> Mapping[str, Any]:
         """Cut and load the file; see :meth:`Backend.open <edge_stack.backends.base.Backend.open>`."""
-        if not path.name.lower().endswith(self.suffixes):
-            raise ModelError(f"{path}: only .onnx models run in segments")
         whole = OnnxBackend()
         metadata = whole.open(path, threads)  # also says what is wrong with a file that is no such model
         whole.close()

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,18 @@ __all__ = ["VisionModel", "read_metadata"]
 class VisionModel:
     """A model that was opened with :meth:`open`. meta: what the file says about it. backend: what executes it."""
 
-    def __init__(self, backend: Backend, meta: ModelMeta, admissions: Admissions | None = None) -> None:
-        """backend: open. meta: of the model that it runs. admissions: asked before preparing and before decoding."""
+    def __init__(
+        self,
+        backend: Backend,
+        meta: ModelMeta,
+        admissions: Admissions | None = None,
+        on_processor: bool = True,
+    ) -> None:
+        """backend: open. meta: of the model that it runs. admissions, on_processor: see :meth:`open`."""
         self.backend = backend
         self.meta = meta
         self._admissions = admissions or Admissions()
+        self._admitted = self._admissions.of if on_processor else _at_once
         self._prepare: Preprocessor = (CenterCrop if meta.task == "classify" else Letterbox)(meta.imgsz)
 
     @classmethod
@@ -46,6 +54,7 @@ class VisionModel:
         backend: str | Backend = "auto",
         threads: int = 1,
         admissions: Admissions | None = None,
+        on_processor: bool = True,
     ) -> VisionModel:
         """
         Load a model and run it once, so that the first image is as fast as the next.
@@ -55,8 +64,8 @@ class VisionModel:
             task: the task that the model must have, one of TASKS.
             backend: a backend's name; "auto" chooses by the file name's ending; or a backend that is not open yet.
             threads: how many threads the inference may use, 1 or more.
-            admissions: asked before the image is prepared and before the outputs are decoded, where the inference is
-                admitted in pieces; None: the whole call is the caller's to have admitted.
+            admissions: what the backend asks before each of its pieces; None: the caller has the whole call admitted.
+            on_processor: whether they are admissions to the processor, which preparing and decoding ask for, too.
 
         Raises:
             ModelError: the file is missing, damaged, of another task, without metadata, or does not fit its metadata;
@@ -68,13 +77,15 @@ class VisionModel:
         if not path.exists():
             raise ModelError(f"{path}: no such file")
         runner = create_backend(path, backend) if isinstance(backend, str) else backend
+        if not path.name.lower().endswith(runner.suffixes):
+            raise ModelError(f"{path}: backend {runner.name} opens {', '.join(runner.suffixes)} only")
         try:
             meta = read_metadata(runner.open(path, threads), path)
             if meta.task != task:
                 raise ModelError(
                     f"{path}: is a model of task {meta.task}, not {task}; give a {task} model or set task: {meta.task}"
                 )
-            model = cls(runner, meta, admissions)
+            model = cls(runner, meta, admissions, on_processor)
             model._warm_up(path)
         except BaseException:
             runner.close()
@@ -104,14 +115,14 @@ class VisionModel:
             Refused: the gate did not admit a piece.
         """
         admissions, waited_s = self._admissions, self._admissions.delay_s
-        with admissions.of("preprocess"):
+        with self._admitted("preprocess"):
             start = time.perf_counter()
             tensor, geometry = self._prepare(rgb)
             preprocess_s = time.perf_counter() - start
         before_s, start = admissions.delay_s, time.perf_counter()
         outputs = self.backend.run(tensor)
         inference_s = time.perf_counter() - start - (admissions.delay_s - before_s)
-        with admissions.of("postprocess"):
+        with self._admitted("postprocess"):
             start = time.perf_counter()
             detections = decode(outputs, self.meta, geometry, Thresholds(conf, iou, max_det, class_agnostic))
             postprocess_s = time.perf_counter() - start
@@ -135,6 +146,10 @@ class VisionModel:
         if problem is not None:
             raise ModelError(f"{path}: does not fit its own metadata (task {self.meta.task}): {problem}")
         self(grey)
+
+
+def _at_once(_part: Hashable) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def read_metadata(metadata: Mapping[str, Any], path: Path) -> ModelMeta:
