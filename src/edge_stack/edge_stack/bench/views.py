@@ -300,6 +300,36 @@ def _thermal(result: Result) -> View:
     )
 
 
+def _faults(result: Result) -> View:
+    lines, bars = [], []
+    for row in result["rows"]:
+        task = row["task"]
+        lines.append(
+            [
+                row["fault"],
+                _milliseconds(row["detected_ms"]),
+                row["sign"],
+                _milliseconds(row["recovered_ms"]),
+                f"{row['control_gap_ms']:.1f}",
+                row["deadline_misses"],
+                row["unsafe_commands"],
+                f"{task['successes']} of {task['attempts']}",
+                ", ".join(row["lost"]),
+            ]
+        )
+        noticed = f"noticed after {_milliseconds(row['detected_ms']) or '-'} ms"
+        bars.append(Bar(row["fault"], {"max": row["control_gap_ms"]}, remark=noticed))
+    columns = (
+        "fault", "noticed ms", "by", "well again ms", "longest gap ms", "missed", "unsafe", "task", "lost",
+    )  # fmt: skip
+    chart = Chart("longest time between two commands, ms", bars, 2e3 / CONTROL_RATE_HZ, "two periods")
+    return View("Faults done to the whole demo", columns, lines, chart, result["notes"])
+
+
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
+
+
 _VIEWS: dict[str, Callable[[Result], View]] = {
     "tick": _tick,
     "stack": _stack,
@@ -307,6 +337,7 @@ _VIEWS: dict[str, Callable[[Result], View]] = {
     "gate": _gate,
     "transport": _transport,
     "thermal": _thermal,
+    "faults": _faults,
 }
 
 

@@ -10,6 +10,7 @@ stack: it starts what robot.yaml says and listens.
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import signal
 import sys
@@ -175,8 +176,8 @@ def _run(
         if fault_runner is not None:
             fault_runner.close()
         with monitor.lock if monitor is not None else threading.Lock():
-            # Figures of the run end here: what the nodes say while they are shut down is no part of it.
-            final = record.as_dict()
+            # The run ends here: what the nodes say while they are shut down is no part of it.
+            shown, final = copy.deepcopy(record), record.as_dict()
             if faults and fault_runner is not None:
                 zero_s = record.first_command_s or record.started_s
                 final["faults"] = [done.as_dict(zero_s) for done in fault_runner.done]
@@ -185,7 +186,7 @@ def _run(
         processes.stop()
         if monitor is not None:
             monitor.close()
-    _finish(options, record, final, console)
+    _finish(options, shown, final, console)
     if record.first_command_s is None:
         console.print("The robot was never commanded. What the nodes said last:")
         console.print(processes.tails())

@@ -1,0 +1,331 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Every fault, done to the whole demo: when it is noticed, what happens, and when all is well again.
+
+Its unit is one row: one run of the stack with one fault. detected_ms: from the fault's begin to the first sign that the
+stack shows of it. recovered_ms: from the end of its cause until all has been well for a second. control_gap_ms: longest time
+between two commands, as they arrive. unsafe_commands: beyond a limit, or moving during a hold. task_success_delta: share of
+the task's attempts that succeed, against a run without a fault. lost: what did not come back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_stack.bench import common
+from edge_stack.bench.faults_observe import CommandLimits, Observations
+from edge_stack.config import StackConfig, load_config
+from edge_stack.faults import Fault, FaultRunner, parse_fault
+from edge_stack.robot import Robot, load_robot
+
+SETTLE_S = 6.0
+WELL_S = 1.0
+RECOVERY_LIMIT_S = 20.0
+STARTUP_LIMIT_S = 60.0
+# The simulated board is put into a closed body and runs in quick motion, so that minutes of heat fit into seconds.
+HOT_BOARD = {"cooling": "robot_body", "time_scale": 60.0, "gpu_load_scale": 8.0}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: a fault, what counts as a sign of it, and parameters of nodes that the case needs."""
+
+    fault: str
+    sign: str
+    set: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+CASES = (
+    Case("node_kill:detect@0", r"process detect|node detect"),
+    Case("node_kill:segment@0", r"process segment|node segment"),
+    Case("node_kill:vla@0", r"process vla|node vla"),
+    Case("node_kill:sim@0", r"process sim|node sim"),
+    Case("node_kill:fusion@0", r"process fusion|node fusion"),
+    Case("supervisor_kill@0", r"process supervisor|supervisor_lost"),
+    Case("node_hang:detect@0:5", r"node detect"),
+    Case("node_hang:segment@0:5", r"node segment"),
+    Case("node_hang:vla@0:5", r"node vla"),
+    Case("camera_stall@0:5", r"image_raw: deadline_missed|stale_perception"),
+    Case("camera_noise@0:5", r"image_raw: noisy"),
+    Case("frame_flood@0:5", r"image_raw: flood"),
+    Case("policy_nan@0:5", r"action_chunk: (wrong_output|refused)|invalid_action|node vla"),
+    Case("policy_slow@0:8", r"event vla .*deadline_missed|stale_action|node vla"),
+    Case("cpu_hog@0:10", r"deadline_missed|cpu"),
+    Case("clock_jump@0:5", r"clock: jumped"),
+    Case("dds_drop@0:5", r"control|node "),
+    Case("thermal_ramp@0:10", r"node .*(temperature|heat|thermal)", {"board": HOT_BOARD}),
+    Case("ambient_step@0:10", r"node .*(temperature|heat|thermal)", {"board": HOT_BOARD}),
+    Case("fan_fail@0:10", r"node .*(temperature|heat|thermal)", {"board": HOT_BOARD}),
+    Case("power_mode:7@0:10", r"node .*(power|temperature|misses|deadline)", {"board": HOT_BOARD}),
+    Case("memory_pressure@0:8", r"node .*memory"),
+)
+
+
+def run(cases: Sequence[Case], config_path: str | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Run every case in a process of its own; return the rows and what could not be done."""
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    print("no fault", file=sys.stderr, flush=True)
+    baseline = _in_process(None, config_path)
+    for case in cases:
+        print(case.fault, file=sys.stderr, flush=True)
+        row = _in_process(case, config_path)
+        if "error" in row:
+            notes.append(f"{case.fault}: not done: {row['error']}")
+            continue
+        row["task_success_delta"] = _difference(row["task"], baseline["task"])
+        rows.append(row)
+    return rows, notes
+
+
+def _in_process(case: Case | None, config_path: str | None) -> dict[str, Any]:
+    """Run one case in a process of its own: a network of its own has to be entered with one thread."""
+    import json
+    import subprocess
+
+    with tempfile.TemporaryDirectory(prefix="edge_bench_") as folder:
+        path = Path(folder) / "row.json"
+        command = [sys.executable, "-m", __spec__.name if __spec__ else "edge_stack.bench.faults"]
+        command += ["--row", str(path), "--only", case.fault if case is not None else "none"]
+        command += ["--config", config_path] if config_path else []
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=300.0)
+        row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return row
+
+
+def run_case(case: Case | None, config_path: str | None = None) -> dict[str, Any]:
+    """Run the stack with one fault (None: without) in this process and return its row."""
+    import os
+
+    from edge_stack.errors import ConfigurationError
+    from edge_stack.runner.environment import process_environment
+    from edge_stack.runner.stack import StackProcesses
+    from edge_stack.tools.demo import RunningStack, prepare
+    from edge_stack.tools.monitor import Monitor
+    from edge_stack.tools.report import RunRecord
+
+    faults = [] if case is None else [parse_fault(case.fault)]
+    try:
+        config = _configure(load_config(config_path), case)
+        config = prepare(config, faults)
+    except ConfigurationError as error:
+        return {"error": str(error)}
+    os.environ.update(process_environment(os.environ))
+    record = RunRecord(started_s=time.monotonic())
+    seen = Observations(_limits(load_robot(config.robot_file), config.control_rate_hz))
+    lock = threading.Lock()
+
+    def ended(name: str, _returncode: int, _respawning: bool) -> None:
+        with lock:
+            seen.exit(time.monotonic(), name)
+
+    with tempfile.TemporaryDirectory(prefix="edge_bench_") as folder:
+        processes = StackProcesses(config, sim=True, run_folder=Path(folder), on_exit=ended)
+        monitor: Monitor | None = None
+        runner: FaultRunner | None = None
+        try:
+            processes.start()
+            monitor = Monitor(record)
+            _observe(monitor, seen, lock)
+            runner = FaultRunner(faults, RunningStack(processes, monitor), lambda _: None)
+            begin_s, end_s, over_s = _let_happen(seen, lock, runner, faults)
+            with lock, monitor.lock:
+                return _row(case, faults, runner, seen, record, (begin_s, end_s, over_s))
+        finally:
+            if runner is not None:
+                runner.close()
+            processes.stop()
+            if monitor is not None:
+                monitor.close()
+
+
+def _configure(config: StackConfig, case: Case | None) -> StackConfig:
+    for name, values in (case.set if case is not None else {}).items():
+        for parameter, value in values.items():
+            config = config.with_parameter(name, parameter, value)
+    return config
+
+
+def _limits(robot: Robot, rate_hz: float) -> CommandLimits:
+    low, high, speed = (np.asarray(v) for v in (robot.position_min, robot.position_max, robot.velocity_max))
+    return CommandLimits(low, high, speed, 1.0 / rate_hz)
+
+
+def _let_happen(
+    seen: Observations, lock: threading.Lock, runner: FaultRunner, faults: Sequence[Fault]
+) -> tuple[float, float, float]:
+    """Wait until all is well, do the fault, wait until all is well again; return begin, end of the cause, and now."""
+
+    def wait(condition: Any, limit_s: float) -> bool:
+        until_s = time.monotonic() + limit_s
+        while time.monotonic() < until_s:
+            with lock:
+                if condition():
+                    return True
+            time.sleep(0.02)
+        return False
+
+    begun_s = time.monotonic()
+    if not wait(
+        lambda: seen.well_since(begun_s, SETTLE_S, time.monotonic()) is not None, STARTUP_LIMIT_S + SETTLE_S
+    ):
+        raise RuntimeError("the stack did not come up well: " + "; ".join(s.text for s in seen.signs[-10:]))
+    begin_s = time.monotonic()
+    runner.start(begin_s)
+    wait(lambda: all(d.ended_s is not None or d.error for d in runner.done), 60.0)
+    end_s = time.monotonic() if faults else begin_s + 8.0
+    wait(
+        lambda: (
+            time.monotonic() - end_s > 5.0 and seen.well_since(end_s, WELL_S, time.monotonic()) is not None
+        ),
+        RECOVERY_LIMIT_S if faults else 14.0,
+    )
+    return begin_s, end_s, time.monotonic()
+
+
+def _row(
+    case: Case | None,
+    faults: Sequence[Fault],
+    runner: FaultRunner,
+    seen: Observations,
+    record: Any,
+    times: tuple[float, float, float],
+) -> dict[str, Any]:
+    begin_s, end_s, over_s = times
+    if any(done.error for done in runner.done):
+        return {"error": runner.done[0].error}
+    if faults:
+        begin_s, end_s = runner.done[0].began_s or begin_s, runner.done[0].ended_s or end_s
+    task = record.task.as_dict()
+    row: dict[str, Any] = {
+        "fault": str(faults[0]).replace("@0", "") if faults else "none",
+        "detected_ms": None,
+        "sign": "",
+        "reaction": "",
+        "recovered_ms": None,
+        "control_gap_ms": round(seen.control_gap_s(begin_s, over_s) * 1e3, 1),
+        "deadline_misses": record.control.total("deadline_misses"),
+        "unsafe_commands": seen.unsafe_commands(begin_s, over_s),
+        "commands": sum(begin_s <= t <= over_s for t, _ in seen.commands),
+        "task": {key: task[key] for key in ("attempts", "successes")},
+        "lost": [],
+        "signs": [
+            {"at_ms": round((s.began_s - begin_s) * 1e3), "text": s.text}
+            for s in seen.signs
+            if s.began_s >= begin_s
+        ][:40],
+    }
+    if case is None:
+        return row
+    sign = seen.first_sign(case.sign, begin_s)
+    if sign is not None:
+        row["detected_ms"] = round((sign.began_s - begin_s) * 1e3, 1)
+        row["sign"] = sign.text
+    row["reaction"] = _reaction(seen, begin_s, over_s)
+    well_s = seen.well_since(end_s, WELL_S, over_s)
+    if well_s is not None:
+        row["recovered_ms"] = round((well_s - end_s) * 1e3, 1)
+    else:
+        row["lost"] = sorted({s.text for s in seen.signs if s.ended_s is None}) or ["the stack is not well"]
+    return row
+
+
+def _reaction(seen: Observations, begin_s: float, over_s: float) -> str:
+    """Return what control did, and what the supervisor did, in the order in which it was first said."""
+    said: list[str] = []
+    for sign in sorted(seen.signs, key=lambda s: s.began_s):
+        if begin_s <= sign.began_s <= over_s and sign.text.startswith(("control ", "node ")):
+            text = sign.text.removeprefix("control ")
+            if text not in said:
+                said.append(text)
+    return "; ".join(said[:3]) or "none needed: control runs on"
+
+
+def _observe(monitor: Any, seen: Observations, lock: threading.Lock) -> None:
+    """Feed what arrives into the observations."""
+    from edge_stack_msgs.msg import ControlStatus, NodeStatus, StackState
+    from sensor_msgs.msg import JointState
+
+    from edge_stack.nodes import qos
+
+    states = {
+        ControlStatus.RUN: "run",
+        ControlStatus.SLOW: "slow",
+        ControlStatus.HOLD: "hold",
+        ControlStatus.STOP: "stop",
+    }
+
+    def command(message: JointState) -> None:
+        with lock:
+            seen.command(time.monotonic(), message.position)
+
+    def control(message: ControlStatus) -> None:
+        with lock:
+            # What the policy asks for at a limit is the task's business, not a fault's.
+            own = message.reason in ("limit_position", "limit_velocity")
+            seen.control(time.monotonic(), states[message.state], "ok" if own else message.reason)
+
+    def stack(message: StackState) -> None:
+        troubles = {}
+        for node in message.nodes:
+            text = "; ".join(filter(None, (node.fault, node.message, node.reason)))
+            if text or node.state != (node.wanted or node.state):
+                troubles[node.name.rsplit("/", 1)[-1]] = text or node.state
+        with lock:
+            seen.stack(time.monotonic(), message.state == StackState.ACTIVE, troubles)
+
+    def status(message: NodeStatus) -> None:
+        counts = {f"{e.topic}: {e.event}": e.count for e in message.events}
+        counts["work: deadline_missed"] = message.deadline_misses
+        with lock:
+            seen.events(time.monotonic(), message.name.rsplit("/", 1)[-1], counts)
+
+    node = monitor.node
+    node.create_subscription(JointState, "joint_command", command, qos.command(0.0, offered=False))
+    node.create_subscription(ControlStatus, "control_status", control, qos.status())
+    node.create_subscription(StackState, "stack_state", stack, qos.state())
+    node.create_subscription(NodeStatus, "node_status", status, qos.status())
+
+
+def _difference(task: Mapping[str, int], baseline: Mapping[str, int]) -> float | None:
+    if not task["attempts"] or not baseline["attempts"]:
+        return None
+    share = task["successes"] / task["attempts"] - baseline["successes"] / baseline["attempts"]
+    return round(share, 3) if math.isfinite(share) else None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="edge bench faults", description=__doc__.split("\n\n")[0])
+    common.add_output_options(parser)
+    parser.add_argument("--config", metavar="FILE", help="another robot.yaml")
+    parser.add_argument("--only", action="append", metavar="FAULT", help="only faults that begin so")
+    parser.add_argument("--row", metavar="FILE", help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.row:
+        case = next((c for c in CASES if c.fault == options.only[0]), None)
+        from edge_stack.tools.report import write_report
+
+        write_report(Path(options.row), run_case(case, options.config))
+        return 0
+    cases = [c for c in CASES if not options.only or c.fault.startswith(tuple(options.only))]
+    if not cases:
+        parser.error(f"--only {' '.join(options.only)}: there are {', '.join(c.fault for c in CASES)}")
+    rows, notes = run(cases, options.config)
+    return common.report(options, "faults", rows, notes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

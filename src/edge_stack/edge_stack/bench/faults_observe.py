@@ -1,0 +1,165 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a stack shows while faults are done to it: commands, signs of trouble with their times, and when all is well.
+
+Its unit is one message, given as plain values with its arrival time (monotonic, s). A sign is something the stack says of
+itself ("control hold: stale_perception", "node detect: died"); it begins when it is first said and ends when it is said
+no more. Nothing here knows ROS.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass
+class Sign:
+    """Something that was said from began_s on, until ended_s; None: it is still said."""
+
+    text: str
+    began_s: float
+    ended_s: float | None = None
+
+
+@dataclass(frozen=True)
+class CommandLimits:
+    """What no command may exceed: [A] each, rad or m, and per second."""
+
+    position_min: FloatArray
+    position_max: FloatArray
+    velocity_max: FloatArray
+    period_s: float
+
+
+@dataclass
+class Observations:
+    """Everything that was seen in one run."""
+
+    limits: CommandLimits
+    commands: list[tuple[float, FloatArray]] = field(default_factory=list)
+    controls: list[tuple[float, str, str]] = field(default_factory=list)
+    signs: list[Sign] = field(default_factory=list)
+    well: list[tuple[float, bool]] = field(default_factory=list)
+    _open: dict[str, dict[str, Sign]] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict)
+    _active: bool = False
+
+    # ---- what arrives
+
+    def command(self, now_s: float, positions: Sequence[float]) -> None:
+        """Take one command."""
+        self.commands.append((now_s, np.asarray(positions, dtype=np.float64)))
+
+    def control(self, now_s: float, state: str, reason: str) -> None:
+        """Take one control status."""
+        self.controls.append((now_s, state, reason))
+        self.say(now_s, "control", [] if reason == "ok" else [f"control {state}: {reason}"])
+
+    def stack(self, now_s: float, active: bool, troubles: Mapping[str, str]) -> None:
+        """Take one state of the stack. troubles: what is wrong with each node that something is wrong with."""
+        self._active = active
+        self.say(now_s, "stack", [f"node {name}: {text}" for name, text in troubles.items()])
+
+    def events(self, now_s: float, node: str, counts: Mapping[str, int]) -> None:
+        """Take a node's counts of events; one that rises is a sign that has ended at once."""
+        for name, count in counts.items():
+            key = f"event {node} {name}"
+            # A smaller count is a new process or activation, which counts from 0.
+            before = self._counts.get(key, 0)
+            if count > before or 0 < count < before:
+                self.signs.append(Sign(key, now_s, now_s))
+            self._counts[key] = count
+
+    def exit(self, now_s: float, node: str) -> None:
+        """Take note that a process ended."""
+        self.signs.append(Sign(f"process {node}: ended", now_s, now_s))
+
+    def say(self, now_s: float, source: str, texts: Iterable[str]) -> None:
+        """Take everything that a source says now; what it said before and does not say now has ended."""
+        spoken = self._open.setdefault(source, {})
+        texts = set(texts)
+        for text in list(spoken):
+            if text not in texts:
+                spoken.pop(text).ended_s = now_s
+        for text in texts:
+            if text not in spoken:
+                spoken[text] = Sign(text, now_s)
+                self.signs.append(spoken[text])
+        well = self._active and not any(self._open.values())
+        if not self.well or self.well[-1][1] != well:
+            self.well.append((now_s, well))
+
+    # ---- what it means
+
+    def first_sign(self, pattern: str, after_s: float) -> Sign | None:
+        """Return the first sign after a time whose text matches, or that was there then and is still said."""
+        found = [s for s in self.signs if s.began_s >= after_s and re.search(pattern, s.text)]
+        return min(found, key=lambda s: s.began_s, default=None)
+
+    def well_since(self, after_s: float, for_s: float, now_s: float) -> float | None:
+        """Return from when on, after a time, all was well for at least for_s; None if it was not."""
+        for index, (since_s, well) in enumerate(self.well):
+            until_s = self.well[index + 1][0] if index + 1 < len(self.well) else now_s
+            begin_s = max(since_s, after_s)
+            if well and until_s - begin_s >= for_s:
+                return begin_s
+        return None
+
+    def control_gap_s(self, begin_s: float, end_s: float) -> float:
+        """Return the longest time between two commands in a stretch, and from its begin and to its end, s."""
+        times = [t for t, _ in self.commands]
+        before = max((t for t in times if t <= begin_s), default=begin_s)
+        inside = [before, *(t for t in times if begin_s < t <= end_s)]
+        after = min((t for t in times if t > end_s), default=end_s)
+        return max((b - a for a, b in zip(inside, [*inside[1:], after], strict=True)), default=math.inf)
+
+    def unsafe_commands(self, begin_s: float, end_s: float) -> int:
+        """
+        Count commands that are not finite, out of range, faster than the joints may move, or that move during a hold.
+
+        Speed is judged over the time that passed, and over two periods at least: arrivals are jittered, commands are not.
+        A command counts as during a hold if the status before and the status after it both say hold or stop.
+        """
+        limits, unsafe = self.limits, 0
+        holds = self._holds()
+        previous: tuple[float, FloatArray] | None = None
+        for now_s, positions in self.commands:
+            wrong = not bool(np.isfinite(positions).all())
+            wrong = wrong or bool(
+                (positions < limits.position_min - 1e-6).any()
+                or (positions > limits.position_max + 1e-6).any()
+            )
+            if previous is not None and not wrong:
+                moved = np.abs(positions - previous[1])
+                allowed_s = max(now_s - previous[0], 0.0) + 2.0 * limits.period_s
+                wrong = bool((moved > limits.velocity_max * allowed_s + 1e-6).any())
+                held = any(a < previous[0] and now_s < b for a, b in holds)
+                wrong = wrong or (held and bool((moved > 1e-6).any()))
+            previous = (now_s, positions)
+            unsafe += wrong and begin_s <= now_s <= end_s
+        return unsafe
+
+    def _holds(self) -> list[tuple[float, float]]:
+        """Return stretches in which each status said hold or stop."""
+        stretches: list[tuple[float, float]] = []
+        begin_s: float | None = None
+        last_s = 0.0
+        for now_s, state, _ in self.controls:
+            if state in ("hold", "stop"):
+                begin_s = now_s if begin_s is None else begin_s
+                last_s = now_s
+            elif begin_s is not None:
+                stretches.append((begin_s, last_s))
+                begin_s = None
+        if begin_s is not None:
+            stretches.append((begin_s, last_s))
+        return stretches
