@@ -20,7 +20,7 @@ VERBS = {
     "run": "run the stack of a robot.yaml in the foreground",
     "bench": "run a benchmark; without a name, list them",
     "doctor": "say what this machine has, what it lacks, and what to do about it",
-    "setup": "install what is needed, nothing if it is there; --with ultralytics, --system",
+    "setup": "install what is needed, nothing if it is there; --with ultralytics or cuda, --system",
     "build": "build what changed",
     "shell": "a shell, or a command after --, with everything sourced",
     "clean": "remove what was built; --all also what was installed",

@@ -24,7 +24,7 @@ from edge_tool.underlay import Underlay, find_underlay
 from edge_tool.workspace import Workspace
 
 STAMP = "setup"
-EXTRAS = ("ultralytics",)
+EXTRAS = ("cuda", "ultralytics")
 _SCHEME = 1
 _VENV_MODULE = "venv"
 _WHEELS_GROUPS = ("ros-jazzy", "build", "cmake", "runtime", "sim", "test")

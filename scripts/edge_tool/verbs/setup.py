@@ -20,7 +20,8 @@ def run(workspace: Workspace, arguments: list[str]) -> int:
         action="append",
         default=[],
         choices=installation.EXTRAS,
-        help="also install ultralytics and torch (AGPL-3.0, large): .pt files, export, training",
+        help="also install: ultralytics and torch (AGPL-3.0, large) for .pt files, export, training; cuda for models on"
+        " an NVIDIA GPU",
     )
     parser.add_argument("--system", action="store_true", help="as root: also install missing system packages")
     options = parser.parse_args(arguments)

@@ -39,9 +39,10 @@ class Config:
     One way of sharing.
 
     background: "" none, "short" YOLO models, "long" the model longer than the slack. priority: "fifo": critical SCHED_FIFO,
-    background 10 nicer; "nice": background 19 nicer. gate: "": none; "whole" or "segmented": inferences are admitted.
-    beside: how many may run beside the critical inference; None: the gate's default. times: in each round.
-    extra: measured only if asked for by name.
+    background 10 nicer; "nice": background 19 nicer; "stream": the critical one's CUDA stream is urgent. partition: cores or
+    multiprocessors of its own for the critical one. mps: processes share the GPU through MPS. gate: "": none; "whole" or
+    "segmented": inferences are admitted. beside: how many may run beside the critical inference; None: the gate's default.
+    times: in each round. extra: measured only if asked for by name.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Config:
     background: str = "short"
     priority: str = ""
     partition: bool = False
+    mps: bool = False
     gate: str = ""
     beside: int | None = None
     times: int = 1
@@ -136,6 +138,10 @@ class Bench:
             "seconds": arguments.seconds,
             "rounds": arguments.rounds,
         }
+        self._make_models(arguments, short)
+
+    def _make_models(self, arguments: argparse.Namespace, short: Sequence[Path]) -> None:
+        folder = self._folder
         self._critical, figures = contention_models.policy_model(folder, arguments.critical_ms)
         self.figures["critical_model"] = figures
         if arguments.long is None:
@@ -146,6 +152,7 @@ class Bench:
             self._long = Path(shutil.copy(arguments.long, folder))
             self.figures["long_model"] = {"file": arguments.long.name}
         # One more than there are cores: the cores stay busy while one waits.
+        self._long_jobs = len(self._cores)
         self._short = [short[index % len(short)] for index in range(len(self._cores) + 1)]
         self.figures["background_models"] = [path.name for path in self._short]
 
@@ -179,7 +186,7 @@ class Bench:
     def _measure(self, config: Config) -> list[dict[str, Any]]:
         """Run the processes of a configuration once and return what they report."""
         gate = Path(tempfile.mkdtemp(dir=self._folder))
-        environment = {**os.environ, DIRECTORY_VARIABLE: str(gate)}
+        environment = {**os.environ, DIRECTORY_VARIABLE: str(gate), **self._variables(config)}
         children: list[subprocess.Popen[str]] = []
         try:
             for spec in self._specs(config):
@@ -200,9 +207,14 @@ class Bench:
                 child.kill()
                 child.communicate()
 
+    def _variables(self, config: Config) -> dict[str, str]:
+        """Return further environment variables of the processes."""
+        return {}
+
     def _specs(self, config: Config) -> list[dict[str, Any]]:
         """Say what each process does."""
         common_part = {
+            "accelerator": "cpu",
             "gate": config.gate,
             "limit": len(self._cores),
             "beside": config.beside,
@@ -216,7 +228,7 @@ class Bench:
         if config.critical:
             cores = self._cores[:1] if config.partition else []
             specs.append({**common_part, "role": "critical", "model": str(self._critical), "cores": cores})
-        models = {"": [], "short": self._short, "long": [self._long] * len(self._cores)}[config.background]
+        models = {"": [], "short": self._short, "long": [self._long] * self._long_jobs}[config.background]
         for index, model in enumerate(models):
             spec = {**common_part, "role": "background", "name": f"{model.stem} {index}", "model": str(model)}
             spec["cores"] = self._cores[1:] if config.partition else []

@@ -15,7 +15,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edge_stack.bench.contention_models import feeds_of
 from edge_stack.gate import Accelerator, BackgroundJob, CriticalJob, Refused
@@ -25,19 +25,69 @@ from edge_stack.runtime.linux import AbsoluteSleeper
 from edge_stack.segmentation import SegmentedModel
 from edge_stack.segmentation.build import open_session
 
-# The accelerator of the processor cores; the gate's folder is the benchmark's own.
-_NAME = "cpu"
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 
 
 def main(spec: dict[str, Any]) -> int:
     """Do what the benchmark asks of one process."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)
-    accelerator = Accelerator(_NAME, limit=spec["limit"], beside=spec["beside"]) if spec["gate"] else None
+    if spec["role"] == "time":
+        from edge_stack.bench import contention_gpu
+
+        print(json.dumps(contention_gpu.time_model(spec)), flush=True)
+        return 0
+    # The gate's folder is the benchmark's own.
+    name = spec["accelerator"]
+    accelerator = Accelerator(name, limit=spec["limit"], beside=spec["beside"]) if spec["gate"] else None
     work = _critical if spec["role"] == "critical" else _background
     result = work(spec, accelerator)
     print(json.dumps(result), flush=True)
     return 0
+
+
+class Model(Protocol):
+    """What the processes run again and again."""
+
+    def run(self, job: BackgroundJob | None = None) -> None:
+        """Run one inference, in pieces if it is cut; each is admitted if there is a job. Raises Refused."""
+
+    def prime(self, job: BackgroundJob) -> None:
+        """Tell a job how long the pieces take."""
+
+
+class _ModelOnCores:
+    def __init__(self, spec: dict[str, Any]) -> None:
+        path = Path(spec["model"])
+        self._whole = open_session(path, 1)
+        self._feeds = feeds_of(self._whole)
+        self._segmented = (
+            SegmentedModel.open(path, max_ms=spec["segment_ms"]) if _is_segmented(spec) else None
+        )
+
+    def run(self, job: BackgroundJob | None = None) -> None:
+        if self._segmented:
+            self._segmented.run(self._feeds, job)
+        elif job:
+            with job.admitted():
+                self._whole.run(None, self._feeds)
+        else:
+            self._whole.run(None, self._feeds)
+
+    def prime(self, job: BackgroundJob) -> None:
+        if self._segmented:
+            self._segmented.prime(job)
+
+
+def _is_segmented(spec: dict[str, Any]) -> bool:
+    return bool(spec["gate"] == "segmented" and spec["role"] == "background")
+
+
+def _open_model(spec: dict[str, Any]) -> Model:
+    if spec["accelerator"] == "cpu":
+        return _ModelOnCores(spec)
+    from edge_stack.bench import contention_gpu
+
+    return contention_gpu.ModelOnGpu(spec, spec["segment_ms"] if _is_segmented(spec) else 0.0)
 
 
 def _settings(spec: dict[str, Any]) -> list[str]:
@@ -65,10 +115,9 @@ def _begin(spec: dict[str, Any]) -> tuple[int, int, list[str]]:
 
 
 def _critical(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[str, Any]:
-    session = open_session(Path(spec["model"]), 1)
-    feeds = feeds_of(session)
+    model = _open_model(spec)
     for _ in range(5):
-        session.run(None, feeds)
+        model.run()
     period = round(spec["period_s"] * 1e9)
     job = CriticalJob(accelerator, "policy", spec["period_s"]) if accelerator else None
     sleeper = AbsoluteSleeper()
@@ -81,7 +130,7 @@ def _critical(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[str
         sleeper.sleep_until(release)
         if job:
             job.begin()
-        session.run(None, feeds)
+        model.run()
         if job:
             job.end()
         done = time.monotonic_ns()
@@ -93,7 +142,7 @@ def _critical(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[str
     disturbed = 0
     if job:
         job.withdraw()
-        disturbed = read_status(_NAME).critical[0].disturbed
+        disturbed = read_status(spec["accelerator"]).critical[0].disturbed
     return {
         "role": "critical",
         "latencies_ms": [round(latency * 1e-6, 4) for latency in latencies],
@@ -105,29 +154,20 @@ def _critical(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[str
 
 
 def _background(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[str, Any]:
-    path = Path(spec["model"])
-    whole = open_session(path, 1)
-    feeds = feeds_of(whole)
-    segmented = SegmentedModel.open(path, max_ms=spec["segment_ms"]) if spec["gate"] == "segmented" else None
-    policy = "split" if segmented else "refuse"
+    model = _open_model(spec)
+    policy = "split" if _is_segmented(spec) else "refuse"
     job = BackgroundJob(accelerator, spec["name"], policy) if accelerator else None
     for _ in range(3):
-        (segmented.run(feeds) if segmented else whole.run(None, feeds))
-    if segmented and job:
-        segmented.prime(job)
+        model.run()
+    if job:
+        model.prime(job)
     start, end, notes = _begin(spec)
     AbsoluteSleeper().sleep_until(start)
     cpu_s = time.process_time()
     count = refused = 0
     while True:
         try:
-            if segmented:
-                segmented.run(feeds, job)
-            elif job:
-                with job.admitted():
-                    whole.run(None, feeds)
-            else:
-                whole.run(None, feeds)
+            model.run(job)
         except Refused as refusal:
             refused += 1
             if refusal.reason != "timeout":
@@ -147,7 +187,7 @@ def _background(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[s
         "cpu_s": cpu_s,
     }
     if job:
-        status = next(one for one in read_status(_NAME).background if one.name == spec["name"])
+        status = next(one for one in read_status(spec["accelerator"]).background if one.name == spec["name"])
         result["gate"] = {
             "expected_ms": status.expected_ms,
             "shared_ms": status.shared_ms,

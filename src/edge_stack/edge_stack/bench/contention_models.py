@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,45 @@ import numpy as np
 from edge_stack.segmentation.build import open_session, time_ms
 
 MODELS_VARIABLE = "EDGE_STACK_BENCH_MODELS"
-_TOKENS, _WIDTH = 128, 256
+# Times a model file where it shall run, ms.
+Timer = Callable[[Path], float]
 
 
-def policy_model(folder: Path, wanted_ms: float) -> tuple[Path, dict[str, Any]]:
-    """Write a transformer of about a wanted duration: an observation of 128 tokens in, 50 actions of 7 joints out."""
-    return _sized(folder / "policy.onnx", _write_transformer, wanted_ms)
+@dataclass(frozen=True)
+class Size:
+    """
+    How large a layer is, for a kind of processor.
+
+    tokens, width, heads: of the transformer. channels, side: of the convolutional network. different: layers with weights
+    of their own, which then repeat, as the steps of a denoising policy do; 0: all. first: layers of the first two tries.
+    """
+
+    tokens: int
+    width: int
+    heads: int
+    channels: int
+    side: int
+    different: int
+    first: tuple[int, int]
 
 
-def long_model(folder: Path, wanted_ms: float) -> tuple[Path, dict[str, Any]]:
+FOR_CORES = Size(tokens=128, width=256, heads=4, channels=64, side=128, different=0, first=(2, 6))
+# 7 million parameters a layer, so that a file of many layers stays small; on one core one would take a second.
+FOR_GPUS = Size(tokens=256, width=768, heads=12, channels=256, side=256, different=4, first=(4, 24))
+
+
+def policy_model(
+    folder: Path, wanted_ms: float, timer: Timer | None = None, size: Size = FOR_CORES
+) -> tuple[Path, dict[str, Any]]:
+    """Write a transformer of about a wanted duration: an observation of some tokens in, 50 actions of 7 joints out."""
+    return _sized(folder / "policy.onnx", _write_transformer, wanted_ms, timer or _time, size)
+
+
+def long_model(
+    folder: Path, wanted_ms: float, timer: Timer | None = None, size: Size = FOR_CORES
+) -> tuple[Path, dict[str, Any]]:
     """Write a convolutional network of about a wanted duration, with a skip around each two layers."""
-    return _sized(folder / "long.onnx", _write_convolutions, wanted_ms)
+    return _sized(folder / "long.onnx", _write_convolutions, wanted_ms, timer or _time, size)
 
 
 def yolo_models() -> list[Path]:
@@ -61,18 +90,20 @@ def feeds_of(session: Any) -> dict[str, np.ndarray]:
     return feeds
 
 
-def _sized(path: Path, write: Callable[[Path, int], None], wanted_ms: float) -> tuple[Path, dict[str, Any]]:
+def _sized(
+    path: Path, write: Callable[[Path, int, Size], None], wanted_ms: float, timer: Timer, size: Size
+) -> tuple[Path, dict[str, Any]]:
     """Find the number of layers by two measurements of a line and a third to correct it; return the file and its figures."""
-    layers, taken = [2, 6], []
-    for count in layers:
-        write(path, count)
-        taken.append(_time(path))
-    per_layer = max(1e-3, (taken[1] - taken[0]) / (layers[1] - layers[0]))
-    count = max(1, round(layers[1] + (wanted_ms - taken[1]) / per_layer))
-    write(path, count)
-    count = max(1, round(count + (wanted_ms - _time(path)) / per_layer))
-    write(path, count)
-    return path, {"file": path.name, "layers": count, "ms": round(_time(path), 2)}
+    taken = []
+    for count in size.first:
+        write(path, count, size)
+        taken.append(timer(path))
+    per_layer = max(1e-3, (taken[1] - taken[0]) / (size.first[1] - size.first[0]))
+    count = max(1, round(size.first[1] + (wanted_ms - taken[1]) / per_layer))
+    write(path, count, size)
+    count = max(1, round(count + (wanted_ms - timer(path)) / per_layer))
+    write(path, count, size)
+    return path, {"file": path.name, "layers": count, "ms": round(timer(path), 2)}
 
 
 def _time(path: Path) -> float:
@@ -90,13 +121,25 @@ class _Graph:
         self.random = np.random.default_rng(7)
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
+        self._of_layer: dict[int, list[str]] = {}
+        self._repeated: list[str] = []
+        self._layer: list[str] = []
+
+    def begin_layer(self, layer: int, different: int) -> None:
+        """Begin a layer; after so many different ones the first one's weights come again."""
+        key = layer % different if different else layer
+        self._layer = self._of_layer.setdefault(key, [])
+        self._repeated = list(self._layer)
 
     def weight(self, *shape: int) -> str:
+        if self._repeated:
+            return self._repeated.pop(0)
         name = f"w{len(self.weights)}"
         values = self.random.standard_normal(shape) / np.sqrt(
             np.prod(shape[1:]) if len(shape) > 2 else shape[0]
         )
         self.weights.append(self.onnx.numpy_helper.from_array(values.astype(np.float32), name))
+        self._layer.append(name)
         return name
 
     def constant(self, values: Any) -> str:
@@ -119,34 +162,36 @@ class _Graph:
         self.onnx.save(model, str(path))
 
 
-def _write_transformer(path: Path, layers: int) -> None:
+def _write_transformer(path: Path, layers: int, size: Size) -> None:
     g = _Graph()
-    heads = 4
-    split = g.constant(np.array([1, _TOKENS, heads, _WIDTH // heads], np.int64))
-    join = g.constant(np.array([1, _TOKENS, _WIDTH], np.int64))
-    scale = g.constant(np.float32(1.0 / np.sqrt(_WIDTH / heads)))
-    one, zero = g.constant(np.ones(_WIDTH, np.float32)), g.constant(np.zeros(_WIDTH, np.float32))
+    tokens, width, heads = size.tokens, size.width, size.heads
+    split = g.constant(np.array([1, tokens, heads, width // heads], np.int64))
+    join = g.constant(np.array([1, tokens, width], np.int64))
+    scale = g.constant(np.float32(1.0 / np.sqrt(width / heads)))
+    one, zero = g.constant(np.ones(width, np.float32)), g.constant(np.zeros(width, np.float32))
     x = "input"
-    for _ in range(layers):
+    for layer in range(layers):
+        g.begin_layer(layer, size.different)
         normal = g.add("LayerNormalization", x, one, zero, axis=-1)
-        parts = [g.add("Reshape", g.add("MatMul", normal, g.weight(_WIDTH, _WIDTH)), split) for _ in range(3)]
+        parts = [g.add("Reshape", g.add("MatMul", normal, g.weight(width, width)), split) for _ in range(3)]
         query, value = (g.add("Transpose", part, perm=[0, 2, 1, 3]) for part in (parts[0], parts[2]))
         key = g.add("Transpose", parts[1], perm=[0, 2, 3, 1])
         attention = g.add("Softmax", g.add("Mul", g.add("MatMul", query, key), scale), axis=-1)
         mixed = g.add("Transpose", g.add("MatMul", attention, value), perm=[0, 2, 1, 3])
-        x = g.add("Add", x, g.add("MatMul", g.add("Reshape", mixed, join), g.weight(_WIDTH, _WIDTH)))
+        x = g.add("Add", x, g.add("MatMul", g.add("Reshape", mixed, join), g.weight(width, width)))
         normal = g.add("LayerNormalization", x, one, zero, axis=-1)
-        hidden = g.add("Relu", g.add("MatMul", normal, g.weight(_WIDTH, 4 * _WIDTH)))
-        x = g.add("Add", x, g.add("MatMul", hidden, g.weight(4 * _WIDTH, _WIDTH)))
+        hidden = g.add("Relu", g.add("MatMul", normal, g.weight(width, 4 * width)))
+        x = g.add("Add", x, g.add("MatMul", hidden, g.weight(4 * width, width)))
     mean = g.add("ReduceMean", x, axes=[1], keepdims=0)
-    g.save(path, [1, _TOKENS, _WIDTH], g.add("MatMul", mean, g.weight(_WIDTH, 350)))
+    g.save(path, [1, tokens, width], g.add("MatMul", mean, g.weight(width, 350)))
 
 
-def _write_convolutions(path: Path, layers: int) -> None:
+def _write_convolutions(path: Path, layers: int, size: Size) -> None:
     g = _Graph()
-    channels = 64
+    channels = size.channels
     x = g.add("Relu", g.add("Conv", "input", g.weight(channels, 3, 3, 3), pads=[1, 1, 1, 1], strides=[2, 2]))
-    for _ in range(layers):
+    for layer in range(layers):
+        g.begin_layer(layer, size.different)
         inner = g.add("Relu", g.add("Conv", x, g.weight(channels, channels, 3, 3), pads=[1, 1, 1, 1]))
         x = g.add("Add", x, g.add("Conv", inner, g.weight(channels, channels, 1, 1)))
-    g.save(path, [1, 3, 128, 128], g.add("GlobalMaxPool", x))
+    g.save(path, [1, 3, size.side, size.side], g.add("GlobalMaxPool", x))

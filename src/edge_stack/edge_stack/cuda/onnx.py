@@ -178,7 +178,7 @@ class _BoundSession:
         self._session = session
         self._binding = session.io_binding()
         self._options = ort.RunOptions()
-        # Replays return at once (since 1.28; before, ONNX Runtime waits for the stream, which sleeps as well).
+        # Replays return at once. Older versions of ONNX Runtime wait for the stream all the same, which sleeps as well.
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         for values, bind in (
             (session.get_inputs(), self._binding.bind_input),
