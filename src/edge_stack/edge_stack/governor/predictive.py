@@ -31,7 +31,7 @@ OVER_C = 0.5  # predicted beyond the margin by more: lower at once, not at the n
 
 
 @dataclass(frozen=True)
-class _Share:
+class Share:
     """What a node can use of the accelerator: at its floor, and above it at its wanted rate; 1 is all of it."""
 
     name: str
@@ -101,7 +101,7 @@ class PredictiveController:
         limit_c = (self._settings.limit(board) or math.inf) - p.margin_c
         shares = {
             priority_class: [
-                _Share(
+                Share(
                     n.name,
                     n.floor_hz * n.duration_s,
                     n.range_hz * n.duration_s,
@@ -182,7 +182,7 @@ class _PowerModel:
         return float(self._fit.solution[1])
 
 
-Shares = Mapping[str, Sequence[_Share]]
+Shares = Mapping[str, Sequence[Share]]
 
 
 def fill(shares: Shares, may_use: float) -> dict[str, float]:
@@ -202,7 +202,7 @@ def fill(shares: Shares, may_use: float) -> dict[str, float]:
     return fractions
 
 
-def _best(members: Sequence[_Share], left: float) -> dict[str, float]:
+def _best(members: Sequence[Share], left: float) -> dict[str, float]:
     if left <= 0.0:
         return {s.name: 0.0 for s in members}
     if sum(s.above for s in members) <= left:

@@ -5,13 +5,13 @@ Learns how hot the board gets from what it draws: a two-node RC model, fitted wh
 
 The model: a chip, which follows its power within seconds, on a heatsink with one time constant:
 
-    temperature = ambient + R_chip * fast(power) + R_heatsink * slow(power) + offset
+    temperature = ambient + R_chip * fast(power) + R_heatsink * slow(power) + start + offset
 
-where fast and slow are first-order low-passes of the measured power. For a given time constant this is linear, so
-recursive least squares finds ambient, R_chip and R_heatsink; a small bank of time constants runs side by side and the
-best predicts. Its unit of work is one sample of temperature and power. It forgets towards what was believed at first,
-so that long constant conditions, which teach nothing, do no harm. The offset is what the model does not explain now:
-a changing ambient.
+where fast and slow are first-order low-passes of the measured power, start is what the heatsink still remembers of a
+beginning that nobody saw, and offset is what the model does not explain now: a changing ambient. For a given time
+constant this is linear, so recursive least squares finds the rest; a small bank of time constants runs side by side and
+the best predicts. The unit of work is one sample of temperature and power. It forgets towards what was believed at first,
+so that long constant conditions, which teach nothing, do no harm.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ class Prior:
     heatsink_c_per_w: float
 
     def mean(self) -> NDArray[np.float64]:
-        """Return [ambient, R_chip, R_heatsink]."""
-        return np.array([self.ambient_c, self.chip_c_per_w, self.heatsink_c_per_w])
+        """Return [ambient, R_chip, R_heatsink, what the heatsink was warmer at the start than assumed]."""
+        return np.array([self.ambient_c, self.chip_c_per_w, self.heatsink_c_per_w, 0.0])
 
     def precision(self) -> NDArray[np.float64]:
-        """Return the inverse covariance, [3, 3]."""
-        deviation = np.array([10.0, 0.5 * self.chip_c_per_w, 0.5 * self.heatsink_c_per_w])
+        """Return the inverse covariance, [4, 4]."""
+        deviation = np.array([10.0, 0.5 * self.chip_c_per_w, 0.5 * self.heatsink_c_per_w, 20.0])
         return np.diag(deviation**-2.0)
 
     def least(self) -> NDArray[np.float64]:
         """Return the lower bounds: no thing that heats up has less."""
-        return np.array([-40.0, 0.2 * self.chip_c_per_w, 0.2 * self.heatsink_c_per_w])
+        return np.array([-40.0, 0.2 * self.chip_c_per_w, 0.2 * self.heatsink_c_per_w, -100.0])
 
     def most(self) -> NDArray[np.float64]:
         """Return the upper bounds."""
-        return np.array([80.0, 5.0 * self.chip_c_per_w, 5.0 * self.heatsink_c_per_w])
+        return np.array([80.0, 5.0 * self.chip_c_per_w, 5.0 * self.heatsink_c_per_w, 100.0])
 
 
 class LeastSquares:
@@ -117,19 +117,21 @@ class _Candidate:
         warm_c = temperature_c - prior.ambient_c - prior.chip_c_per_w * power_w
         self.fast_w = power_w
         self.slow_w = warm_c / prior.heatsink_c_per_w  # the power that would have heated it so
+        self.start = 1.0  # how much of the start the heatsink remembers
         self.offset_c = 0.0
         self.mean_square = 0.0
         self._errors: list[tuple[float, float]] = []
 
     @property
     def parameters(self) -> NDArray[np.float64]:
-        """[ambient, R_chip, R_heatsink]."""
+        """[ambient, R_chip, R_heatsink, warmer at the start]."""
         return self._fit.solution
 
     def add(self, temperature_c: float, power_w: float, duration_s: float, now_s: float) -> None:
         self.fast_w += (1.0 - math.exp(-duration_s / FAST_S)) * (power_w - self.fast_w)
         self.slow_w += (1.0 - math.exp(-duration_s / self.time_constant_s)) * (power_w - self.slow_w)
-        regressors = np.array([1.0, self.fast_w, self.slow_w])
+        self.start *= math.exp(-duration_s / self.time_constant_s)
+        regressors = np.array([1.0, self.fast_w, self.slow_w, self.start])
         self._fit.add(regressors, temperature_c, duration_s)
         error_c = temperature_c - float(regressors @ self._fit.solution)
         self.offset_c += (1.0 - math.exp(-duration_s / OFFSET_S)) * (error_c - self.offset_c)
@@ -142,12 +144,11 @@ class _Candidate:
 
     def after(self, horizon_s: float) -> tuple[float, float]:
         """Return (a, b): the temperature after a time at a constant power is a + b * power."""
-        ambient_c, chip, heatsink = (float(value) for value in self._fit.solution)
+        ambient_c, chip, heatsink, start_c = (float(value) for value in self._fit.solution)
         chip_left = math.exp(-horizon_s / FAST_S)
         sink_left = math.exp(-horizon_s / self.time_constant_s)
-        base_c = (
-            ambient_c + self.offset_c + chip * chip_left * self.fast_w + heatsink * sink_left * self.slow_w
-        )
+        sink_c = sink_left * (heatsink * self.slow_w + start_c * self.start)
+        base_c = ambient_c + self.offset_c + chip * chip_left * self.fast_w + sink_c
         return base_c, chip * (1.0 - chip_left) + heatsink * (1.0 - sink_left)
 
 
@@ -190,7 +191,7 @@ class ThermalFit:
     def describe(self) -> str:
         """Return the model in words."""
         best = self._best()
-        ambient_c, chip, heatsink = best.parameters
+        ambient_c, chip, heatsink, _ = best.parameters
         return (
             f"ambient {ambient_c + best.offset_c:.0f} C, {chip + heatsink:.2f} C/W, {best.time_constant_s:.0f} s,"
             f" wrong by {self.error_c:.1f} C over {ERROR_AHEAD_S:.0f} s"
