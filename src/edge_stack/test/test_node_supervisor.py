@@ -134,7 +134,7 @@ def test_it_brings_nodes_up_in_stages_and_shows_their_state_rate_and_health(stac
 
     def levels() -> dict[str, bytes]:
         newest = {status.name: status for array in stack.diagnostics for status in array.status}
-        return {name: status.level for name, status in newest.items() if name.startswith("supervisor: ")}
+        return {name: status.level for name, status in newest.items() if name in wanted}
 
     wanted = {f"supervisor: {name}": DiagnosticStatus.OK for name in NAMES}
     stack.peer.spin_until(lambda: levels() == wanted, 5.0, "diagnostics of all nodes")

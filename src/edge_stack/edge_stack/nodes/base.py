@@ -10,6 +10,7 @@ only while the node is active, and what it raises is counted and logged, never p
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import threading
@@ -75,6 +76,7 @@ class StackNode(LifecycleNode):
         self._message = ""
         self._problem = ""
         self._active = threading.Event()
+        self._closing = False
         self._raised: set[tuple[str, str]] = set()
         self._usage = ProcessUsage()
         self._own_subscriptions: list[Subscription] = []
@@ -276,7 +278,7 @@ class StackNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop work and free everything, from any state."""
-        self.close()
+        self._end_work()
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -287,6 +289,12 @@ class StackNode(LifecycleNode):
 
     def close(self) -> None:
         """End the node's work whatever its state; called on the way out of the process."""
+        self._closing = True
+        with contextlib.suppress(Exception):  # the context may be gone
+            self.publish_status()  # its end may take a while, and no status leaves meanwhile
+        self._end_work()
+
+    def _end_work(self) -> None:
         if self.is_active:
             self._active.clear()
             try:
@@ -309,6 +317,8 @@ class StackNode(LifecycleNode):
     def publish_status(self) -> None:
         """Publish node_status now."""
         state_id, label = self._state_machine.current_state
+        if self._closing:
+            state_id, label = State.TRANSITION_STATE_SHUTTINGDOWN, "shuttingdown"
         status = node_status_message(self.stats.snapshot(), self._usage.sample(), self.work.state())
         status.name = self.get_fully_qualified_name()
         status.pid = os.getpid()

@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 from edge_stack.runtime.progress import Work
+from edge_stack.supervision.lifecycle import State
 from edge_stack.supervision.local_process import ThreadLook
 from edge_stack.supervision.types import Limits, Report
 
@@ -22,6 +23,8 @@ from edge_stack.supervision.types import Limits, Report
 SUSPECT_SHARE = 0.5
 # It sleeps through if it had no processor time for so long. A healthy executor wakes ten times a second by itself.
 ASLEEP_S = 0.19
+# It is ended only if it sleeps on: a lock whose holder waits for a core can keep a healthy one asleep for a moment.
+ENDED_S = 0.35
 # With less than this share of a core, a thread that could run is short of processor time.
 STARVED_SHARE = 0.5
 # One that is excused, or that nobody can look at, gets so many times its limit, and at least so long.
@@ -129,7 +132,11 @@ class Vitals:
     def _judge_silence(self, report: Report, silent_s: float, now_s: float, deaf: bool) -> Hang | None:
         watched = self._watched.get(report.pid)
         if watched is not None and now_s - watched.asleep_since_s >= ASLEEP_S:
-            return Hang(f"silent for {silent_s:.2f} s, and its executor does not wake", True)
+            sleeps_on = now_s - watched.asleep_since_s >= ENDED_S
+            # A process that has just begun has not settled yet: others start beside it.
+            begins = report.state is State.UNCONFIGURED and silent_s <= self._limits.heartbeat_timeout_s
+            text = f"silent for {silent_s:.2f} s, and its executor does not wake"
+            return None if begins else Hang(text, sleeps_on)
         excused = watched is not None and math.isinf(watched.guilty_since_s)
         limit_s = max(SILENT_S, self._limits.heartbeat_timeout_s)
         if watched is None or deaf or silent_s <= (EXCUSED_FACTOR * limit_s if excused else limit_s):
