@@ -75,9 +75,9 @@ class World:
         return allocation
 
     def changes(self) -> list[float]:
-        """Return the times of all rate changes, one for each node, after the first decision."""
+        """Return the times of all rate changes, one for each node, the first decision's included."""
         times = []
-        before = self.history[0][2]
+        before = {node.name: node.wanted_hz for node in self.nodes}
         for now_s, _, rates in self.history:
             times += [now_s for name in rates if rates[name] != before[name]]
             before = rates

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_stack.board.types import BoardState
+from edge_stack.config import load_config
 from edge_stack.errors import ConfigurationError
 from edge_stack.governor import NodeDemand, load_settings
 from edge_stack.governor.memory import MemoryGuard
@@ -201,3 +202,29 @@ def test_the_power_budget_comes_from_the_file_or_from_the_name_of_the_power_mode
     file = tmp_path / "governor.yaml"
     file.write_text("power_budget_w: 12.5\n", encoding="utf-8")
     assert load_settings(file).budget_w("25W") == 12.5
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ("class: essential, floor_hz: 2.0", "nodes.eye.floor_hz: needs a rate_hz"),
+        (
+            "class: essential, rate_hz: 5.0, floor_hz: 6.0",
+            "nodes.eye.floor_hz: needs a rate_hz, and is not above",
+        ),
+        (
+            "class: critical, rate_hz: 5.0, floor_hz: 2.0",
+            "nodes.eye.floor_hz: a critical node is never slowed down",
+        ),
+        ("class: critical, variants: [{model: a}]", "nodes.eye.variants: a critical node keeps its model"),
+        ("class: background, variants: [{model: a}]", "nodes.eye.variants.0: model must be among the node's"),
+    ],
+)
+def test_a_floor_or_variant_that_cannot_work_is_named(tmp_path: Path, fields: str, complaint: str) -> None:
+    (tmp_path / "robots").mkdir()
+    (tmp_path / "robots" / "toy.yaml").touch()
+    file = tmp_path / "robot.yaml"
+    file.write_text(f"robot: toy\nnodes:\n  eye: {{executable: toy, {fields}}}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError) as error:
+        load_config(file)
+    assert complaint in str(error.value)

@@ -28,6 +28,7 @@ class RateChanges:
         self._max = max_per_minute
         self._raises = max_per_minute // 2
         self._changed: deque[tuple[float, bool]] = deque()
+        self._begun = False
         self.fractions: dict[str, float] = {}
         self.count = 0
         """Rate changes since the start."""
@@ -47,11 +48,13 @@ class RateChanges:
         return round(node.floor_hz + fraction * node.range_hz, 2)
 
     def apply(self, target: Mapping[str, float], nodes: Sequence[NodeDemand], now_s: float) -> None:
-        """Change what may change now. A node that is new, or has work again, begins with its target: that is no change."""
+        """Change what may change now. A node that joins later begins with its target: no change."""
         movable = {node.name: node for node in nodes if node.range_hz > 0.0}
         wanted = {name: _rounded(target.get(name, 1.0)) for name in movable}
         began = [name for name in movable if name not in self.fractions]
-        self.fractions = {name: self.fractions.get(name, wanted[name]) for name in movable}
+        start = wanted if self._begun else dict.fromkeys(movable, 1.0)
+        self._begun = True
+        self.fractions = {name: self.fractions.get(name, start[name]) for name in movable}
         self._keep_order(movable, began, wanted)
         for priority_class in (BACKGROUND, ESSENTIAL):
             if priority_class == ESSENTIAL and self._any_above_floor(movable):
