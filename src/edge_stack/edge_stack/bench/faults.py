@@ -5,7 +5,7 @@ Every fault, done to the whole demo: when it is noticed, what happens, and when 
 
 Its unit is one row: one run of the stack with one fault. detected_ms: from the fault's begin to the first sign that the
 stack shows of it. recovered_ms: from the end of its cause until all has been well for a second. control_gap_ms: longest time
-between two commands, as they arrive. unsafe_commands: beyond a limit, or moving during a hold. task_success_delta: share of
+between two commands, by their stamps. unsafe_commands: beyond a limit, or moving during a hold. task_success_delta: share of
 the task's attempts that succeed, against a run without a fault. lost: what did not come back.
 """
 
@@ -33,6 +33,7 @@ from edge_stack.robot import Robot, load_robot
 SETTLE_S = 6.0
 WELL_S = 1.0
 RECOVERY_LIMIT_S = 20.0
+STAMP_AGE_S = 0.5
 STARTUP_LIMIT_S = 60.0
 # The simulated board is put into a closed body and runs in quick motion, so that minutes of heat fit into seconds.
 HOT_BOARD = {"cooling": "robot_body", "time_scale": 60.0, "gpu_load_scale": 8.0}
@@ -79,6 +80,9 @@ def run(cases: Sequence[Case], config_path: str | None = None) -> tuple[list[dic
     notes: list[str] = []
     print("no fault", file=sys.stderr, flush=True)
     baseline = _in_process(None, config_path)
+    if "error" in baseline:
+        return [], [f"without a fault: not done: {baseline['error']}"]
+    rows.append(baseline)
     for case in cases:
         print(case.fault, file=sys.stderr, flush=True)
         row = _in_process(case, config_path)
@@ -100,7 +104,11 @@ def _in_process(case: Case | None, config_path: str | None) -> dict[str, Any]:
         command = [sys.executable, "-m", __spec__.name if __spec__ else "edge_stack.bench.faults"]
         command += ["--row", str(path), "--only", case.fault if case is not None else "none"]
         command += ["--config", config_path] if config_path else []
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=300.0)
+        done = subprocess.run(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, timeout=300.0
+        )
+        if done.returncode != 0:
+            return {"error": (done.stderr.strip().splitlines() or ["it ended"])[-1]}
         row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return row
 
@@ -181,7 +189,9 @@ def _let_happen(
     if not wait(
         lambda: seen.well_since(begun_s, SETTLE_S, time.monotonic()) is not None, STARTUP_LIMIT_S + SETTLE_S
     ):
-        raise RuntimeError("the stack did not come up well: " + "; ".join(s.text for s in seen.signs[-10:]))
+        raise RuntimeError(
+            "the stack did not come up well: " + "; ".join(s.text for s in seen.signs if s.ended_s is None)
+        )
     begin_s = time.monotonic()
     runner.start(begin_s)
     wait(lambda: all(d.ended_s is not None or d.error for d in runner.done), 60.0)
@@ -247,7 +257,8 @@ def _reaction(seen: Observations, begin_s: float, over_s: float) -> str:
     said: list[str] = []
     for sign in sorted(seen.signs, key=lambda s: s.began_s):
         if begin_s <= sign.began_s <= over_s and sign.text.startswith(("control ", "node ")):
-            text = sign.text.removeprefix("control ")
+            # What follows tells more of the same: since when, and what is done about it.
+            text = sign.text.removeprefix("control ").partition(";")[0]
             if text not in said:
                 said.append(text)
     return "; ".join(said[:3]) or "none needed: control runs on"
@@ -268,8 +279,11 @@ def _observe(monitor: Any, seen: Observations, lock: threading.Lock) -> None:
     }
 
     def command(message: JointState) -> None:
+        now_s = time.monotonic()
+        # When it was commanded, not when this process came to read it; with a simulated clock that cannot be told.
+        age_s = time.time() - message.header.stamp.sec - message.header.stamp.nanosec * 1e-9
         with lock:
-            seen.command(time.monotonic(), message.position)
+            seen.command(now_s - age_s if 0.0 <= age_s < STAMP_AGE_S else now_s, message.position)
 
     def control(message: ControlStatus) -> None:
         with lock:
@@ -280,7 +294,9 @@ def _observe(monitor: Any, seen: Observations, lock: threading.Lock) -> None:
     def stack(message: StackState) -> None:
         troubles = {}
         for node in message.nodes:
-            text = "; ".join(filter(None, (node.fault, node.message, node.reason)))
+            # A mode is no trouble; what the governor wants is.
+            reason = "" if node.reason.startswith("mode") else node.reason
+            text = "; ".join(filter(None, (node.fault, node.message, reason)))
             if text or node.state != (node.wanted or node.state):
                 troubles[node.name.rsplit("/", 1)[-1]] = text or node.state
         with lock:

@@ -116,7 +116,7 @@ class Observations:
 
     def control_gap_s(self, begin_s: float, end_s: float) -> float:
         """Return the longest time between two commands in a stretch, and from its begin and to its end, s."""
-        times = [t for t, _ in self.commands]
+        times = sorted(t for t, _ in self.commands)
         before = max((t for t in times if t <= begin_s), default=begin_s)
         inside = [before, *(t for t in times if begin_s < t <= end_s)]
         after = min((t for t in times if t > end_s), default=end_s)

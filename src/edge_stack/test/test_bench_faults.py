@@ -1,0 +1,93 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the benchmark of faults concludes from what it sees: signs, recovery, gaps and unsafe commands."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from edge_stack.bench.faults import CASES
+from edge_stack.bench.faults_observe import CommandLimits, Observations
+from edge_stack.faults import KINDS, parse_fault
+
+PERIOD_S = 1.0 / 24.0
+LIMITS = CommandLimits(np.array([-1.0]), np.array([1.0]), np.array([2.0]), PERIOD_S)
+
+
+@pytest.fixture
+def seen() -> Observations:
+    return Observations(LIMITS)
+
+
+def commands(seen: Observations, begin_s: float, count: int, position: float = 0.0) -> None:
+    for tick in range(count):
+        seen.command(begin_s + tick * PERIOD_S, [position])
+
+
+def test_every_kind_of_fault_has_a_row_and_every_row_is_a_fault() -> None:
+    assert {parse_fault(case.fault).kind for case in CASES} == set(KINDS)
+    for case in CASES:
+        re.compile(case.sign)
+
+
+def test_the_first_sign_after_the_fault_counts(seen: Observations) -> None:
+    seen.control(1.0, "hold", "stale_perception")
+    seen.control(2.0, "run", "ok")
+    seen.control(11.0, "hold", "stale_perception")
+    sign = seen.first_sign("stale_perception", 10.0)
+    assert sign is not None and sign.began_s == 11.0
+    assert seen.first_sign("stale_action", 10.0) is None
+
+
+def test_a_count_that_rises_or_begins_anew_is_a_sign(seen: Observations) -> None:
+    for now_s, count in ((1.0, 0), (2.0, 3), (3.0, 3), (4.0, 1)):
+        seen.events(now_s, "detect", {"image_raw: flood": count})
+    assert [s.began_s for s in seen.signs] == [2.0, 4.0]
+
+
+def test_all_is_well_only_when_the_stack_is_active_and_nobody_says_otherwise(seen: Observations) -> None:
+    seen.stack(1.0, True, {})
+    seen.stack(5.0, False, {"detect": "died"})
+    seen.stack(7.0, True, {})
+    seen.control(8.0, "hold", "stale_perception")
+    seen.control(8.5, "run", "ok")
+    assert seen.well_since(0.0, 3.0, 20.0) == 1.0
+    assert seen.well_since(5.0, 1.0, 20.0) == 7.0
+    assert seen.well_since(5.0, 2.0, 20.0) == 8.5
+    assert seen.well_since(5.0, 2.0, 9.0) is None
+
+
+def test_the_gap_is_the_longest_time_without_a_command(seen: Observations) -> None:
+    commands(seen, 0.0, 24)
+    commands(seen, 1.5, 24)
+    assert seen.control_gap_s(0.5, 2.0) == pytest.approx(1.5 - 23 * PERIOD_S)
+    assert seen.control_gap_s(1.6, 2.0) == pytest.approx(PERIOD_S)
+    assert seen.control_gap_s(5.0, 9.0) == pytest.approx(9.0 - 1.5 - 23 * PERIOD_S)
+
+
+@pytest.mark.parametrize(
+    ("position", "unsafe"),
+    [(0.05, 0), (1.5, 2), (0.9, 2), (math.nan, 1)],
+    ids=["small", "range", "fast", "nan"],
+)
+def test_commands_beyond_limits_are_unsafe(seen: Observations, position: float, unsafe: int) -> None:
+    commands(seen, 0.0, 10)
+    seen.command(10 * PERIOD_S, [position])
+    commands(seen, 11 * PERIOD_S, 10)
+    assert seen.unsafe_commands(0.0, 5.0) == unsafe
+
+
+def test_a_command_that_moves_during_a_hold_is_unsafe(seen: Observations) -> None:
+    for tick in range(24):
+        seen.command(tick * PERIOD_S, [0.001 * tick])
+    assert seen.unsafe_commands(0.0, 1.0) == 0
+    seen.control(0.2, "hold", "stale_action")
+    seen.control(0.4, "hold", "stale_action")
+    seen.control(0.6, "run", "ok")
+    assert seen.unsafe_commands(0.0, 1.0) == len(
+        [t for t in range(1, 24) if (t - 1) * PERIOD_S > 0.2 and t * PERIOD_S < 0.4]
+    )
