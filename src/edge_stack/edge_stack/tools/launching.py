@@ -169,7 +169,8 @@ def _robot(context: LaunchContext) -> list[Action]:
     given = context.launch_configurations
     config = load_config(given["config"] or None, robot=given["robot"] or None)
     sim = config.robot_file.stem.endswith("_sim") if given["sim"] == "auto" else given["sim"] == "true"
-    nodes = config.select(sim=sim, disabled=_switched_off(config, context))
+    config, disabled = _switched(config, context)
+    nodes = config.select(sim=sim, disabled=disabled)
     actions: list[Action] = [_lifecycle_node(node, context, config.robot_file) for node in nodes]
     if given["rviz"] == "true":
         actions.append(
@@ -188,10 +189,10 @@ def _perception(context: LaunchContext) -> list[Action]:
     given = context.launch_configurations
     config = load_config(given["config"] or None)
     camera = given["camera"] == "true"
-    disabled = _switched_off(config, context)
+    config, disabled = _switched(config, context)
     for node in config.nodes:
         wanted = node.executable in ("yolo", "supervisor") or (node.executable == "camera" and camera)
-        if not wanted and node.name not in disabled:
+        if not wanted and node.enabled and node.name not in disabled:
             disabled.append(node.name)
     nodes = config.select(sim=False, disabled=disabled)
     return [
@@ -258,7 +259,7 @@ def _switches(nodes: Iterable[NodeConfig]) -> list[DeclareLaunchArgument]:
     return [
         DeclareLaunchArgument(
             node.name,
-            default_value="true",
+            default_value=_text(node.enabled),
             choices=_SWITCH,
             description=f"Run {node.name} ({node.priority_class}{kinds[node.when]}).",
         )
@@ -267,17 +268,20 @@ def _switches(nodes: Iterable[NodeConfig]) -> list[DeclareLaunchArgument]:
     ]
 
 
-def _switched_off(config: StackConfig, context: LaunchContext) -> list[str]:
-    off = []
+def _switched(config: StackConfig, context: LaunchContext) -> tuple[StackConfig, list[str]]:
+    """Return the stack with the nodes that are switched on, and the names of those that are switched off."""
+    on, off = [], []
     for node in config.nodes:
         if node.name in _RESERVED:
             continue
-        value = context.launch_configurations.get(node.name, "true")
+        value = context.launch_configurations.get(node.name, _text(node.enabled))
         if value not in _SWITCH:
             raise ValueError(f"{node.name}: '{value}' is neither true nor false")
-        if value == "false":
+        if node.enabled and value == "false":
             off.append(node.name)
-    return off
+        elif not node.enabled and value == "true":
+            on.append(node.name)
+    return config.switch_on(on), off
 
 
 def _typed(value: Any) -> Any:
