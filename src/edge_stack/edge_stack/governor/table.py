@@ -137,9 +137,19 @@ class _Misses:
         self._counts: dict[str, deque[tuple[float, int]]] = {}
 
     def share(self, nodes: Sequence[NodeDemand], now_s: float) -> float | None:
-        """Take the nodes' counters, which start anew with a node; None where there is no such node at work."""
+        """
+        Take the nodes' counters, which start anew with a node; None where there is no such node at work.
+
+        An essential node without a rate of its own (a robot's driver, a simulation) counts by its own units: left out.
+        """
         worst = None
-        members = [n for n in nodes if n.priority_class == self._class and n.rate_hz > 0.0]
+        members = [
+            n
+            for n in nodes
+            if n.priority_class == self._class
+            and n.rate_hz > 0.0
+            and (n.wanted_hz > 0.0 or self._class == CRITICAL)
+        ]
         self._counts = {n.name: self._counts.get(n.name, deque()) for n in members}
         for node in members:
             counts = self._counts[node.name]
