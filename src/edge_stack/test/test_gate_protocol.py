@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     consumes,
     initialize,
@@ -37,16 +38,25 @@ class GateMachine(RuleBasedStateMachine):
 
     background = Bundle("background")
 
-    @initialize(limit=st.integers(1, 3), beside=st.integers(0, 2))
-    def start(self, limit: int, beside: int) -> None:
+    @initialize(target=background, limit=st.sampled_from((1, 2, 2, 3)), beside=st.sampled_from((0, 1, 1, 2)))
+    def start(self, limit: int, beside: int) -> MultipleResults[Party]:
         self.world = World(limit, guard=2 * MS, beside=beside)
+        self.critical_joins(period=30, share=3, first=5, mask=-1, seen=None)
+        return multiple(*(self.world.join(layout.IDLE) for _ in range(3)))
 
     # Critical jobs.
 
     @precondition(lambda self: len(self.world.criticals) < 2)
-    @rule(period=st.integers(20, 40), share=st.integers(2, 8), first=st.integers(0, 20), seen=SEEN)
-    def critical_joins(self, period: int, share: int, first: int, seen: int | None) -> None:
+    @rule(
+        period=st.integers(20, 40),
+        share=st.integers(2, 8),
+        first=st.integers(0, 20),
+        mask=st.sampled_from((0, -1)),
+        seen=SEEN,
+    )
+    def critical_joins(self, period: int, share: int, first: int, mask: int, seen: int | None) -> None:
         party = self.world.join(layout.CRITICAL)
+        self.world.allow(party, mask)
         party.period, party.budget = period * MS, period * MS // share
         party.lease = party.period
         party.pending = self.world.announce(party, self.world.now + first * MS)
@@ -108,21 +118,35 @@ class GateMachine(RuleBasedStateMachine):
         if party.alive and not party.waiting and not party.running:
             self.check_order_and_slack(party, lambda: self.world.ask(party, expected, deadline, stores))
 
+    @precondition(lambda self: any(not p.waiting and not p.running for p in self.world.background))
+    @rule(data=st.data(), deadline=DURATIONS)
+    def all_that_are_idle_ask(self, data: st.DataObject, deadline: int) -> None:
+        idle = [p for p in self.world.background if not p.waiting and not p.running]
+        for party in idle:
+            expected = data.draw(DURATIONS)
+            self.check_order_and_slack(
+                party, lambda party=party, expected=expected: self.world.ask(party, expected, deadline)
+            )
+
+    @precondition(lambda self: any(p.waiting for p in self.world.background))
     @rule(party=background, stores=STORES)
     def background_looks_again(self, party: Party, stores: int | None) -> None:
         if party.waiting:
             self.check_order_and_slack(party, lambda: self.world.look(party, stores))
 
+    @precondition(lambda self: any(p.waiting for p in self.world.background))
     @rule(data=st.data())
     def all_that_wait_look_again(self, data: st.DataObject) -> None:
         for party in data.draw(st.permutations([p for p in self.world.background if p.waiting])):
             self.check_order_and_slack(party, lambda party=party: self.world.look(party))
 
+    @precondition(lambda self: any(p.running for p in self.world.background))
     @rule(party=background, stores=STORES)
     def background_finishes(self, party: Party, stores: int | None) -> None:
         if party.running:
             self.world.finish(party, stores)
 
+    @precondition(lambda self: any(p.waiting for p in self.world.background))
     @rule(party=background)
     def background_gives_up(self, party: Party) -> None:
         if party.waiting:
@@ -162,7 +186,14 @@ class GateMachine(RuleBasedStateMachine):
             earlier = other.waiting and other.deadline < party.deadline
             fits = not self.world.blocked_by_critical(other, self.world.now + other.expected)
             in_the_middle = any(p.pending for p in self.world.criticals)
-            assert not (earlier and fits) or in_the_middle, f"{party.name} was admitted before {other.name}"
+            # What a dead critical job announced holds up whom it concerns until one of those looks.
+            unnoticed = any(
+                state == layout.CRITICAL and not self.world.alive(slot)
+                for slot, state in enumerate(self.world.words[layout.STATES : layout.SLOT_BASE])
+            )
+            assert not (earlier and fits) or in_the_middle or unnoticed, (
+                f"{party.name} was admitted before {other.name}"
+            )
 
     @invariant()
     def no_more_run_than_the_limit(self) -> None:
