@@ -75,6 +75,7 @@ class FusionNode(StackNode):
         self._measured: FloatArray | None = None
         self._tick_error: Exception | None = None
         self._joints_seen_s = self._perception_seen_s = self._supervisor_seen_s = -math.inf
+        self._clock_offset_s = math.nan
         self._warned: set[str] = set()
         self._rate = RateMeter()
         self._ages = LatencyWindow()
