@@ -218,6 +218,54 @@ def test_a_build_is_made_once_and_then_only_of_what_changed(
     assert asked[1][-2:] == ["--packages-above", "messages"]
 
 
+@pytest.mark.parametrize("change", ["removed", "added", "in another folder"])
+def test_another_list_of_interfaces_builds_their_package_afresh_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    workspace = make_workspace(tmp_path)
+    messages = workspace.src / "messages"
+    write(messages / "msg" / "B.msg", "int32 b")
+    build_with(monkeypatch, workspace)
+    building.ensure(workspace, WHEELS)
+    of_messages = [folder / "messages" / "generated.c" for folder in (workspace.build, workspace.install)]
+    of_logic = [folder / "logic" / "generated.c" for folder in (workspace.build, workspace.install)]
+    for path in of_messages + of_logic:
+        write(path, "")
+    write(messages / "msg" / "A.msg", "int32 another")  # the same list: built on what is there
+    building.ensure(workspace, WHEELS)
+    assert all(path.exists() for path in of_messages + of_logic)
+    if change == "removed":
+        (messages / "msg" / "B.msg").unlink()
+    elif change == "added":
+        write(messages / "srv" / "C.srv", "---")
+    else:
+        (messages / "more").mkdir()
+        (messages / "msg" / "B.msg").rename(messages / "more" / "B.msg")
+    building.ensure(workspace, WHEELS)
+    assert not any(path.exists() for path in of_messages)
+    assert all(path.exists() for path in of_logic)
+
+
+def test_of_a_build_whose_interfaces_are_unknown_only_what_is_built_now_is_made_afresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_workspace(tmp_path)
+    build_with(monkeypatch, workspace)
+
+    def built_before(change: str, text: str) -> bool:
+        """Build, forget the interfaces, change a file, build again; return whether the old build is still there."""
+        building.ensure(workspace, WHEELS)
+        stamp = workspace.read_stamp(building.STAMP)
+        workspace.write_stamp(building.STAMP, {k: v for k, v in stamp.items() if k != "interfaces"})
+        write(workspace.build / "messages" / "generated.c", "")
+        write(workspace.src / change, text)
+        building.ensure(workspace, WHEELS)
+        return (workspace.build / "messages" / "generated.c").exists()
+
+    assert built_before("logic/setup.py", "entry_points = [1]")
+    assert not built_before("messages/msg/A.msg", "int32 another")
+
+
 def test_a_failed_build_names_the_package_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

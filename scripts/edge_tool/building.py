@@ -27,18 +27,20 @@ STAMP = "build"
 VISION_MSGS = Path("vision_msgs") / "vision_msgs"
 # Their content decides what a build makes.
 _DECLARATIONS = {"package.xml", "setup.py", "setup.cfg", "CMakeLists.txt"}
-_INTERFACES = {".msg", ".srv", ".action", ".cmake", ".em", ".c", ".cpp", ".h", ".hpp"}
+_GENERATED_FROM = {".msg", ".srv", ".action"}
+_INTERFACES = _GENERATED_FROM | {".cmake", ".em", ".c", ".cpp", ".h", ".hpp"}
 # Their names say which files are installed; their content is linked.
 _INSTALLED_FOLDERS = {"launch", "config", "rviz", "resource", "meshes", "urdf", "models", "dds"}
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package: its folder, and a text that changes when it needs a build."""
+    """A package: its folder, a text that changes when it needs a build, and the files that its interfaces are in."""
 
     name: str
     folder: Path
     fingerprint: str
+    interfaces: tuple[str, ...] = ()
 
 
 def ensure(workspace: Workspace, underlay: Underlay) -> None:
@@ -56,9 +58,13 @@ def ensure(workspace: Workspace, underlay: Underlay) -> None:
             stamp = {}
         names = _changed(workspace, packages, stamp, toolchain)
         if names:
+            _clean_generated(workspace, [p for p in packages if p.name in names], stamp)
             _build(workspace, underlay, names, everything=len(names) == len(packages))
             built = {package.name: package.fingerprint for package in packages}
-            workspace.write_stamp(STAMP, {"toolchain": toolchain, "packages": built})
+            interfaces = {package.name: list(package.interfaces) for package in packages}
+            workspace.write_stamp(
+                STAMP, {"toolchain": toolchain, "packages": built, "interfaces": interfaces}
+            )
             environment.remember(workspace, underlay)
 
 
@@ -118,6 +124,20 @@ def _changed(
     ]
 
 
+def _clean_generated(workspace: Workspace, packages: list[Package], stamp: Mapping[str, object]) -> None:
+    """
+    Remove what was built of packages whose list of interfaces is not that of the last build.
+
+    The code generated for an interface that is gone stays in the build folder, is compiled again, and then lacks symbols.
+    """
+    built = stamp.get("interfaces")
+    built = built if isinstance(built, dict) else {}
+    for package in packages:
+        if built.get(package.name, []) != list(package.interfaces):
+            for folder in (workspace.build, workspace.install):
+                shutil.rmtree(folder / package.name, ignore_errors=True)
+
+
 def _build(workspace: Workspace, underlay: Underlay, names: list[str], *, everything: bool) -> None:
     log = workspace.log_file("build")
     log.unlink(missing_ok=True)
@@ -151,15 +171,20 @@ def _build(workspace: Workspace, underlay: Underlay, names: list[str], *, everyt
 
 def _package(folder: Path) -> Package:
     digest = hashlib.sha256()
+    interfaces = []
     for path in _files(folder):
         name = str(path.relative_to(folder))
+        if path.suffix in _GENERATED_FROM:
+            interfaces.append(name)
         if path.name in _DECLARATIONS or path.suffix in _INTERFACES:
             digest.update(f"{name}\0".encode() + path.read_bytes())
         elif set(path.relative_to(folder).parts[:-1]) & _INSTALLED_FOLDERS:
             digest.update(f"{name}\0".encode())
     text = (folder / "package.xml").read_text(encoding="utf-8")
     found = re.search(r"<name>\s*(\S+?)\s*</name>", text)
-    return Package(found[1] if found else folder.name, folder, digest.hexdigest()[:16])
+    return Package(
+        found[1] if found else folder.name, folder, digest.hexdigest()[:16], tuple(sorted(interfaces))
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:
