@@ -39,7 +39,7 @@ STARTUP_LIMIT_S = 60.0
 # The simulated board runs in quick motion, so that half an hour of heat fits into seconds, and its governor with it. (The
 # predictive one learns what a board does over minutes of real time: the table decides.)
 QUICK = 100.0
-QUICK_BOARD = {
+QUICK_BOARD: dict[str, dict[str, Any]] = {
     "board": {"time_scale": QUICK},
     "supervisor": {"governor": "table", "board_period_s": 0.1},
 }
