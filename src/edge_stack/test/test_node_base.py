@@ -126,6 +126,16 @@ def test_an_impossible_transition_is_refused_and_the_node_lives(peer: Peer, toy:
     assert toy.alive()
 
 
+def test_a_transition_that_outlasts_a_repeated_request_is_no_refusal(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_stack.testing.ANSWER_S", 0.3)
+    with NodeProcess("toy_node", "toy", {"configure_s": 1.0}) as slow:
+        assert peer.transition("toy", "configure"), slow.output()
+        assert "refused in state inactive" in slow.output()  # the repeated one
+        assert not peer.transition("toy", "configure")
+
+
 def test_a_node_can_be_cleaned_up_and_configured_again(peer: Peer, toy: NodeProcess) -> None:
     for _ in range(2):
         peer.bring_up("toy")

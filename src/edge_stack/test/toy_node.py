@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import time
+
 from std_msgs.msg import Float64
 
 from edge_stack.errors import ConfigurationError
@@ -20,10 +22,12 @@ class ToyNode(StackNode):
         Parameter("gain", 2.0, "Factor.", minimum=0.0, maximum=10.0, live=True),
         Parameter("model", "", "File; a missing one fails configure."),
         Parameter("mode", "fast", "A choice.", choices=("fast", "slow")),
+        Parameter("configure_s", 0.0, "How long configure takes, s."),
         Parameter("fail_activate", False, "Whether activate raises.", live=True),
     )
 
     def configure_node(self) -> None:
+        time.sleep(self.params.configure_s)
         if self.params.model == "missing":
             raise ConfigurationError("model: missing.onnx does not exist; set model to an .onnx file")
         self.out = self.publisher(Float64, "out", qos.result())
