@@ -1,9 +1,11 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Lets tests run two at a time although some measure time: those marked `exclusive` wait until no other test runs.
+Makes runs repeatable, and lets tests run two at a time although some measure time.
 
-The unit is one test with its fixtures. Workers share a lock file; nothing is ordered by it beyond that.
+Tests marked `exclusive` wait until no other test runs. The unit is one test with its fixtures. Workers share a lock file;
+nothing is ordered by it beyond that. Properties are tried with the same examples in every run, however slow the machine
+is; `./edge test --hypothesis-profile explore` draws new ones.
 """
 
 from __future__ import annotations
@@ -15,6 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+_UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("explore", **_UNTIMED)
+settings.register_profile("repeatable", derandomize=True, **_UNTIMED)
+settings.load_profile("repeatable")
 
 
 def _lock_file(controller: int, kind: str) -> Path:
