@@ -24,7 +24,7 @@ from edge_stack.governor.thermal_fit import Prior, ThermalFit
 PRIOR = Prior(30.0, 0.5, 2.0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     ambient_c=st.floats(10.0, 45.0),
     chip=st.floats(0.2, 1.5),
