@@ -40,7 +40,7 @@ STARTUP_LIMIT_S = 60.0
 # predictive one learns what a board does over minutes of real time: the table decides.)
 QUICK = 100.0
 QUICK_BOARD: dict[str, dict[str, Any]] = {
-    "board": {"time_scale": QUICK},
+    "board": {"time_scale": QUICK, "gpu_load_scale": 1.6},
     "supervisor": {"governor": "table", "board_period_s": 0.1},
 }
 
