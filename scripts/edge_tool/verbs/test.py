@@ -39,8 +39,9 @@ def run(workspace: Workspace, arguments: list[str]) -> int:
     parallel = (
         [] if any(a.startswith(("-n", "--numprocesses", "--pdb", "-p")) for a in arguments) else ["-n", "2"]
     )
-    # Files stay together: each has its own processes and its own DDS domain.
-    command = [python, "-m", "pytest", *parallel, "--dist", "loadfile", *arguments]
+    # Files stay together: each has its own processes and its own DDS domain. Their order is that of testpaths, the longest
+    # first, so that no worker has a long file left when the other is done.
+    command = [python, "-m", "pytest", *parallel, "--dist", "loadfile", "--no-loadscope-reorder", *arguments]
     if failed:
         say(f"failed: {', '.join(failed)} (see above); that makes this run fail, whatever the tests say")
     code = subprocess.run(command, cwd=workspace.root, env=variables, check=False).returncode
