@@ -121,8 +121,8 @@ def test_two_processes_cannot_have_one_name(group: ProcessGroup) -> None:
 
 
 def test_stop_asks_politely_first(tmp_path: Path) -> None:
-    code = "import time\nprint('up', flush=True)\ntry: time.sleep(60)\nexcept KeyboardInterrupt: raise SystemExit(7)"
-    group = ProcessGroup(tmp_path, limits=FAST)
+    code = "import time\ntry: print('up', flush=True); time.sleep(60)\nexcept KeyboardInterrupt: raise SystemExit(7)"
+    group = ProcessGroup(tmp_path, limits=Limits(interrupt_s=30.0))  # however slowly it takes the request
     group.start(python("one", code))
     wait_for_output(group, "one", "up")
     assert group.stop() == {"one": 7}
