@@ -289,7 +289,7 @@ class AnyTrouble(RuleBasedStateMachine):
         assert self.world.supervision.settled
 
 
-AnyTrouble.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+AnyTrouble.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
 TestAnyTrouble = AnyTrouble.TestCase
 
 
@@ -310,6 +310,14 @@ def test_one_node_can_be_wanted_lower_than_the_stack_and_stays_there_in_its_next
     assert world.supervision.want_node("segment", State.ACTIVE)
     world.run(2.0)
     assert world.nodes["segment"].state is State.ACTIVE
+
+
+def test_a_reason_that_state_and_rate_share_is_shown_once(world: World) -> None:
+    start(world)
+    world.supervision.want_node("segment", State.UNCONFIGURED, "memory: 300 MiB available")
+    world.supervision.want_rate("segment", 1.0, "memory: 300 MiB available")
+    view = next(v for v in world.supervision.view(world.now_s) if v.name == "segment")
+    assert view.reason == "memory: 300 MiB available"
 
 
 def test_what_is_wanted_of_a_node_yields_to_the_stack_and_holds_after_it(world: World) -> None:

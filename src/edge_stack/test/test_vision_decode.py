@@ -67,7 +67,7 @@ def any_output(draw: st.DrawFn) -> tuple[list[np.ndarray], ModelMeta, Geometry, 
     return outputs, meta(task, layout), Geometry.fit(source, SIZE), thresholds
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(any_output())
 def test_results_are_sound_whatever_a_model_puts_out(
     case: tuple[list[np.ndarray], ModelMeta, Geometry, Thresholds],
