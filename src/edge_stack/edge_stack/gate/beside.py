@@ -4,8 +4,9 @@
 Learns which background jobs may run beside a critical inference: those that do not stretch it.
 
 Its unit of work is one critical inference: how long it took, and how long each background job ran meanwhile. What it took
-more than alone is laid to those who ran, each by its share, by least mean squares: jobs that come in changing
-company are told apart by and by. Times are nanoseconds, given by the caller; nothing here waits or sees a clock.
+more than alone is laid to those who ran, each by its share, by asymmetric least squares: jobs that come in changing
+company are told apart by and by, and what they do to the slow inferences counts. Times are nanoseconds, given by the
+caller; nothing here waits or sees a clock.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from edge_stack.gate.estimate import DurationEstimate
 from edge_stack.gate.layout import mask_of
 
-# A job may make the critical inference longer by this share, or by this time where that is more.
+# Background jobs may make the critical inference longer by this share, or by this time where that is more.
 STRETCH = 0.15
 LEAST_NS = 500_000
 # Inferences that tell how long it takes alone: so many first, then one in so many, while nobody may run beside it.
@@ -23,8 +24,10 @@ _FIRST = 8
 _ALONE_EVERY = 16
 # Others ran for less than this share of an inference: it was alone.
 _ALONE_SHARE = 0.05
-# How much of what one inference says is believed, and the most that it can say, in units of what a job may do.
-_RATE = 0.1
+# How much of what one inference says is believed: more where it took longer than expected, so that what is learned is near
+# the slow ones and not their mean (an expectile; Newey and Powell, Econometrica 55(4), 1987). And the most that it can
+# say, in units of what a job may do.
+_RISE, _FALL = 0.2, 0.03
 _MOST = 3.0
 # A job that is kept apart is tried for one inference in so long: the models or the machine may have changed.
 _RETRY_NS = 30_000_000_000
@@ -53,16 +56,28 @@ class Neighbours:
             stretch = (duration - alone) / max(STRETCH * alone, LEAST_NS)
             known = sum(self._stretch.get(job, 0.0) * share for job, share in shares.items())
             error = max(-_MOST, min(_MOST, stretch)) - known
+            rate = _RISE if error > 0.0 else _FALL
             for job, share in shares.items():
-                self._stretch[job] = self._stretch.get(job, 0.0) + _RATE * error * share
+                self._stretch[job] = self._stretch.get(job, 0.0) + rate * error * share
         if self._stretch.keys() - beside.keys():
             self._stretch = {job: value for job, value in self._stretch.items() if job in beside}
 
-    def allowed(self, now: int) -> int:
-        """Return who may run beside the next inference: the word with a bit for each slot; 0: nobody."""
+    def allowed(self, now: int, at_once: int = 1) -> int:
+        """
+        Return who may run beside the next inference: the word with a bit for each slot; 0: nobody.
+
+        at_once: how many of them may run at a time. Those who may stretch it together no further than one may.
+        """
         if len(self._alone) < _FIRST or self._since_alone >= _ALONE_EVERY:
             return 0
-        apart = [slot for (slot, _), stretch in self._stretch.items() if stretch > 1.0]
+        calm: list[float] = []
+        apart = []
+        for stretch, slot in sorted((stretch, slot) for (slot, _), stretch in self._stretch.items()):
+            # In rising order, the last ones are those that stretch it most.
+            if sum(max(0.0, other) for other in [*calm, stretch][-max(1, at_once) :]) > 1.0:
+                apart.append(slot)
+            else:
+                calm.append(stretch)
         if not apart:
             self._retry_at = now + _RETRY_NS
         elif now >= self._retry_at:
