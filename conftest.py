@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,10 @@ _UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("explore", **_UNTIMED)
 settings.register_profile("repeatable", derandomize=True, **_UNTIMED)
 settings.load_profile("repeatable")
+
+# Shells start what runs in the background with SIGINT ignored, and what it starts inherits that: tests of Ctrl-C would wait.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _lock_file(controller: int, kind: str) -> Path:
