@@ -19,10 +19,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_stack.config import load_config
 from edge_stack.errors import ConfigurationError
 from edge_stack.faults import KINDS, Fault, FaultRunner, load_scenario, parse_fault
 from edge_stack.faults.injections import Hang, Hog, Ramp
+from edge_stack.faults.kinds import NODE
 
+SCENARIOS = sorted((Path(__file__).parents[1] / "config" / "scenarios").glob("*.yaml"))
 PARAMETER_FAULTS = (
     "camera_stall",
     "camera_noise",
@@ -114,6 +117,14 @@ def test_a_scenario_is_a_list_of_faults(tmp_path: Path) -> None:
     path = tmp_path / "hot.yaml"
     path.write_text("faults:\n  - ambient_step@5:10\n  - node_kill:detect@8\n")
     assert [str(fault) for fault in load_scenario(path)] == ["ambient_step@5:10", "node_kill:detect@8"]
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_every_shipped_scenario_is_right_and_fits_into_a_minute(path: Path) -> None:
+    faults = load_scenario(path)
+    assert max(fault.at_s + fault.duration_s for fault in faults) < 60.0
+    nodes = {node.name for node in load_config().select(sim=True)}
+    assert {fault.what for fault in faults if fault.of.argument == NODE} <= nodes
 
 
 @pytest.mark.parametrize(
