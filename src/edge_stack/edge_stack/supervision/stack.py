@@ -260,7 +260,7 @@ class StackSupervision:
             recoveries=node.recoveries,
             last_recovery_s=node.last_recovery_s,
             message=message,
-            reason="; ".join(reason for reason in node.reasons.values() if reason),
+            reason="; ".join(dict.fromkeys(reason for reason in node.reasons.values() if reason)),
             fault=node.fault,
             fault_age_s=now_s - node.fault_s,
             health=_health(node, message),
