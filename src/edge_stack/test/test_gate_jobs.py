@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from edge_stack.errors import ConfigurationError
-from edge_stack.gate import Accelerator, BackgroundJob, CriticalJob, Refused, background
+from edge_stack.gate import Accelerator, BackgroundJob, CriticalJob, Refused, background, layout
 from edge_stack.gate import __main__ as table
 from edge_stack.gate.page import path_of
 from edge_stack.gate.status import accelerators, read_status
@@ -54,6 +55,24 @@ def test_a_page_that_others_may_read_is_refused() -> None:
     path_of("gpu").touch(mode=0o644)
     with pytest.raises(ConfigurationError, match="mode 0600"):
         Accelerator("gpu")
+
+
+def test_the_pages_memory_is_reserved_when_it_is_made_and_one_that_is_full_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path_of("gpu").touch(mode=0o600)
+    Accelerator("gpu")
+    status = path_of("gpu").stat()
+    assert status.st_blocks * 512 >= status.st_size, "a store may end the process with SIGBUS"
+
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", no_room)
+    files = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(ConfigurationError, match="No space left"):
+        Accelerator("other")
+    assert len(os.listdir("/proc/self/fd")) == files
 
 
 def test_a_name_that_is_no_file_name_is_refused() -> None:
@@ -269,6 +288,39 @@ def test_a_job_of_another_process_that_was_killed_while_it_ran_holds_up_nobody()
     with job.admitted(expected_s=0.001, wait_s=LIMIT_S):
         pass
     assert [status.name for status in read_status("gpu").background] == ["detect"]
+
+
+def test_a_job_that_was_killed_while_it_ran_does_not_count_as_running_for_ever() -> None:
+    code = (
+        "import os, signal\n"
+        "from edge_stack.gate import BackgroundJob\n"
+        "with BackgroundJob('gpu', 'other').admitted(expected_s=0.001):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    accelerator = Accelerator("gpu", limit=3, beside=1)
+    critical, job = CriticalJob(accelerator, "vla", period_s=5.0), BackgroundJob(accelerator, "detect")
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+
+    def may_run_beside() -> bool:
+        for _ in range(30):
+            with critical:
+                time.sleep(0.001)
+        return "detect" not in read_status("gpu").critical[0].apart
+
+    # Nobody ever waits, so that nobody looks whether its owner lives.
+    until(may_run_beside)
+    job.close()
+
+
+def test_a_run_that_ends_after_its_job_was_closed_leaves_the_slots_next_owner_alone() -> None:
+    critical, job = CriticalJob("gpu", "vla", period_s=5.0), BackgroundJob("gpu", "detect")
+    with job.admitted(expected_s=0.001), critical:
+        # As a node does that no longer waits for the inference that runs.
+        job.close()
+        critical.close()
+        owners = [BackgroundJob("gpu", "one"), CriticalJob("gpu", "two", period_s=5.0)]
+        before = list(owners[0]._page.words[layout.STATES :])
+    assert list(owners[0]._page.words[layout.STATES :]) == before
 
 
 def test_a_stopped_process_that_comes_first_in_the_order_is_passed_over() -> None:

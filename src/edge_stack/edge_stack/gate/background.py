@@ -220,16 +220,19 @@ class BackgroundJob:
             self._page.mutex.lock()
         except system.MutexBusy:
             # The run is over all the same. Who waits finds that when it looks again.
-            words[at.STATES + self._slot] = at.IDLE
+            if words[self._base + at.S_TOKEN] == self._token:
+                words[at.STATES + self._slot] = at.IDLE
             return
         try:
+            if words[self._base + at.S_TOKEN] != self._token:
+                return  # closed meanwhile: the slot may be another job's
             now = time.monotonic_ns()
             goes_on = self._requests_at_once >= _USUALLY and now + (now - started) <= self._turn_ends
             self._ended = now
             other = protocol.finish(words, self._slot, now, self._page.alive)
             overlap, first = protocol.critical_overlap(words, started, now)
             together = words[at.H_LIMIT] > 1 and (
-                words[at.H_ADMISSIONS] != self._admissions or protocol.co_runners(words, self._slot) > 0
+                words[at.H_ADMISSIONS] != self._admissions or protocol.co_runners(words, self._slot, now) > 0
             )
         finally:
             self._page.mutex.unlock()

@@ -65,8 +65,8 @@ class Page:
         self._mine: set[int] = set()
         system.wait_for_byte(file, _MAKING)
         try:
-            if os.fstat(file).st_size < _SIZE:
-                os.ftruncate(file, _SIZE)
+            # Reserved now: a store into memory that is not there would end the process with SIGBUS.
+            os.posix_fallocate(file, 0, _SIZE)
             self._map = mmap.mmap(file, _SIZE)
             self.words: Words = cast("Words", memoryview(self._map).cast("q"))
             half_words = memoryview(self._map).cast("I")
@@ -92,7 +92,15 @@ class Page:
         with cls._opening:
             page = cls._open.get(path)
             if page is None or page.was_replaced():
-                page = cls._open[path] = cls(path, _open_file(path), limit, guard_ns, beside)
+                file = _open_file(path)
+                try:
+                    page = cls._open[path] = cls(path, file, limit, guard_ns, beside)
+                except OSError as error:
+                    os.close(file)
+                    raise ConfigurationError(
+                        f"{path}: the gate's shared memory cannot be made: {error.strerror}; it needs"
+                        f" {_SIZE // 1024 + 1} KiB"
+                    ) from None
             return page
 
     @classmethod

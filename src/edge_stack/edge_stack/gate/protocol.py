@@ -14,7 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from edge_stack.gate import layout as at
-from edge_stack.gate.decision import NONE, Critical, Decision, Running, View, Waiting, decide, heads
+from edge_stack.gate.decision import (
+    NONE,
+    RUN_LEASE,
+    Critical,
+    Decision,
+    Running,
+    View,
+    Waiting,
+    decide,
+    heads,
+)
 from edge_stack.gate.layout import Words
 
 Alive = Callable[[int], bool]
@@ -261,21 +271,26 @@ def time_run(words: Words, now: int) -> dict[tuple[int, int], int]:
     """
     Return how long each background job has run in all, ns, by slot and token.
 
-    Without a lock: a job that ends at this very moment may be counted twice. For learning only.
+    Without a lock: a job that ends at this very moment may be counted twice. For learning only. As in decisions, what should
+    have ended long ago does not run: its owner may be dead, and nobody may have had cause to look.
     """
     ran = {}
     for slot, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
         if state > at.CRITICAL:
             base = at.SLOT_BASE + slot * at.SLOT_WORDS
-            since = now - words[base + at.B_STARTED_AT] if state == at.RUNNING else 0
+            runs = state == at.RUNNING and now < words[base + at.B_ENDS_AT] + RUN_LEASE
+            since = now - words[base + at.B_STARTED_AT] if runs else 0
             ran[slot, words[base + at.S_TOKEN]] = words[base + at.B_RAN] + since
     return ran
 
 
-def co_runners(words: Words, slot: int) -> int:
+def co_runners(words: Words, slot: int, now: int) -> int:
     """Count other background jobs that run now."""
-    states = words[at.STATES : at.STATES + words[at.H_USED]]
-    return sum(1 for other, state in enumerate(states) if state == at.RUNNING and other != slot)
+    count = 0
+    for other, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
+        if state == at.RUNNING and other != slot:
+            count += now < words[at.SLOT_BASE + other * at.SLOT_WORDS + at.B_ENDS_AT] + RUN_LEASE
+    return count
 
 
 def _bits(slots: list[int]) -> int:
