@@ -104,6 +104,20 @@ def test_one_inference_that_the_system_held_up_does_not_keep_a_job_out() -> None
     assert machine.may_run(CALM)
 
 
+def test_those_who_may_run_at_a_time_stretch_the_inference_together_no_further_than_one_may() -> None:
+    neighbours = Neighbours()
+    jobs = {(slot, 70 + slot): STRETCH * 0.6 for slot in range(4)}
+    at_once, durations = 3, []
+    for number in range(600):
+        mask = neighbours.allowed(0, at_once)
+        beside = [job for job in jobs if mask >> job[0] & 1][: at_once + number % 2]
+        durations.append(1.0 + sum(jobs[job] for job in beside))
+        duration = round(ALONE * durations[-1])
+        neighbours.learn(duration, {job: duration if job in beside else 0 for job in jobs})
+    assert max(durations[-100:]) <= 1.0 + STRETCH
+    assert max(durations[-100:]) > 1.0, "one may"
+
+
 @given(st.integers(-(1 << 70), 1 << 70))
 def test_a_mask_is_a_word_with_the_same_low_64_bits(bits: int) -> None:
     word = layout.mask_of(bits)

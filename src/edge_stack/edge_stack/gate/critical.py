@@ -90,7 +90,8 @@ class CriticalJob:
         """End the inference: its results are complete, on a GPU too. Those who wait look again at once."""
         now = time.monotonic_ns()
         words, base = self._words, self._base
-        began = words[base + at.C_ACTIVE]
+        # Closed meanwhile, the slot may be another job's.
+        began = words[base + at.C_ACTIVE] if words[base + at.S_TOKEN] == self._token else 0
         ran, self._ran = self._ran, None
         ran_since = protocol.time_run(words, now) if ran is not None else {}
         if began:
@@ -104,7 +105,7 @@ class CriticalJob:
             # After the wake-up: it concerns the next inference only.
             beside = {job: time_run - ran.get(job, time_run) for job, time_run in ran_since.items()}
             self._neighbours.learn(now - began, beside)
-            protocol.allow_beside(words, self._slot, self._neighbours.allowed(now))
+            protocol.allow_beside(words, self._slot, self._neighbours.allowed(now, words[at.H_BESIDE]))
 
     def withdraw(self) -> None:
         """Take the announcement back, for example when the node is deactivated. Others may use all the time."""
