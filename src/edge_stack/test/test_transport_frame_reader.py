@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -181,6 +182,21 @@ def test_a_writer_that_is_killed_is_noticed_after_its_last_frame(tmp_path: Path,
     reader.wait(lambda: not reader.follower.is_alive)
     assert reader.stamps() == [0, 1, 2]
     assert reader.events["liveliness_lost"] == 1
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    name = layout.PREFIX + "0" * 16
+    os.mkfifo(tmp_path / name)
+    code = (
+        "import pathlib, sys\n"
+        "from edge_stack.transport.frame_reader import FrameSegment\n"
+        "FrameSegment(sys.argv[1], pathlib.Path(sys.argv[2]))\n"
+    )
+    # In a process of its own: opened without care, it waits for ever.
+    done = subprocess.run(
+        [sys.executable, "-c", code, name, str(tmp_path)], capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert "SegmentError" in done.stderr
 
 
 def _overwrite(ring: FrameRing, offset: int, content: bytes) -> None:

@@ -72,7 +72,8 @@ class FrameSegment:
         self.name = name
         self._path = folder / name
         try:
-            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # Anybody may put a FIFO there, which would wait for its other end.
+            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
             raise SegmentError(f"{self._path} cannot be opened: {error.strerror}") from error
         weakref.finalize(self, os.close, self._file)
