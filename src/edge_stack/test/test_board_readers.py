@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import math
 import os
 import shutil
@@ -19,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_stack.board import BoardState, open_reader
+from edge_stack.board.files import BoardFiles
 from edge_stack.board.jetson_sysfs import JetsonSysfsReader
 from edge_stack.board.linux import LinuxReader
 from edge_stack.board.memory import largest_allocation_mb
@@ -85,6 +87,40 @@ def test_a_cooling_device_at_work_is_throttling_and_a_fan_is_not(orin: Path) -> 
     assert reader.read(0.0).throttling is False
     put(orin, "sys/class/thermal/cooling_device2/cur_state", "1\n")
     assert reader.read(1.0).throttling is True
+
+
+def test_skin_and_wireless_zones_of_a_pc_say_nothing_of_its_processor(tmp_path: Path) -> None:
+    zones = {"SEN2": ("41000", "50000"), "iwlwifi_1": ("48000", "60000"), "x86_pkg_temp": ("84000", "0")}
+    for number, (kind, (temperature, trip)) in enumerate(zones.items()):
+        folder = f"sys/class/thermal/thermal_zone{number}"
+        put(tmp_path, f"{folder}/type", f"{kind}\n")
+        put(tmp_path, f"{folder}/temp", f"{temperature}\n")
+        put(tmp_path, f"{folder}/trip_point_0_type", "passive\n")
+        put(tmp_path, f"{folder}/trip_point_0_temp", f"{trip}\n")
+    state = LinuxReader(str(tmp_path)).read(0.0)
+    assert set(state.temperatures_c) == set(zones)
+    assert (state.max_temperature_c, state.throttle_temperature_c) == (84.0, None)
+
+
+def test_a_cooling_device_whose_cores_go_offline_is_not_lost(orin: Path) -> None:
+    reader = JetsonSysfsReader(str(orin))
+    reader.read(0.0)
+    shutil.rmtree(orin / "sys/class/thermal/cooling_device1")
+    assert reader.read(1.0).lost == ()
+    put(orin, "sys/class/thermal/cooling_device3/type", "cpufreq-cpu4\n")
+    put(orin, "sys/class/thermal/cooling_device3/cur_state", "1\n")
+    assert reader.read(2.0).throttling is True
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENODATA])
+def test_a_device_that_sleeps_is_not_lost(number: int) -> None:
+    def asleep() -> float:
+        raise OSError(number, os.strerror(number))
+
+    files = BoardFiles()
+    assert files.take("wifi", lambda: 40.0) == 40.0
+    assert files.take("wifi", asleep) is None
+    assert files.lost == ()
 
 
 def test_a_board_that_tells_nothing_is_all_none(tmp_path: Path) -> None:

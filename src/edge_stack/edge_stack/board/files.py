@@ -4,12 +4,13 @@
 Reads the small text files of sysfs and procfs below a root, and remembers which of them were ever there.
 
 The unit is one file. One that never told anything is absent: None, silently. One that did, and is gone or tells nonsense
-now, is lost: None, listed and counted. One that asks to be read later (EAGAIN: the sensor's part of the chip is powered
-down) is None and not lost. Nothing here raises.
+now, is lost: None, listed and counted. One that says that it has nothing to tell now (EAGAIN: the sensor's part of the
+chip is powered down; ENODATA: the device is, as a wireless one) is None and not lost. Nothing here raises.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_ASLEEP = (errno.EAGAIN, errno.ENODATA)
 _MOST_BYTES = 1 << 16  # of one file; /proc/stat of a large machine has some 20 kB
 
 
@@ -52,10 +54,10 @@ class BoardFiles:
         """Return what a function reads, under a name; None if it raises OSError, ValueError, LookupError or TypeError."""
         try:
             value = read()
-        except BlockingIOError:
-            self._lost.pop(name, None)
-            return None
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            if isinstance(error, OSError) and error.errno in _ASLEEP:
+                self._lost.pop(name, None)
+                return None
             if name in self._seen and name not in self._lost:
                 self._lost[name] = None
                 self.losses += 1

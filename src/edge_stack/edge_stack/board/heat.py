@@ -19,6 +19,9 @@ _LOW_C, _HIGH_C = -60.0, 150.0
 _THROTTLING_TRIPS = ("passive", "hot", "critical")
 # Cooling devices that hold a clock down; fans cool without. Jetson: cpufreq-cpu0, devfreq-17000000.gpu, cpu-throttle-alert.
 _CLOCK_COOLERS = ("cpufreq", "devfreq", "throttle", "gpu", "processor")
+# Where this zone is, it alone tells how hot the processor is. The others of such a PC are of skin, wireless and chipset, and
+# their passive trips (45 to 65 C) mean nothing for it.
+_X86_PACKAGE = "x86_pkg_temp"
 # Sensors of processors that have no thermal zone: AMD's and Intel's.
 _CPU_SENSORS = ("k10temp", "zenpower", "coretemp")
 # x86 counts each time a package got too hot, and has no state that says "now".
@@ -42,11 +45,8 @@ class Heat:
         self._sensors = _zones(files) or _cpu_sensors(files)
         if not any(sensor.counts for sensor in self._sensors):  # a kernel that tells no trips
             self._sensors = [replace(s, counts=True) for s in self._sensors]
-        self._coolers = [
-            f"{_ZONES}/{name}/cur_state"
-            for name in files.names(_ZONES, "cooling_device")
-            if any(kind in (files.text(f"{_ZONES}/{name}/type") or "").lower() for kind in _CLOCK_COOLERS)
-        ]
+        self._devices: list[str] = []
+        self._coolers: list[str] = []
         self._last_count: float | None = None
 
     def temperatures_c(self) -> tuple[dict[str, float], float | None]:
@@ -67,6 +67,11 @@ class Heat:
 
     def throttling(self) -> bool | None:
         """Return whether heat holds a clock down now (x86: since the last call); None where nothing tells."""
+        # They come and go with the clocks that they hold down: those of a cluster without cores online are gone, not lost.
+        devices = self._files.names(_ZONES, "cooling_device")
+        if devices != self._devices:
+            self._devices = devices
+            self._coolers = [f"{_ZONES}/{name}/cur_state" for name in devices if self._holds_clock_down(name)]
         states = [self._files.number(path, 0.0, 1e4) for path in self._coolers]
         told = [state > 0.0 for state in states if state is not None]
         count = self._files.number(_THROTTLE_COUNT, 0.0, 1e15)
@@ -74,6 +79,10 @@ class Heat:
             told.append(self._last_count is not None and count > self._last_count)
             self._last_count = count
         return any(told) if told else None
+
+    def _holds_clock_down(self, device: str) -> bool:
+        kind = (self._files.text(f"{_ZONES}/{device}/type") or "").lower()
+        return any(known in kind for known in _CLOCK_COOLERS)
 
 
 def _zones(files: BoardFiles) -> list[_Sensor]:
@@ -101,6 +110,11 @@ def _zones(files: BoardFiles) -> list[_Sensor]:
         )
         lowest = min((trip_c for trip_c in passive if trip_c), default=None)
         sensors.append(_Sensor(kind, f"{folder}/temp", counts, lowest))
+    if any(sensor.name == _X86_PACKAGE for sensor in sensors):
+        sensors = [
+            s if s.name.startswith(_X86_PACKAGE) else replace(s, counts=False, passive_c=None)
+            for s in sensors
+        ]
     return sensors
 
 
