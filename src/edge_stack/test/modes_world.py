@@ -66,6 +66,7 @@ class World:
     now_s: float = 100.0
     stuck: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
+    held_down: set[str] = field(default_factory=set)
     failing: dict[str, str] = field(default_factory=dict)
     wanted: dict[str, State] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
@@ -88,7 +89,12 @@ class World:
 
     def seen(self) -> dict[str, Seen]:
         return {
-            name: Seen(state, given_up=name in self.given_up, message="told to" if name in self.stuck else "")
+            name: Seen(
+                state,
+                given_up=name in self.given_up,
+                held_down=name in self.held_down,
+                message="told to" if name in self.stuck else "",
+            )
             for name, state in self.states.items()
         }
 

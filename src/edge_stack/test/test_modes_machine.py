@@ -71,6 +71,29 @@ def test_a_node_that_was_given_up_does_not_hold_the_start_back() -> None:
     assert world.machine.mode == "work"
 
 
+def test_a_node_that_never_appears_does_not_hold_the_start_back_for_ever() -> None:
+    world = World(config(WORK, LOOK))
+    world.stuck.add("pose")
+    world.states["pose"] = State.MISSING
+    world.run(4.0)
+    assert world.machine.mode == ""
+    world.run(2.0)
+    assert world.machine.mode == "work"
+
+
+def test_a_node_that_the_governor_holds_down_holds_neither_start_nor_switch_back() -> None:
+    world = World(config(WORK, LOOK))
+    world.stuck.add("pose")
+    world.held_down.add("pose")
+    world.run(1.0)
+    assert world.machine.mode == "work"
+    assert world.request("look") == ""
+    world.run(2.0)
+    assert world.request("work") == ""
+    world.run(2.0)
+    assert [outcome.success for outcome in world.outcomes] == [True, True, True]
+
+
 def test_an_adopted_mode_runs_no_entry_hook_and_moves_no_node() -> None:
     world = World(config(WORK, LOOK), adopted="work")
     world.run(1.0)

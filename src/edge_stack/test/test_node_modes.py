@@ -236,6 +236,20 @@ def test_a_supervisor_that_comes_back_finds_the_mode_and_moves_no_node(stack: St
     assert {node.name: node.pid for node in stack.states[-1].nodes} == pids
 
 
+def test_a_supervisor_that_died_together_with_a_node_goes_on_in_its_mode(stack: Stack) -> None:
+    stack.in_mode("focus")
+    for name in ("supervisor", "eye"):
+        stack.processes[name].kill()
+    stack.states.clear()
+    for name in ("eye", "supervisor"):
+        stack.processes[name] = stack.start(name)
+    stack.wait_for("focus")
+    assert {state.mode for state in stack.states} == {"", "focus"}
+    heard = [stack.node_states(state)["extra"] for state in stack.states]
+    assert set(heard) <= {"missing", "unconfigured"}
+    stack.peer.spin_until(lambda: stack.peer.statuses["eye"].target_hz == 12.0, 5.0, "the rate of the mode")
+
+
 def test_a_mode_that_does_not_fit_the_memory_is_refused_with_the_figures(stack: Stack) -> None:
     stack.in_mode("focus")
     more = {**MODES, "memory_reserve_mb": 1e9}

@@ -273,4 +273,6 @@ def test_a_process_with_another_start_time_or_that_is_no_nodes_is_not_taken(
     for pid in (0, 1, os.getpid(), os.getppid()):
         with pytest.raises(ProcessLookupError, match="no node's"):
             LocalProcess(pid, 0)
+    with pytest.raises(ProcessLookupError, match="cannot be"):
+        LocalProcess(2**32 - 1, 0)  # what a status can tell
     assert machine()

@@ -28,7 +28,8 @@ class Seen:
     """
     One node as it is seen. settled: it has taken or refused all parameters. refusals: why, by parameter.
 
-    troubled: lost or failing. given_up: not tried again. message: why.
+    troubled: lost or failing. given_up: not tried again. held_down: the governor wants less of it than the mode, for want of
+    memory; it comes up later by itself, so nobody waits for it. message: why.
     """
 
     state: State
@@ -36,6 +37,7 @@ class Seen:
     refusals: Mapping[str, str] = field(default_factory=dict)
     troubled: bool = False
     given_up: bool = False
+    held_down: bool = False
     message: str = ""
 
 
@@ -52,7 +54,7 @@ class Outcome:
 class Phase(enum.Enum):
     """What kind of transition is under way."""
 
-    START = "start"  # waits for as long as it takes; a troubled node holds it back no longer
+    START = "start"  # waits for as long as it takes; a troubled or absent node holds it back no longer
     SWITCH = "switch"
     RESTORE = "restore"  # back to the old mode, after a failure
 
@@ -153,7 +155,7 @@ class ModeMachine:
             wave = transition.waves[0]
             if not transition.ordered:
                 self._order(transition, wave, carry_out)
-            failure, waits_for = self._judge(transition, wave, seen)
+            failure, waits_for = self._judge(transition, wave, seen, now_s)
             if not failure and waits_for and now_s > transition.until_s:
                 failure = f"{wave.title} was not done within {self._config.timeout_s:g} s: {waits_for}"
             if failure and transition.phase is Phase.SWITCH:
@@ -191,7 +193,7 @@ class ModeMachine:
         text = f"{self._title(transition)} since {now_s - transition.began_s:.1f} s"
         if transition.waves:
             wave = transition.waves[0]
-            _, waits_for = self._judge(transition, wave, seen)
+            _, waits_for = self._judge(transition, wave, seen, now_s)
             text += f", {wave.title}" + (f": {waits_for}" if waits_for else "")
         return text
 
@@ -220,7 +222,9 @@ class ModeMachine:
             )
         carry_out(wave)
 
-    def _judge(self, transition: _Transition, wave: Wave, seen: Mapping[str, Seen]) -> tuple[str, str]:
+    def _judge(
+        self, transition: _Transition, wave: Wave, seen: Mapping[str, Seen], now_s: float
+    ) -> tuple[str, str]:
         """Return why a wave failed, and what it still waits for."""
         if wave.hook is not None:
             if transition.hook_outcome is None:
@@ -240,7 +244,8 @@ class ModeMachine:
             about = f"{name} is {node.state.label}" + (f" ({node.message})" if node.message else "")
             if node.given_up and transition.phase is Phase.SWITCH:
                 return about, ""
-            if not ((node.troubled or node.given_up) and transition.phase is not Phase.SWITCH):
+            absent = node.state is State.MISSING and now_s - transition.began_s > self._config.timeout_s
+            if not ((node.troubled or node.given_up or absent) and transition.phase is not Phase.SWITCH):
                 waiting.append(about)
         return "", ", ".join(waiting)
 
@@ -279,7 +284,7 @@ class ModeMachine:
 
 def _arrived(node: Seen, state: State | None, down: bool) -> bool:
     """Whether a node is where it is wanted; None: its state does not matter, only that its parameters are set."""
-    if down and node.state in _DOWN:
+    if node.held_down or (down and node.state in _DOWN):
         return True
     if state is None:
         return node.settled or node.state is State.MISSING

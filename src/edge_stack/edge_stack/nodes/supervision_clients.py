@@ -69,19 +69,24 @@ class SupervisionClients:
     ) -> None:
         """Set parameters of a node; the answer is why the node refuses which of them."""
         clients = self._of(call.node)
-        messages = [Parameter(name, value=value).to_parameter_msg() for name, value in call.values.items()]
+        messages, refusals = [], {}
+        for name, value in call.values.items():
+            try:
+                messages.append(Parameter(name, value=value).to_parameter_msg())
+            except TypeError:  # a list of several types, from a file
+                refusals[name] = f"{value!r} is no value of a parameter"
         _forget(clients.set_parameters, clients.parameters)
         clients.parameters = clients.set_parameters.call_async(SetParameters.Request(parameters=messages))
 
         def take(future: Future) -> None:
             response = future.result()
             results = [] if response is None else response.results
-            refusals = {
-                name: result.reason or "no reason given"
-                for name, result in zip(call.values, results)
+            refused = {
+                message.name: result.reason or "no reason given"
+                for message, result in zip(messages, results)
                 if not result.successful
             }
-            answered(call, refusals)
+            answered(call, {**refusals, **refused})
 
         clients.parameters.add_done_callback(take)
 

@@ -87,6 +87,8 @@ class SupervisorNode(StackNode):
         self._watch = ProcessWatch(self._supervision)
         self.ceilings: dict[str, Ceiling] = {}
         """What the mode wants of each node (full name); empty without modes."""
+        self.mode = ""
+        """The mode in force; before there is one, that of a former supervisor whose nodes are adopted."""
         self._startup_due = False
         self._memory = Memory(self.get_fully_qualified_name())
         self._statuses: dict[str, NodeStatus] = {}
@@ -115,7 +117,7 @@ class SupervisorNode(StackNode):
         self._watch = ProcessWatch(self._supervision)
         self._statuses = {}
         self._declare_rates(specs)
-        adopted, rates = self._memory.recall(self._supervision, time.monotonic())
+        adopted, rates, self.mode = self._memory.recall(self._supervision, time.monotonic())
         known = {name: rate_hz for name, rate_hz in rates.items() if name in self._specs}
         self.set_parameters([RosParameter(name, value=rate_hz) for name, rate_hz in known.items()])
         if adopted:
@@ -226,7 +228,7 @@ class SupervisorNode(StackNode):
         now_s = time.monotonic()
         calls = self._supervision.step(now_s, self._calls.reachable)
         rates = {name: self.params[name] for name in self._specs if name.startswith("rate_hz.")}
-        self._memory.save(self._supervision, rates)  # before anybody sees what it is about
+        self._memory.save(self._supervision, rates, self.mode)  # before anybody sees what it is about
         self._show_changes(now_s)
         for call in calls:
             if isinstance(call, TransitionCall):

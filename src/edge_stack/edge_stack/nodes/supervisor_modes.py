@@ -47,6 +47,7 @@ from edge_stack.nodes.mode_hooks import ModeHooks
 from edge_stack.nodes.parameters import Parameter
 from edge_stack.nodes.supervisor_part import SupervisorPart
 from edge_stack.supervision import ManagedNode, NodeSpec, State
+from edge_stack.supervision.lifecycle import lower
 
 if TYPE_CHECKING:
     from edge_stack.nodes.supervisor import SupervisorNode
@@ -138,6 +139,9 @@ class ModesPart(SupervisorPart):
         machine, config = self._machine, self._config
         if machine is None or config is None or self._began:
             return True
+        if self.node.mode in config.modes:  # remembered: also while a node is away, off, or between two modes
+            self._begin(self.node.mode, now_s)
+            return True
         states = self._heard(now_s)
         may_be_up = bool(candidates(config, states)) and len(states) < len(self._names)
         if may_be_up and now_s < min(self._active_s + FIRST_NODE_S, self._first_s + ADOPT_S):
@@ -164,6 +168,7 @@ class ModesPart(SupervisorPart):
         self._first_s = math.inf
         self._rates.clear()
         self.node.ceilings.clear()
+        self.node.mode = ""
 
     # ---- work
 
@@ -303,6 +308,7 @@ class ModesPart(SupervisorPart):
             self._rules.done(self._rule)
         self._rule = None
         if outcome.success:
+            self.node.mode = outcome.mode
             self._rules.entered(outcome.mode, now_s)
         self._answer(outcome.success, outcome.message)
 
@@ -327,7 +333,10 @@ class ModesPart(SupervisorPart):
     def _seen(self) -> dict[str, Seen]:
         nodes = self.node.supervision.nodes
         now_s = time.monotonic()
-        return {name: _seen(nodes[full_name], now_s) for name, full_name in self._names.items()}
+        told = {} if self._machine is None else self._machine.told
+        return {
+            name: _seen(nodes[full_name], told[name].state, now_s) for name, full_name in self._names.items()
+        }
 
     def _learn(self) -> None:
         for name, full_name in self._names.items():
@@ -337,7 +346,7 @@ class ModesPart(SupervisorPart):
                 self._needs.observe(name, state, status.rss_mb, _inference_ms(status), status.rate_hz)
 
 
-def _seen(node: ManagedNode, now_s: float) -> Seen:
+def _seen(node: ManagedNode, told: State, now_s: float) -> Seen:
     settings = node.settings
     return Seen(
         node.state,
@@ -345,6 +354,7 @@ def _seen(node: ManagedNode, now_s: float) -> Seen:
         refusals=settings.refusals,
         troubled=node.troubled,
         given_up=node.given_up,
+        held_down=lower(node.own_goal, told) is not told,
         message=node.message(now_s),
     )
 

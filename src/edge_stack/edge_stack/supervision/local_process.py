@@ -41,7 +41,10 @@ class LocalProcess:
         self.pid = pid
         if pid <= 1 or pid in (os.getpid(), os.getppid()):
             raise ProcessLookupError(f"process {pid} is no node's")
-        self._pidfd = os.pidfd_open(pid)
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except OverflowError as error:  # a status may tell any number
+            raise ProcessLookupError(f"process {pid} cannot be") from error
         try:
             # After the descriptor is open: from now on the id cannot go to another process unnoticed.
             if start_ticks(pid) != started_ticks or os.stat(f"/proc/{pid}").st_uid != os.geteuid():

@@ -33,28 +33,41 @@ class Memory:
         self.path = folder / f"edge_stack_{os.getuid()}_{domain}{name.replace('/', '_')}.json"
         self._saved: dict[str, Any] | None = None
 
-    def save(self, supervision: StackSupervision, rates: Mapping[str, float]) -> None:
-        """Remember what is wanted now, and wanted rates by parameter; nothing is written while that stays the same."""
+    def save(self, supervision: StackSupervision, rates: Mapping[str, float], mode: str = "") -> None:
+        """
+        Remember what is wanted now; nothing is written while that stays the same.
+
+        rates: wanted rates by parameter. mode: the one in force.
+        """
         nodes = {name: _remember(node) for name, node in supervision.nodes.items() if node.report is not None}
         state = {
             "goal": None if supervision.goal is None else int(supervision.goal),
             "nodes": nodes,
             "rates": dict(rates),
+            "mode": mode,
         }
         if state == self._saved or not nodes:
             return
         self._saved = state
         with contextlib.suppress(OSError):
             handle, temporary = tempfile.mkstemp(prefix=self.path.name, dir=self.path.parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(state, file)
-            os.replace(temporary, self.path)
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    json.dump(state, file)
+                os.replace(temporary, self.path)
+            except OSError:  # a full disk, or somebody else's file
+                os.unlink(temporary)
+                raise
 
-    def recall(self, supervision: StackSupervision, now_s: float) -> tuple[list[str], dict[str, float]]:
-        """Want of every node that still runs what was wanted of it; return their names, and wanted rates by parameter."""
+    def recall(self, supervision: StackSupervision, now_s: float) -> tuple[list[str], dict[str, float], str]:
+        """
+        Want of every node that still runs what was wanted of it.
+
+        Return the nodes' names, wanted rates by parameter, and the mode that was in force (empty if none was).
+        """
         try:
             if self.path.lstat().st_uid != os.geteuid():
-                return [], {}
+                return [], {}, ""
             state = json.loads(self.path.read_text(encoding="utf-8"))
             alive = {
                 name: entry
@@ -62,13 +75,14 @@ class Memory:
                 if name in supervision.nodes and _lives(entry["process"])
             }
             rates = {name: float(rate_hz) for name, rate_hz in state["rates"].items()}
+            mode = str(state["mode"])
             if alive and state["goal"] is not None:
                 supervision.adopt(State(state["goal"]), now_s)
             for name, entry in alive.items():
                 _recall(supervision.nodes[name], entry)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return [], {}  # none yet, or of another version
-        return list(alive), rates if alive else {}
+            return [], {}, ""  # none yet, or of another version
+        return (list(alive), rates, mode) if alive else ([], {}, "")
 
     def forget(self) -> None:
         """Remove the file if no node lives that it tells of."""
