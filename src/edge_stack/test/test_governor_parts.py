@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,34 @@ def test_memory_that_will_run_out_within_the_horizon_is_freed_before_it_does() -
             break
     assert left_mb > 1000.0
     assert "in 20 s" in guard.off["large"]
+
+
+def test_a_program_that_starts_while_there_is_plenty_is_no_shortage() -> None:
+    guard = MemoryGuard(MemorySettings(), {})
+    for second in range(12):
+        guard.update(available(8000.0 - 450.0 * second), SIZES, float(second))
+    for second in range(12, 30):
+        guard.update(available(2600.0), SIZES, float(second))
+    assert guard.off == {}
+
+
+def test_a_pinned_node_is_not_cleaned_up_and_comes_back_when_it_is_pinned() -> None:
+    guard = MemoryGuard(MemorySettings(low_mb=400.0, settle_s=5.0), {})
+    guard.update(available(300.0), SIZES, 0.0)
+    pinned = [replace(node, pinned=node.name == "large") for node in SIZES]
+    guard.update(available(300.0), pinned, 5.0)
+    assert set(guard.off) == {"small"}
+
+
+def test_what_a_former_guard_switched_off_stays_off_until_there_is_room() -> None:
+    guard = MemoryGuard(MemorySettings(low_mb=400.0, back_mb=600.0, back_after_s=30.0), {})
+    guard.keep_off({"small": "memory: before"})
+    guard.update(available(700.0), SIZES, 0.0)
+    guard.update(available(700.0), SIZES, 60.0)
+    assert guard.off == {"small": "memory: before"}
+    for now_s in (61.0, 91.0):
+        guard.update(available(3000.0), SIZES, now_s)
+    assert guard.off == {}
 
 
 def test_stalls_of_tasks_free_memory_too() -> None:

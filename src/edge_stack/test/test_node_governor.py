@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +15,7 @@ import yaml
 pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from edge_stack_msgs.msg import BoardState, GovernorState, NodeAllocation
+from edge_stack_msgs.msg import BoardState, GovernorState, NodeAllocation, NodeStatus
 
 from edge_stack.nodes import qos
 from edge_stack.testing import NodeProcess, Peer, ros_domain
@@ -77,7 +77,16 @@ class Stack:
         self.states: list[GovernorState] = peer.collect(GovernorState, "governor_state", qos.state())
         self.diagnostics: list[DiagnosticArray] = peer.collect(DiagnosticArray, "diagnostics", qos.status())
 
-    def start(self, **parameters: Any) -> None:
+    def start(self) -> None:
+        self.start_supervisor()
+        for name in ("arm", "eye", "extra"):
+            self._exits.enter_context(NodeProcess("supervised_toy", name, {}))
+        self.peer.spin_until(
+            lambda: all(self.peer.statuses[name].state == "active" for name in ("arm", "eye", "extra")), 30.0
+        )
+        self.wait_for_rates(eye=8.0, extra=6.0)
+
+    def start_supervisor(self) -> None:
         supervisor = {
             "config_file": str(self.config),
             "governor_file": str(self.settings),
@@ -85,15 +94,10 @@ class Stack:
             "board": "linux",
             "board_period_s": 0.1,
             "governor": "table",
-            **parameters,
         }
-        self._exits.enter_context(NodeProcess("edge_stack.nodes.supervisor", "supervisor", supervisor))
-        for name in ("arm", "eye", "extra"):
-            self._exits.enter_context(NodeProcess("supervised_toy", name, {}))
-        self.peer.spin_until(
-            lambda: all(self.peer.statuses[name].state == "active" for name in ("arm", "eye", "extra")), 30.0
+        self.supervisor = self._exits.enter_context(
+            NodeProcess("edge_stack.nodes.supervisor", "supervisor", supervisor)
         )
-        self.wait_for_rates(eye=8.0, extra=6.0)
 
     def wait_for_rates(self, **rates: float) -> None:
         """Wait until the nodes themselves tell these rates."""
@@ -149,6 +153,39 @@ def test_short_memory_cleans_a_background_node_up_until_there_is_room_for_it(sta
     assert stack.peer.statuses["eye"].state == "active"
     stack.board.leave(4000)
     stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "active", 15.0)
+
+
+def test_a_killed_supervisors_successor_leaves_off_what_was_off_for_want_of_memory(stack: Stack) -> None:
+    stack.start()
+    stack.board.leave(300)
+    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "unconfigured", 15.0)
+    stack.board.leave(700)  # no shortage, and no room for it either
+    stack.supervisor.kill()
+    stack.states.clear()
+    extra: list[str] = []
+    stack.start_supervisor()
+    stack.peer.spin_until(
+        lambda: extra.append(stack.peer.statuses["extra"].state) or len(stack.states) >= 30, 15.0
+    )
+    assert set(extra) == {"unconfigured"}
+    assert stack.allocation("extra").off
+    stack.board.leave(4000)
+    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "active", 15.0)
+
+
+def test_a_status_with_an_impossible_pid_does_not_end_the_supervisor(stack: Stack) -> None:
+    stack.start()
+    publisher = stack.peer.node.create_publisher(NodeStatus, "node_status", qos.status())
+    forged = copy.deepcopy(stack.peer.statuses["extra"])
+    forged.pid = 2**32 - 1
+    count = len(stack.states)
+
+    def publish() -> bool:
+        publisher.publish(forged)
+        return len(stack.states) >= count + 20
+
+    stack.peer.spin_until(publish, 15.0, "the supervisor to go on")
+    assert stack.supervisor.alive()
 
 
 def test_a_pinned_node_is_left_alone_and_the_governor_can_be_switched_off_live(stack: Stack) -> None:

@@ -40,6 +40,10 @@ class StackGovernor:
         self._memory = MemoryGuard(settings.memory, settings.weights)
         self._variants = VariantChoice(settings.variants)
 
+    def keep_off(self, off: Mapping[str, str]) -> None:
+        """Take over nodes that a former governor has switched off for want of memory, by name with the reason."""
+        self._memory.keep_off(off)
+
     @property
     def rate_changes(self) -> int:
         """How often a rate was changed, over all nodes."""

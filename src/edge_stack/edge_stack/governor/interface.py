@@ -26,8 +26,9 @@ class NodeDemand:
 
     wanted_hz: the rate without any trouble. floor_hz: the rate that a governor may lower it to; at least wanted_hz
     for one that must not be lowered. rate_hz: measured rate. duration_s: time of one inference on the accelerator,
-    None while unknown. deadline_misses: since the node is active. admission_delay_s: typical wait for the gate.
-    memory_mb: what its process holds. variants: how many smaller variants of its model there are.
+    None while unknown. deadline_misses: since the node is active; None where others are not to blame for them.
+    admission_delay_s: typical wait for the gate. memory_mb: what its process holds. variants: how many smaller variants
+    of its model there are. pinned: to be left alone.
     """
 
     name: str
@@ -36,15 +37,17 @@ class NodeDemand:
     floor_hz: float = 0.0
     rate_hz: float = 0.0
     duration_s: float | None = None
-    deadline_misses: int = 0
+    deadline_misses: int | None = 0
     admission_delay_s: float = 0.0
     memory_mb: float | None = None
     variants: int = 0
+    pinned: bool = False
 
     @property
     def range_hz(self) -> float:
         """How far the rate can be lowered, Hz."""
-        return 0.0 if self.priority_class == CRITICAL else max(0.0, self.wanted_hz - self.floor_hz)
+        fixed = self.pinned or self.priority_class == CRITICAL
+        return 0.0 if fixed else max(0.0, self.wanted_hz - self.floor_hz)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,10 @@ class MemoryGuard:
         self._changed_s = -math.inf
         self._roomy_since_s = math.inf
 
+    def keep_off(self, off: Mapping[str, str]) -> None:
+        """Take over nodes that another guard has switched off, by name with the reason."""
+        self._off = {name: (UNKNOWN_MB, why) for name, why in off.items()}
+
     @property
     def off(self) -> dict[str, str]:
         """The nodes that are off, and why."""
@@ -42,7 +46,7 @@ class MemoryGuard:
 
     def update(self, board: BoardState, nodes: Sequence[NodeDemand], now_s: float) -> None:
         """Take one reading."""
-        present = {node.name for node in nodes}
+        present = {node.name for node in nodes if not node.pinned}
         self._off = {name: entry for name, entry in self._off.items() if name in present}
         if board.memory_available_mb is None:
             return
@@ -69,7 +73,7 @@ class MemoryGuard:
         if board.memory_pressure is not None and board.memory_pressure > settings.pressure:
             return f"{MEMORY}: tasks wait for it {board.memory_pressure:.0%} of the time"
         ahead_mb = available_mb + self._slope_mb_s() * settings.horizon_s
-        if ahead_mb < settings.low_mb:
+        if available_mb < settings.trend_below_mb and ahead_mb < settings.low_mb:
             return f"{MEMORY}: {available_mb:.0f} MiB available, {max(0.0, ahead_mb):.0f} in {settings.horizon_s:.0f} s"
         return ""
 
@@ -84,7 +88,9 @@ class MemoryGuard:
         return sum((t - mean_t) * (mb - mean_mb) for t, mb in zip(times, values, strict=True)) / spread
 
     def _take(self, nodes: Sequence[NodeDemand], why: str, now_s: float) -> None:
-        candidates = [n for n in nodes if n.priority_class == BACKGROUND and n.name not in self._off]
+        candidates = [
+            n for n in nodes if n.priority_class == BACKGROUND and not n.pinned and n.name not in self._off
+        ]
         if not candidates:
             return
         node = min(candidates, key=lambda n: (self._weights.get(n.name, 1.0), -(n.memory_mb or 0.0)))

@@ -62,10 +62,11 @@ class PredictiveSettings:
 
 @dataclass(frozen=True)
 class MemorySettings:
-    """When background nodes are cleaned up to free memory, and when they come back."""
+    """When background nodes are cleaned up to free memory, and when they come back; docs/governor.md explains each."""
 
     low_mb: float = 400.0
     horizon_s: float = 20.0
+    trend_below_mb: float = 2000.0
     pressure: float = 0.3
     settle_s: float = 5.0
     back_mb: float = 600.0

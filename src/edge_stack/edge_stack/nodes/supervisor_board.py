@@ -42,7 +42,7 @@ from edge_stack.nodes.governor_messages import (
 )
 from edge_stack.nodes.parameters import Parameter
 from edge_stack.nodes.supervisor_part import SupervisorPart
-from edge_stack.supervision import NodeSpec, State
+from edge_stack.supervision import ManagedNode, NodeSpec, State
 
 if TYPE_CHECKING:
     from edge_stack.nodes.supervisor import SupervisorNode
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 NONE = "none"
 # A reader that has told nothing for so many periods hangs: what it told last counts no more.
 SILENT_PERIODS = 4
+# Cores that are this busy, by so many readings in a row, are worth a word.
+BUSY_LOAD, BUSY_READINGS = 0.97, 2
 
 
 class BoardThread:
@@ -129,7 +131,8 @@ class BoardPart(SupervisorPart):
         self._governor: StackGovernor | None = None
         self._allocation: Allocation | None = None
         self._decided_s = -math.inf
-        self._off: frozenset[str] = frozenset()
+        self._busy = 0
+        self._off: dict[str, str] = {}  # nodes that are cleaned up to free memory, and why
         self._variant: dict[str, int] = {}
         self._governed: set[str] = set()  # nodes whose rates are set here
         self._board_publisher: Any = None
@@ -151,11 +154,10 @@ class BoardPart(SupervisorPart):
         }
         # What a former supervisor lowered or cleaned up is adopted with the nodes, and comes back from here.
         self._governed = set(self._nodes)
-        self._off = frozenset(
-            name
-            for name, n in self._nodes.items()
-            if node.supervision.nodes[n.full_name].reasons.get("state", "").startswith(MEMORY)
-        )
+        managed = {name: node.supervision.nodes[n.full_name] for name, n in self._nodes.items()}
+        reasons = {name: m.reasons.get("state", "") for name, m in managed.items()}
+        self._off = {name: why for name, why in reasons.items() if why.startswith(MEMORY)}
+        self._variant = {name: _variant_of(self._nodes[name].config, m) for name, m in managed.items()}
         self._check_pinned(p.governor_pinned)
         self._board_publisher = node.publisher(BoardStateMessage, "board_state", qos.state())
         self._governor_publisher = node.publisher(GovernorState, "governor_state", qos.state())
@@ -170,13 +172,13 @@ class BoardPart(SupervisorPart):
             thread.close()
         self._governor = None
         self._allocation = None
-        self._off = frozenset()
+        self._off = {}
         self._variant = {}
         self._governed.clear()
 
     def parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Take another governor, or other pinned nodes."""
-        if "governor_pinned" in changed:
+        if "governor_pinned" in changed and self._thread is not None:
             self._check_pinned(changed["governor_pinned"])
         if "governor" in changed:
             self._choose(changed["governor"])
@@ -185,6 +187,7 @@ class BoardPart(SupervisorPart):
 
     def step(self, now_s: float) -> None:
         """Decide when there is a new reading; hold the nodes to what was decided last."""
+        self._keep_off()
         thread = self._thread
         state = None if thread is None else thread.latest(now_s)
         if thread is None or state is None:
@@ -194,23 +197,37 @@ class BoardPart(SupervisorPart):
             self._decide(thread, state, now_s)
         self._apply()
 
+    def _watch_load(self, state: BoardState) -> None:
+        """Count and say that all cores are busy, with other programs too: control is safe from them, perception is not."""
+        if state.cpu_load is None or state.cpu_load < BUSY_LOAD:
+            self._busy = 0
+            return
+        self._busy += 1
+        if self._busy == BUSY_READINGS:
+            self.node.stats.event("board", "cpu_busy")
+            self.node.get_logger().warning("every core is busy; models may get less than their rates")
+
     def _decide(self, thread: BoardThread, state: BoardState, now_s: float) -> None:
+        self._watch_load(state)
         pids = [status.pid for n in self._nodes.values() if (status := self.node.status(n.full_name))]
         thread.watch(pids)
         pinned = self.node.params.governor_pinned
         demands = []
         for name, node in self._nodes.items():
             managed = self.node.supervision.nodes[node.full_name]
-            if self._ceiling(node.full_name) is not State.ACTIVE:
+            ceiling = self._ceiling(node.full_name)
+            if ceiling is State.UNCONFIGURED:
                 continue
+            # One that a mode keeps inactive does no work, and holds memory all the same.
+            wanted_hz = self._wanted_hz(name) if ceiling is State.ACTIVE else 0.0
             demand = demand_of(
                 node.config,
                 managed.spec.priority_class,
-                self._wanted_hz(name),
+                wanted_hz,
                 self.node.status(node.full_name),
                 state.memory_by_pid_mb,
             )
-            demands.append(replace(demand, floor_hz=demand.wanted_hz) if name in pinned else demand)
+            demands.append(replace(demand, pinned=name in pinned))
         if self._governor is not None:
             self._allocation = self._governor.update(state, demands, now_s)
         stamp = self.node.get_clock().now().to_msg()
@@ -230,7 +247,7 @@ class BoardPart(SupervisorPart):
         for name, rate_hz in allocation.rate_hz.items():
             node = self._nodes[name]
             wanted_hz = self._wanted_hz(name)
-            if wanted_hz is None:
+            if wanted_hz is None or self._ceiling(node.full_name) is not State.ACTIVE:
                 continue
             reason = allocation.reason.get(name, "")
             if reason or name in self._governed:
@@ -249,24 +266,29 @@ class BoardPart(SupervisorPart):
         self.node.supervision.want_parameters(node.full_name, values, reconfigure=True)
 
     def _apply_off(self, allocation: Allocation) -> None:
-        for name in allocation.off - self._off:
-            self.node.get_logger().warning(f"{name} is cleaned up: {allocation.reason[name]}")
-            self.node.supervision.want_node(
-                self._nodes[name].full_name, State.UNCONFIGURED, allocation.reason[name]
-            )
-        for name in self._off - allocation.off:
+        before, self._off = self._off, {name: allocation.reason[name] for name in allocation.off}
+        for name in self._off.keys() - before.keys():
+            self.node.get_logger().warning(f"{name} is cleaned up: {self._off[name]}")
+        for name in before.keys() - self._off.keys():
             self.node.get_logger().info(f"{name} comes back: there is memory for it again")
             full_name = self._nodes[name].full_name
             self.node.supervision.want_node(full_name, self._ceiling(full_name))
-        self._off = allocation.off
+        self._keep_off()
+
+    def _keep_off(self) -> None:
+        """Hold what is off down in every step: a switch of modes may have wanted it up."""
+        for name, reason in self._off.items():
+            self.node.supervision.want_node(self._nodes[name].full_name, State.UNCONFIGURED, reason)
 
     # ---- inside ---------------------------------------------------------------------------------------------------------
 
     def _choose(self, name: str) -> None:
-        """Begin with a governor anew; what another one has lowered comes back."""
+        """Begin with a governor anew; what another one has lowered comes back, what is off for memory once there is some."""
         self._governor = None if name == NONE else open_governor(name, self._settings)
-        if self._governor is None and self._allocation is not None:
-            wanted = {n: self._wanted_hz(n) for n in self._allocation.rate_hz}
+        if self._governor is not None:
+            self._governor.keep_off(self._off)
+        else:
+            wanted = {n: self._wanted_hz(n) for n in self._nodes}
             self._allocation = Allocation({n: hz for n, hz in wanted.items() if hz is not None})
             self._apply()
             self._allocation = None
@@ -289,3 +311,10 @@ class BoardPart(SupervisorPart):
             return ceiling.rate_hz
         rate_hz = self.node.params.get(f"rate_hz.{name}")
         return None if rate_hz is None else float(rate_hz)
+
+
+def _variant_of(config: NodeConfig, node: ManagedNode) -> int:
+    """Return the variant that a former supervisor has set on a node, 0 for the full model."""
+    wanted = node.settings.wanted
+    matches = [all(wanted.get(key) == value for key, value in one.items()) for one in config.variants]
+    return matches.index(True) + 1 if True in matches else 0
