@@ -225,6 +225,22 @@ def test_where_shared_memory_has_no_room_ordinary_images_take_over(
     np.testing.assert_array_equal(frame.rgb(), IMAGE)
 
 
+def test_after_a_segment_that_contradicts_itself_ordinary_images_take_over(stack: Stack) -> None:
+    source, sink = stack.add(Source, "source"), stack.add(Sink, "sink")
+    arrives(stack, source, sink, frames.SharedMemoryFrame)
+    source.frames._ring._tell(2**62)
+    stack.peer.spin_until(lambda: events(sink, "malformed"))
+    arrives(stack, source, sink, frames.ImageFrame)
+
+
+def test_frames_that_came_while_the_executor_was_busy_are_no_flood(stack: Stack) -> None:
+    sink = stack.add(PromisedSink, "sink")
+    sink.frames._delivered = 20
+    sink.frames._watched_s -= 2.0
+    sink.frames._watch()
+    assert events(sink, "flood") == 0
+
+
 def test_a_frame_that_was_overwritten_says_so(stack: Stack) -> None:
     source, sink = stack.add(Source, "source"), stack.add(Sink, "sink")
     frame = arrives(stack, source, sink, frames.SharedMemoryFrame)

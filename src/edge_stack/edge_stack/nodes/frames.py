@@ -176,8 +176,8 @@ class FrameSubscription:
         self._topic = topic
         self._callback = callback
         self._profile = qos.frame(offered=False)
-        self._flood = FLOOD_RATES * rate_hz * LOOK_PERIOD_S + 2.0 if rate_hz > 0.0 else math.inf
-        self._delivered = 0
+        self._flood_hz = FLOOD_RATES * rate_hz if rate_hz > 0.0 else math.inf
+        self._delivered, self._watched_s = 0, time.monotonic()
         self._delivered_s = math.inf  # of the last ordinary Image that is not reported late yet
         self._deadline_s = qos.REQUESTED_PERIODS / rate_hz if rate_hz > 0.0 else 0.0
         self._turn = threading.Lock()
@@ -209,11 +209,14 @@ class FrameSubscription:
 
     def _watch(self) -> None:
         """Notice frames that are too many, and ordinary Images that are late (a follower notices late frames itself)."""
+        now_s = time.monotonic()
+        # An executor that is busy comes late, and then finds the frames of more than a period.
+        passed_s, self._watched_s = now_s - self._watched_s, now_s
         delivered, self._delivered = self._delivered, 0
-        if delivered > self._flood:
+        if delivered > self._flood_hz * passed_s + 2.0:
             self._node.stats.event(self._topic, "flood")
             self._node.publish_status()
-        if 0.0 < self._deadline_s < time.monotonic() - self._delivered_s:
+        if 0.0 < self._deadline_s < now_s - self._delivered_s:
             self._delivered_s = math.inf
             self._node.stats.event(self._topic, "deadline_missed")
         self._look()
@@ -252,11 +255,17 @@ class FrameSubscription:
         self._followers[message.segment] = FrameFollower(
             segment,
             self._deliver_stored,
-            lambda name, count: self._node.stats.event(self._topic, name, count),
+            self._count_event,
             since_ns=self._since_ns,
             deadline_s=self._deadline_s,
         )
         self._look()
+
+    def _count_event(self, name: str, count: int) -> None:
+        """Count what went wrong with a segment (a follower's thread)."""
+        self._node.stats.event(self._topic, name, count)
+        if name == "malformed":
+            self._unreachable = True  # ordinary Images can be had
 
     def _take_image(self, message: Image) -> None:
         self._delivered_s = time.monotonic()
