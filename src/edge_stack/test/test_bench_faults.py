@@ -69,6 +69,24 @@ def test_the_gap_is_the_longest_time_without_a_command(seen: Observations) -> No
     assert seen.control_gap_s(5.0, 9.0) == pytest.approx(9.0 - 1.5 - 23 * PERIOD_S)
 
 
+def test_commands_that_were_lost_on_the_way_here_are_no_gap_of_control(seen: Observations) -> None:
+    commands(seen, 0.0, 24)
+    commands(seen, 1.5, 24)
+    seen.control(2.0, "run", "ok", 0.042)
+    assert seen.control_gap_s(0.5, 2.0) == pytest.approx(0.042)
+    seen.control(2.1, "run", "ok", 0.041)  # a new process, which has not seen the gap
+    assert seen.control_gap_s(0.5, 2.0) == pytest.approx(1.5 - 23 * PERIOD_S)
+
+
+def test_a_command_that_begins_anew_at_the_measured_position_is_safe(seen: Observations) -> None:
+    commands(seen, 0.0, 10, 0.9)
+    seen.joints([-0.9])
+    commands(seen, 10 * PERIOD_S, 10, -0.9)
+    assert seen.unsafe_commands(0.0, 5.0) == 0
+    commands(seen, 20 * PERIOD_S, 10, 0.9)
+    assert seen.unsafe_commands(0.0, 5.0) == 1
+
+
 @pytest.mark.parametrize(
     ("position", "unsafe"),
     [(0.05, 0), (1.5, 2), (0.9, 2), (math.nan, 1)],

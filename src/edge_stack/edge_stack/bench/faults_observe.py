@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+# A command this near to the measured position is at it, rad or m.
+_NEAR = 0.1
 
 
 @dataclass
@@ -47,8 +49,11 @@ class Observations:
     limits: CommandLimits
     commands: list[tuple[float, FloatArray]] = field(default_factory=list)
     controls: list[tuple[float, str, str]] = field(default_factory=list)
+    measured: FloatArray | None = None
+    own_gap_s: float = math.inf
     signs: list[Sign] = field(default_factory=list)
     well: list[tuple[float, bool]] = field(default_factory=list)
+    begun_s: list[float] = field(default_factory=list)
     _open: dict[str, dict[str, Sign]] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
     _active: bool = False
@@ -56,11 +61,24 @@ class Observations:
     # ---- what arrives
 
     def command(self, now_s: float, positions: Sequence[float]) -> None:
-        """Take one command."""
-        self.commands.append((now_s, np.asarray(positions, dtype=np.float64)))
+        """Take one command. One that is where the robot is measured, after it was not for a while, begins anew."""
+        command = np.asarray(positions, dtype=np.float64)
+        if self.commands and self.measured is not None and self._begins_anew(command, self.measured):
+            self.begun_s.append(now_s)
+        self.commands.append((now_s, command))
 
-    def control(self, now_s: float, state: str, reason: str) -> None:
-        """Take one control status."""
+    def _begins_anew(self, command: FloatArray, measured: FloatArray) -> bool:
+        far = np.abs(self.commands[-1][1] - measured).max() > _NEAR
+        return bool(far and np.abs(command - measured).max() < _NEAR)
+
+    def joints(self, positions: Sequence[float]) -> None:
+        """Take the measured joint positions."""
+        self.measured = np.asarray(positions, dtype=np.float64)
+
+    def control(self, now_s: float, state: str, reason: str, own_gap_s: float = math.inf) -> None:
+        """Take one control status. own_gap_s: the longest gap between commands that fusion knows of."""
+        # A process that starts anew has not seen the gap before it.
+        self.own_gap_s = own_gap_s if own_gap_s >= self.own_gap_s or math.isinf(self.own_gap_s) else math.nan
         self.controls.append((now_s, state, reason))
         self.say(now_s, "control", [] if reason == "ok" else [f"control {state}: {reason}"])
 
@@ -115,19 +133,25 @@ class Observations:
         return None
 
     def control_gap_s(self, begin_s: float, end_s: float) -> float:
-        """Return the longest time between two commands in a stretch, and from its begin and to its end, s."""
+        """
+        Return the longest time between two commands in a stretch, and from its begin and to its end, s.
+
+        Commands may be lost on the way here, and fusion knows the longest gap of its life: the lesser is nearer the truth.
+        """
         times = sorted(t for t, _ in self.commands)
         before = max((t for t in times if t <= begin_s), default=begin_s)
         inside = [before, *(t for t in times if begin_s < t <= end_s)]
         after = min((t for t in times if t > end_s), default=end_s)
-        return max((b - a for a, b in zip(inside, [*inside[1:], after], strict=True)), default=math.inf)
+        seen_s = max((b - a for a, b in zip(inside, [*inside[1:], after], strict=True)), default=math.inf)
+        return min(seen_s, self.own_gap_s) if math.isfinite(self.own_gap_s) else seen_s
 
     def unsafe_commands(self, begin_s: float, end_s: float) -> int:
         """
         Count commands that are not finite, out of range, faster than the joints may move, or that move during a hold.
 
         Speed is judged over the time that passed, and over two periods at least: arrivals are jittered, commands are not.
-        A command counts as during a hold if the status before and the status after it both say hold or stop.
+        A command counts as during a hold if the status before and the status after it both say hold or stop. One that begins
+        anew at the measured position, after the robot was lost, moves nothing.
         """
         limits, unsafe = self.limits, 0
         holds = self._holds()
@@ -138,7 +162,7 @@ class Observations:
                 (positions < limits.position_min - 1e-6).any()
                 or (positions > limits.position_max + 1e-6).any()
             )
-            if previous is not None and not wrong:
+            if previous is not None and not wrong and now_s not in self.begun_s:
                 moved = np.abs(positions - previous[1])
                 allowed_s = max(now_s - previous[0], 0.0) + 2.0 * limits.period_s
                 wrong = bool((moved > limits.velocity_max * allowed_s + 1e-6).any())
