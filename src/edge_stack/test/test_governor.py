@@ -134,6 +134,18 @@ def test_missed_critical_deadlines_and_late_admission_lower_background(controlle
 
 
 @BOTH
+def test_deadlines_that_a_node_misses_by_itself_lower_nobody_nor_count_afterwards(controller: str) -> None:
+    one = world(controller).run(120)
+    full = dict(one.rates)
+    one.nodes = [replace(n, deadline_misses=None) if n.name == "vla" else n for n in NODES]
+    one.run(60)
+    assert one.rates == full
+    one.nodes = [replace(n, deadline_misses=500) if n.name == "vla" else n for n in NODES]
+    one.run(60)
+    assert one.rates == full
+
+
+@BOTH
 def test_power_above_the_budget_of_the_mode_is_brought_below_it(controller: str) -> None:
     one = world(controller, ambient_c=10.0, heatsink_c_per_w=1.0)
     one.state = replace(one.state, power_mode="15W")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edge_stack_msgs.msg import NodeStatus, StageLatency
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from edge_stack.governor.memory import MemoryGuard
 from edge_stack.governor.predictive import Share, fill, towards
 from edge_stack.governor.settings import MemorySettings
 from edge_stack.governor.thermal_fit import Prior, ThermalFit
+from edge_stack.nodes.governor_messages import demand_of
 
 PRIOR = Prior(30.0, 0.5, 2.0)
 
@@ -257,3 +259,16 @@ def test_a_floor_or_variant_that_cannot_work_is_named(tmp_path: Path, fields: st
     with pytest.raises(ConfigurationError) as error:
         load_config(file)
     assert complaint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("target_hz", "p99_ms", "misses"),
+    [(5.0, 150.0, 7), (5.0, 3000.0, None), (0.0, 3000.0, 7), (5.0, math.nan, 7)],
+)
+def test_a_node_whose_inference_is_longer_than_its_period_misses_by_itself(
+    target_hz: float, p99_ms: float, misses: int | None
+) -> None:
+    node = next(n for n in load_config().nodes if n.name == "vla")
+    status = NodeStatus(name="/vla", deadline_misses=7, target_hz=target_hz)
+    status.stages = [StageLatency(name="inference", p50_ms=15.0, p99_ms=p99_ms)]
+    assert demand_of(node, "critical", None, status, {}).deadline_misses == misses

@@ -150,12 +150,15 @@ class _Misses:
             and n.rate_hz > 0.0
             and (n.wanted_hz > 0.0 or self._class == CRITICAL)
         ]
+        # None: what it misses is its own doing. When that is over, it starts anew.
+        members = [n for n in members if n.deadline_misses is not None]
         self._counts = {n.name: self._counts.get(n.name, deque()) for n in members}
         for node in members:
             counts = self._counts[node.name]
-            if counts and node.deadline_misses < counts[-1][1]:
+            count = node.deadline_misses or 0
+            if counts and count < counts[-1][1]:
                 counts.clear()
-            counts.append((now_s, node.deadline_misses))
+            counts.append((now_s, count))
             while now_s - counts[0][0] > MISSES_WINDOW_S:
                 counts.popleft()
             missed = counts[-1][1] - counts[0][1]

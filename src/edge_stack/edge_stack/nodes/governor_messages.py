@@ -47,11 +47,17 @@ def demand_of(
         floor_hz,
         status.rate_hz if math.isfinite(status.rate_hz) else 0.0,
         duration_s or None,
-        status.deadline_misses,
+        None if _misses_by_itself(status) else status.deadline_misses,
         1e-3 * stages.get("admission", 0.0),
         memory_by_pid_mb.get(status.pid, status.rss_mb),
         len(node.variants),
     )
+
+
+def _misses_by_itself(status: NodeStatus) -> bool:
+    """Whether a node's slowest inferences last longer than its period: it would be late without any others."""
+    longest_ms = max((s.p99_ms for s in status.stages if s.name == "inference"), default=0.0)
+    return math.isfinite(longest_ms) and 1e-3 * longest_ms * status.target_hz > 1.0
 
 
 def board_message(state: BoardState, stamp: Time) -> BoardStateMessage:
