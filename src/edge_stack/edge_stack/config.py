@@ -18,6 +18,7 @@ from edge_stack.share import share_folder
 from edge_stack.yaml_file import YamlFile, load_yaml
 
 DEFAULT_CONTROL_RATE_HZ = 24.0
+BOARD_EXECUTABLE = "board"
 # Stand-ins that StackConfig.select() fills in; the others are filled in when the file is read.
 AT_SELECTION = ("$sim", "$disabled", "$enabled")
 
@@ -89,19 +90,33 @@ class StackConfig:
         return replace(self, nodes=tuple(nodes))
 
     def switch_on(self, names: Collection[str]) -> StackConfig:
-        """Return the stack with nodes that run whatever the file says. ConfigurationError if a name is no node's."""
+        """
+        Return the stack with nodes that run whatever the file says. ConfigurationError if a name is no node's.
+
+        A simulated board among them is the one that the supervisor reads and whose clocks the models feel.
+        """
         unknown = sorted(set(names) - {node.name for node in self.nodes})
         if unknown:
             known = ", ".join(node.name for node in self.nodes)
             raise ConfigurationError(
                 f"{self.path}: no node is called {', '.join(unknown)}; there are {known}"
             )
-        nodes = (replace(node, enabled=True) if node.name in names else node for node in self.nodes)
+        nodes = [replace(node, enabled=True) if node.name in names else node for node in self.nodes]
+        if any(node.executable == BOARD_EXECUTABLE and node.name in names for node in nodes):
+            nodes = [_on_simulated_board(node) for node in nodes]
         return replace(self, nodes=tuple(nodes), switched_on=tuple(sorted({*self.switched_on, *names})))
 
     def run_by(self, executable: str) -> tuple[str, ...]:
         """Return the names of all nodes of an executable, whether they run or not."""
         return tuple(node.name for node in self.nodes if node.executable == executable)
+
+
+def _on_simulated_board(node: NodeConfig) -> NodeConfig:
+    """Let a supervisor read the simulated board, and models feel it, unless the file says otherwise."""
+    parameter = {"supervisor": "sysfs_root", "yolo": "board", "vla": "board"}.get(node.executable)
+    if parameter is None or parameter in node.parameters:
+        return node
+    return replace(node, parameters={**node.parameters, parameter: "simulated"})
 
 
 def _filled_in(node: NodeConfig, stands_for: Mapping[str, Any]) -> NodeConfig:

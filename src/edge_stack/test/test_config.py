@@ -177,3 +177,15 @@ def test_the_shipped_stack_and_robots_are_valid() -> None:
     assert {n.name for n in config.select(sim=True)} >= {"supervisor", "fusion", "sim", "vla", "detect"}
     for file in sorted((CONFIG / "robots").glob("*.yaml")):
         load_robot(file)
+
+
+def test_a_simulated_board_that_is_switched_on_is_read_and_felt() -> None:
+    config = load_config()
+    before = {node.name: node.parameters for node in config.nodes}
+    assert "sysfs_root" not in before["supervisor"]
+    after = {node.name: node.parameters for node in config.switch_on(["board"]).nodes}
+    assert after["supervisor"]["sysfs_root"] == "simulated"
+    assert after["detect"]["board"] == after["vla"]["board"] == "simulated"
+    assert after["fusion"] == before["fusion"]
+    chosen = config.with_parameter("supervisor", "sysfs_root", "/").switch_on(["board"])
+    assert {n.name: n.parameters for n in chosen.nodes}["supervisor"]["sysfs_root"] == "/"

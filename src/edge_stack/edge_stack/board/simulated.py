@@ -27,7 +27,7 @@ def board_folder(root: str) -> str:
 
 
 class SimulatedReader:
-    """A BoardReader of a tree that comes and goes with its node: while it is not there, the tree itself is lost."""
+    """A BoardReader of a tree that comes with its node: until it is there, it tells nothing."""
 
     name = JetsonSysfsReader.name
 
@@ -54,7 +54,7 @@ class SimulatedReader:
             self._reader = JetsonSysfsReader(self._folder)
             self._reader.watch(self._pids)
         if self._reader is None:
-            return BoardState(time_s=now_s, source=self.name, lost=(self._folder,))
+            return BoardState(time_s=now_s, source=self.name)
         return self._reader.read(now_s)
 
     def close(self) -> None:

@@ -283,7 +283,9 @@ class ModesPart(SupervisorPart):
             managed = supervision.nodes[full_name]
             managed.spec = replace(managed.spec, priority_class=machine.told[name].priority_class)
         for name, state in wave.states.items():
-            supervision.want_node(self._names[name], state, f"mode: {wave.title}")
+            # What is up is as everybody expects it; what is not needs a reason.
+            reason = "" if state is State.ACTIVE else f"mode: {wave.title}"
+            supervision.want_node(self._names[name], state, reason)
         for name, rate_hz in wave.rates.items():
             supervision.want_rate(self._names[name], rate_hz, "mode")
         self.node.ceilings.update(

@@ -86,8 +86,6 @@ def prepare(config: StackConfig, faults: Sequence[Fault], disabled: Collection[s
         for node in config.nodes:
             if node.executable != "clock":
                 config = config.with_parameter(node.name, "use_sim_time", True)
-    if set(config.run_by("board")) & set(config.switched_on):
-        config = on_simulated_board(config)
     running = {node.name for node in config.select(sim=True, disabled=disabled)}
     strangers = sorted({fault.what for fault in faults if fault.of.argument == NODE} - running)
     if strangers:
@@ -101,16 +99,6 @@ def prepare(config: StackConfig, faults: Sequence[Fault], disabled: Collection[s
             raise ConfigurationError(
                 f"a fault of the network cannot be done here: {error.strerror}"
             ) from error
-    return config
-
-
-def on_simulated_board(config: StackConfig) -> StackConfig:
-    """Return the stack with a supervisor that reads the simulated board, and models that feel its clocks."""
-    for node in config.nodes:
-        if node.executable == "supervisor":
-            config = config.with_parameter(node.name, "sysfs_root", "simulated")
-        elif node.executable in ("yolo", "vla"):
-            config = config.with_parameter(node.name, "board", "simulated")
     return config
 
 

@@ -24,6 +24,7 @@ from rclpy.parameter import Parameter
 from edge_stack.nodes import qos
 from edge_stack.tools.report import RunRecord
 
+_ANSWER_S = 2.0  # after this a question is asked again
 _LATE_S = 1.0  # a status comes sooner than that after the newest command in it
 _CONTROL_STATES = {
     ControlStatus.RUN: "run",
@@ -72,28 +73,32 @@ class Monitor:
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
 
-    def set_parameters(self, name: str, values: Mapping[str, Any], timeout_s: float = 5.0) -> None:
+    def set_parameters(self, name: str, values: Mapping[str, Any], timeout_s: float = 15.0) -> None:
         """
         Set parameters of a node of this namespace, from another thread than the monitor's.
 
-        RuntimeError if it does not answer in time, or refuses: with its reason.
+        A node that is being replaced is asked again when it is back. RuntimeError if it does not answer in time, or
+        refuses: with its reason.
         """
+        request = SetParameters.Request(
+            parameters=[Parameter(key, value=value).to_parameter_msg() for key, value in values.items()]
+        )
         client = self.node.create_client(SetParameters, f"{name}/set_parameters")
         try:
             until_s = time.monotonic() + timeout_s
-            while not client.service_is_ready() and time.monotonic() < until_s:
-                time.sleep(0.02)
-            request = SetParameters.Request(
-                parameters=[Parameter(key, value=value).to_parameter_msg() for key, value in values.items()]
-            )
-            answered = threading.Event()
-            future = client.call_async(request)
-            future.add_done_callback(lambda _: answered.set())
-            if not answered.wait(max(0.1, until_s - time.monotonic())):
-                raise RuntimeError(f"{name} does not answer")
-            refusals = [result.reason for result in future.result().results if not result.successful]
-            if refusals:
-                raise RuntimeError(f"{name}: {'; '.join(refusals)}")
+            while time.monotonic() < until_s:
+                if not client.service_is_ready():
+                    time.sleep(0.02)
+                    continue
+                answered = threading.Event()
+                future = client.call_async(request)
+                future.add_done_callback(lambda _, answered=answered: answered.set())
+                if answered.wait(_ANSWER_S):
+                    refusals = [result.reason for result in future.result().results if not result.successful]
+                    if refusals:
+                        raise RuntimeError(f"{name}: {'; '.join(refusals)}")
+                    return
+            raise RuntimeError(f"{name} does not answer")
         finally:
             self.node.destroy_client(client)
 
