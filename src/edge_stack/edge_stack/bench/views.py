@@ -308,7 +308,7 @@ def _faults(result: Result) -> View:
             [
                 row["fault"],
                 _milliseconds(row["detected_ms"]),
-                row["sign"],
+                row["sign"].partition(";")[0],
                 _milliseconds(row["recovered_ms"]),
                 f"{row['control_gap_ms']:.1f}",
                 row["deadline_misses"],
@@ -317,7 +317,7 @@ def _faults(result: Result) -> View:
                 ", ".join(row["lost"]),
             ]
         )
-        noticed = f"noticed after {_milliseconds(row['detected_ms']) or '-'} ms"
+        noticed = f"noticed after {row['detected_ms']:.0f} ms" if row["detected_ms"] is not None else ""
         bars.append(Bar(row["fault"], {"max": row["control_gap_ms"]}, remark=noticed))
     columns = (
         "fault", "noticed ms", "by", "well again ms", "longest gap ms", "missed", "unsafe", "task", "lost",
