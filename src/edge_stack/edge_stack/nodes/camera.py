@@ -138,9 +138,10 @@ class CameraNode(StackNode):
 
     def activate_node(self) -> None:
         """Start the worker."""
-        self._stop.clear()
+        # Its own event: a thread that a hanging source has kept from the last time must not go on beside the new one.
+        stop = self._stop = threading.Event()
         self._grid = RateGrid(self.target_hz(), time.monotonic())
-        self._worker = threading.Thread(target=self._work, name="camera", daemon=True)
+        self._worker = threading.Thread(target=self._work, args=(stop,), name="camera", daemon=True)
         self._worker.start()
 
     def deactivate_node(self) -> None:
@@ -216,30 +217,31 @@ class CameraNode(StackNode):
 
     # ---- the worker ------------------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
-        while not self._stop.is_set():
-            self._work_guarded()
-        self.work.ended()
+    def _work(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._work_guarded(stop)
+        if stop is self._stop:
+            self.work.ended()
 
-    def _work_guarded(self) -> None:
+    def _work_guarded(self, stop: threading.Event) -> None:
         try:
-            self._work_once()
+            self._work_once(stop)
         except Exception as error:  # noqa: BLE001 (one bad frame must not end the camera)
             self.count_raised("frame", error)
-            self._stop.wait(WAIT_S)
+            stop.wait(WAIT_S)
 
-    def _work_once(self) -> None:
+    def _work_once(self, stop: threading.Event) -> None:
         source = self._source
         if source is None or self._grid.rate_hz <= 0.0:
             self.work.waiting()
-            self._stop.wait(WAIT_S)
+            stop.wait(WAIT_S)
             return
         # What comes by itself is taken up to half a period early: its phase against the grid wanders.
         early_s = 0.5 * self._grid.period_s if source.source.live else 0.0
         self.work.waiting(JOIN_S)
         frame = source.read(self._grid.due_s - early_s, WAIT_S)
         self._show_problem(source)
-        if frame is None or self._stop.is_set():
+        if frame is None or stop.is_set():
             return
         self.work.busy()
         read_s = time.monotonic()

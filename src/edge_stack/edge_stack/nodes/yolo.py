@@ -159,6 +159,10 @@ class YoloNode(StackNode):
 
     def activate_node(self) -> None:
         """Tell the labels and start the worker."""
+        if self._model is None:
+            raise ConfigurationError(
+                "model: an inference that hangs has kept it; clean up and configure the node anew"
+            )
         self._publish_labels()
         self._worker = PacedWorker(
             self._work,
