@@ -88,6 +88,7 @@ class VlaNode(StackNode):
                 raise ConfigurationError(f"accelerator {p.accelerator}: {error}") from error
         self._base_frame = robot.base_frame
         self._joints: tuple[int, NDArray[np.float32]] | None = None
+        self._joints_refusal = ""
         self._instruction = ""
         self._detections: dict[str, tuple[int, NDArray[np.float32]]] = {}
         self._images: dict[str, tuple[int, NDArray[np.uint8]]] = {}
@@ -174,6 +175,7 @@ class VlaNode(StackNode):
         if not np.isfinite(positions).all():
             self._refuse("joint_states", "has a position that is not finite")
             return
+        self._joints_refusal = ""
         self._joints = (_nanoseconds(message.header.stamp), positions)
 
     def _take_instruction(self, message: String) -> None:
@@ -211,6 +213,7 @@ class VlaNode(StackNode):
         self._cameras.append(FrameSubscription(self, topic, take))
 
     def _refuse(self, topic: str, reason: str) -> None:
+        self._joints_refusal = reason
         self.stats.event(topic, "refused")
         self.report_problem(f"{topic}: {reason}")
 
@@ -299,6 +302,8 @@ class VlaNode(StackNode):
             return {}, now_ns, "joint_states: none has come"
         captured_ns, state = joints
         trouble = _too_old("joint_states", captured_ns, now_ns, p.joint_state_age_max_s)
+        if trouble and self._joints_refusal:
+            trouble += f"; the last one that came {self._joints_refusal}"
         observation: dict[str, Any] = {STATE: state.copy(), TASK: self._instruction, TIME_S: now_ns / _NS}
         if ENVIRONMENT_STATE in policy.input_features:
             rows = []
