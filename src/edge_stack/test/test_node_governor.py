@@ -173,7 +173,7 @@ def test_a_killed_supervisors_successor_leaves_off_what_was_off_for_want_of_memo
     stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "active", 15.0)
 
 
-def test_a_status_with_an_impossible_pid_does_not_end_the_supervisor(stack: Stack) -> None:
+def test_a_status_with_an_impossible_pid_raises_nothing_in_the_supervisor(stack: Stack) -> None:
     stack.start()
     publisher = stack.peer.node.create_publisher(NodeStatus, "node_status", qos.status())
     forged = copy.deepcopy(stack.peer.statuses["extra"])
@@ -185,7 +185,7 @@ def test_a_status_with_an_impossible_pid_does_not_end_the_supervisor(stack: Stac
         return len(stack.states) >= count + 20
 
     stack.peer.spin_until(publish, 15.0, "the supervisor to go on")
-    assert stack.supervisor.alive()
+    assert [e.event for e in stack.peer.statuses["supervisor"].events if e.event.startswith("raised")] == []
 
 
 def test_a_pinned_node_is_left_alone_and_the_governor_can_be_switched_off_live(stack: Stack) -> None:

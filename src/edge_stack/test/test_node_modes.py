@@ -240,9 +240,12 @@ def test_a_supervisor_that_died_together_with_a_node_goes_on_in_its_mode(stack: 
     stack.in_mode("focus")
     for name in ("supervisor", "eye"):
         stack.processes[name].kill()
+    stack.processes["eye"] = stack.start("eye")
+    stack.peer.spin_until(
+        lambda: stack.peer.statuses["eye"].state == "unconfigured", 15.0, "its next process"
+    )
     stack.states.clear()
-    for name in ("eye", "supervisor"):
-        stack.processes[name] = stack.start(name)
+    stack.processes["supervisor"] = stack.start("supervisor")
     stack.wait_for("focus")
     assert {state.mode for state in stack.states} == {"", "focus"}
     heard = [stack.node_states(state)["extra"] for state in stack.states]
