@@ -15,11 +15,11 @@ import random
 import signal
 import socket
 import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
+
+from edge_stack.bench.common import busy_cores
 
 
 class Stack(Protocol):
@@ -119,39 +119,21 @@ class Ramp:
                 return
 
 
-# It ends with its parent, however that dies: the pipe is closed then.
-_BUSY = """
-import os, threading
-threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
-while True:
-    pass
-"""
-
-
 class Hog:
-    """Busy processes, some for each core, each in a session of its own as another program would be."""
+    """Other programs that keep every core busy."""
 
     PER_CORE = 2
 
     def __init__(self) -> None:
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._busy = contextlib.ExitStack()
 
     def begin(self, stack: Stack) -> None:
         """See Injection."""
-        for _ in range(self.PER_CORE * (os.cpu_count() or 1)):
-            self._processes.append(
-                subprocess.Popen([sys.executable, "-c", _BUSY], stdin=subprocess.PIPE, start_new_session=True)
-            )
+        self._busy.enter_context(busy_cores(self.PER_CORE))
 
     def end(self, stack: Stack) -> None:
         """See Injection."""
-        for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            process.wait()
-            if process.stdin is not None:
-                process.stdin.close()
-        self._processes.clear()
+        self._busy.close()
 
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1

@@ -1,9 +1,9 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Whether a camera picture can be trusted: how noisy it is, and whether it shows anything at all.
+How noisy a camera picture is.
 
-A unit is one picture, uint8 [H,W,3]. The figures cost well below a millisecond at camera sizes and need no history.
+A unit is one picture, uint8 [H,W,3]. The figure costs well below a millisecond at camera sizes and needs no history.
 """
 
 from __future__ import annotations
@@ -32,11 +32,6 @@ def noise_sigma(image: NDArray[np.uint8]) -> float:
         return 0.0
     response = cv2.filter2D(grey, cv2.CV_32F, _KERNEL)[1:-1, 1:-1]
     return float(np.abs(response).mean() * math.sqrt(math.pi / 2.0) / 6.0)
-
-
-def contrast(image: NDArray[np.uint8]) -> float:
-    """Return the standard deviation of the brightness, grey levels: near 0 for a covered, dark or dazzled camera."""
-    return float(cv2.cvtColor(_middle(image), cv2.COLOR_RGB2GRAY).std())
 
 
 def _middle(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
