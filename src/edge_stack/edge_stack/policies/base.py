@@ -29,6 +29,10 @@ ENVIRONMENT_STATE = "observation.environment_state"
 """float32 [N, 8]: one detection a row; columns as in `DETECTION_FIELDS`."""
 TASK = "task"
 """str: the instruction in words; empty if there is none yet."""
+LEFTOVER = "prev_chunk_left_over"
+"""float64 [H', A]: what the running chunk still holds at `TIME_S` + i * step_s, rad; absent while none runs."""
+DELAY_STEPS = "inference_delay"
+"""int: steps that will have been executed from `LEFTOVER` before the new chunk takes over; there if `LEFTOVER` is."""
 TIME_S = "time_s"
 """float: when the chunk's first action will apply, s, on any clock that does not jump. Not one of LeRobot's keys."""
 
@@ -38,6 +42,10 @@ DETECTION_FIELDS = ("class_index", "score", "cx", "cy", "w", "h", "theta", "age_
 ENTRY_POINTS = "edge_stack.policies"
 
 Observation = Mapping[str, Any]
+
+
+class PolicyUnavailable(Exception):
+    """No chunk can be had at present (a server does not answer, a time limit passed); the text says why. Try again."""
 
 
 @runtime_checkable
@@ -53,6 +61,8 @@ class Policy(Protocol):
     """The observation keys that it needs; what is not listed need not be there."""
     class_names: tuple[str, ...]
     """What the class index of a detection means; empty where detections are not an input."""
+    guides_chunks: bool
+    """Whether it continues `LEFTOVER` by real-time chunking; where not, the caller merges what overlaps."""
     problem: str
     """Why it cannot do its task at present, in words; empty if nothing is wrong. It still returns chunks (a hold)."""
 
@@ -63,7 +73,10 @@ class Policy(Protocol):
         """Forget everything about the running task: a new instruction has come, or the scene has changed."""
 
     def predict_action_chunk(self, observation: Observation) -> NDArray[np.float64]:
-        """Return positions [H, A] for the times TIME_S + i * step_s, i = 0..H-1."""
+        """Return positions [H, A] for the times TIME_S + i * step_s, i = 0..H-1; or raise PolicyUnavailable."""
+
+    def close(self) -> None:
+        """Free everything. Harmless if nothing is loaded; `load` makes it usable again."""
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,7 @@ class VisualServo:
     name = "visual_servo"
     input_features: tuple[str, ...] = (STATE, ENVIRONMENT_STATE, TASK)
     class_names: tuple[str, ...] = CLASS_NAMES
+    guides_chunks = False  # each chunk starts where the last one would be by then
 
     def __init__(self, settings: PolicySettings) -> None:
         robot = settings.robot
@@ -185,6 +186,9 @@ class VisualServo:
 
     def load(self) -> None:
         """Nothing to load."""
+
+    def close(self) -> None:
+        """Nothing to free."""
 
     def reset(self) -> None:
         """Forget the scene and start the task anew with the next observation. A held object is put down first."""
