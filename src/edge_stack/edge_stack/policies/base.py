@@ -13,13 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack.errors import ConfigurationError
 from edge_stack.robot import Robot
+
+if TYPE_CHECKING:
+    from edge_stack.policies.contract import PolicyContract
 
 STATE = "observation.state"
 """float32 [A]: joint positions in the order of `action_names`, rad."""
@@ -84,7 +87,8 @@ class PolicySettings:
     """What every policy is made from.
 
     robot: joints, limits, cameras and geometry. camera: the camera whose pixels the detections are in. step_s: time
-    between two actions. horizon: actions in a chunk. path: weights, for policies that have some.
+    between two actions. horizon: actions in a chunk. path: weights, for policies that have some. contract: what its
+    features are on this robot; None: the robot's joints in rad and its cameras by name.
     """
 
     robot: Robot
@@ -92,6 +96,7 @@ class PolicySettings:
     step_s: float = 1.0 / 24.0
     horizon: int = 24
     path: str = ""
+    contract: PolicyContract | None = None
 
 
 def _visual_servo(settings: PolicySettings) -> Policy:
