@@ -96,6 +96,7 @@ class PolicySettings:
     step_s: float = 1.0 / 24.0
     horizon: int = 24
     path: str = ""
+    address: str = ""
     contract: PolicyContract | None = None
 
 
