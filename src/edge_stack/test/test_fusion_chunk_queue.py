@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_stack.fusion.chunk_intake import ActionChunk
-from edge_stack.fusion.chunk_queue import MAX_CHUNKS, ChunkQueue
+from edge_stack.fusion.chunk_queue import MAX_CHUNKS, ChunkQueue, easing_s
 
 BLEND_S = 0.1
 
@@ -170,3 +170,77 @@ def test_at_a_seam_neither_position_nor_speed_jumps(slope: float, other: float) 
     at = [queue.sample(11.0 + k * step_s)[0] for k in range(3)]
     speed = (at[1] - at[0]) / step_s
     assert speed == pytest.approx(slope, abs=0.05)
+
+
+# ---- the end of the actions
+
+TICK_S = 1.0 / 24.0
+
+
+def played(queue: ChunkQueue, begin_s: float, ticks: int, tick_s: float = TICK_S) -> np.ndarray:
+    """Return the positions of so many ticks, as the controller asks for them."""
+    positions = []
+    for k in range(ticks):
+        now_s = begin_s + k * tick_s
+        queue.ease(now_s, tick_s)
+        positions.append(queue.sample(now_s).copy())
+    return np.array(positions)
+
+
+slopes = st.floats(-3.0, 3.0, allow_subnormal=False)
+
+
+@given(slopes, st.integers(2, 60), st.sampled_from([1 / 50, 1 / 24, 0.1]), st.sampled_from([1 / 100, 1 / 24]))
+def test_when_actions_run_out_the_position_comes_to_rest_at_the_last_one_with_bounded_deceleration(
+    slope: float, horizon: int, step_s: float, tick_s: float
+) -> None:
+    begin_s = 1.7e9  # as a clock gives it
+    rows = slope * step_s * np.arange(horizon)[:, None]
+    queue = queue_of((chunk(rows, begin_s, step_s), begin_s))
+    zone_s = easing_s(horizon, step_s)
+    ticks = int(((horizon + 1) * step_s + zone_s) / tick_s) + 3
+    positions = played(queue, begin_s, ticks, tick_s)
+    assert positions[-1] == pytest.approx(rows[-1], abs=1e-6)
+    speeds = np.diff(positions, axis=0) / tick_s
+    assert (np.abs(speeds) <= abs(slope) + 1e-4).all()
+    assert (np.sign(slope) * speeds >= -1e-4).all(), "it never goes back"
+    # Constant deceleration: from full speed to rest within twice the zone.
+    assert np.abs(np.diff(speeds, axis=0)).max() <= abs(slope) * tick_s / (2.0 * zone_s) + 1e-3
+    assert queue.cover_s(begin_s + ticks * tick_s) == 0.0
+
+
+@given(st.integers(0, 2**31), st.integers(8, 40), st.floats(0.0, 0.3))
+def test_chunks_that_come_before_the_end_is_near_are_executed_as_if_there_were_no_easing(
+    seed: int, horizon: int, early_s: float
+) -> None:
+    random = np.random.default_rng(seed)
+    easing, plain = ChunkQueue(1, BLEND_S), ChunkQueue(1, BLEND_S)
+    begin_s = now_s = 1000.0
+    every_s = (horizon - 1) * TICK_S - easing_s(horizon, TICK_S) - early_s
+    next_s = begin_s
+    for _ in range(100):
+        if now_s >= next_s:
+            one = chunk(random.uniform(-1, 1, (horizon, 1)), now_s, TICK_S)
+            easing.push(one, now_s)
+            plain.push(one, now_s)
+            next_s = now_s + max(every_s - TICK_S, 0.0)
+        easing.ease(now_s, TICK_S)
+        assert easing.sample(now_s).tolist() == plain.sample(now_s).tolist()
+        assert not easing.is_easing and not easing.is_dry(now_s)
+        now_s += TICK_S
+
+
+def test_an_eased_chunk_is_dry_when_its_own_time_is_over() -> None:
+    queue = queue_of((chunk(np.arange(30.0)[:, None], 10.0, TICK_S), 10.0))
+    played(queue, 10.0, 30)
+    assert queue.is_easing and not queue.is_dry(10.0 + 29 * TICK_S)
+    played(queue, 10.0 + 30 * TICK_S, 1)
+    assert queue.is_dry(10.0 + 30 * TICK_S + 1e-6)
+    assert queue.cover_s(10.0 + 30 * TICK_S) > 0.0, "slowed down, the actions last longer"
+
+
+def test_a_queue_without_actions_neither_eases_nor_runs_dry() -> None:
+    queue = ChunkQueue(1)
+    queue.rejoin(np.array([1.0]), 10.0, 1.0)
+    assert played(queue, 10.0, 50).tolist() == [[1.0]] * 50
+    assert not queue.is_easing and not queue.is_dry(99.0)

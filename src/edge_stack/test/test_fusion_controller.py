@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_stack.fusion.chunk_intake import ActionChunk, ChunkRefused
+from edge_stack.fusion.chunk_queue import EASING_S
 from edge_stack.fusion.controller import (
     Command,
     Controller,
@@ -406,3 +407,65 @@ def test_the_reaction_to_any_mixture_is_the_most_severe_of_them(around: dict[str
     if sight.person_inside:
         expected = State.STOP
     assert command.state is expected
+
+
+def ramp(bench: Bench, speed: float, horizon: int = 30) -> np.ndarray:
+    """Return a chunk that goes on from the last command at a constant speed."""
+    return bench.commands[-1] + np.array([1.0, -1.0]) * speed * PERIOD_S * np.arange(horizon)[:, None]
+
+
+def test_when_chunks_stop_while_the_robot_moves_it_comes_to_rest_smoothly_and_the_underrun_is_counted() -> (
+    None
+):
+    bench = Bench()
+    fed(bench, 60, START)
+    bench.offer(ramp(bench, 0.5))
+    begin = len(bench.commands) + 6  # the blend is over
+    held = bench.run_until(lambda c: c.state is State.HOLD)
+    bench.run(3)
+    assert (held.reason, held.underruns) == (Reason.STALE_ACTION, 1)
+    speeds = np.diff(bench.commands[begin:], axis=0) / PERIOD_S
+    assert speeds[0] == pytest.approx([0.5, -0.5])
+    assert speeds[-1] == pytest.approx([0.0, 0.0])
+    bound = 0.5 * PERIOD_S / (2.0 * EASING_S)
+    assert np.abs(np.diff(speeds, axis=0)).max() <= bound + 1e-6
+    assert bench.run(100).underruns == 1, "one underrun, however long it lasts"
+
+
+def test_a_chunk_that_comes_late_while_the_robot_slows_down_takes_it_along_without_a_jump() -> None:
+    bench = Bench()
+    fed(bench, 60, START)
+    for speed in (0.5, -0.5, 0.5):
+        bench.offer(ramp(bench, speed))
+        bench.run_until(lambda c: c.queue_s < 0.045)
+        # Computed from an observation when all went on, it is ahead of the robot by now.
+        bench.offer(ramp(bench, speed) + np.sign(speed) * np.array([0.1, -0.1]))
+        begin = len(bench.commands) - 1
+        assert bench.run(12).state is State.RUN
+        speeds = np.diff(bench.commands[begin:], axis=0) / PERIOD_S
+        assert np.abs(np.diff(speeds, axis=0)).max() < 0.4
+    assert bench.tick().underruns == 3
+
+
+def test_chunks_in_time_give_no_underrun() -> None:
+    bench = Bench()
+    assert fed(bench, 120).underruns == 0
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.floats(-0.9, 0.9), st.integers(1, 60)), min_size=1, max_size=6))
+def test_however_late_chunks_come_speed_changes_no_faster_than_stated(
+    arrivals: list[tuple[float, int]],
+) -> None:
+    """What brakes is the easing at the end, what accelerates the blend: each has its bound."""
+    bench = Bench(limits=JointLimits.of(NAMES, [-9.0, -9.0], [9.0, 9.0], [1.0, 2.0]))
+    fed(bench, 60, START)
+    for speed, ticks in arrivals:
+        bench.offer(ramp(bench, speed))
+        bench.run(ticks)
+    bench.run(60)
+    speeds = np.diff(bench.commands[59:], axis=0) / PERIOD_S
+    easing = 0.9 * PERIOD_S / (2.0 * EASING_S)
+    # Two speeds of up to 0.9 blend over blend_s, with a weight that rises 1.5 times as fast in its middle as on average.
+    blending = 1.5 * 2.0 * 0.9 * PERIOD_S / ControllerSettings().blend_s
+    assert np.abs(np.diff(speeds, axis=0)).max() <= easing + blending + 1e-6

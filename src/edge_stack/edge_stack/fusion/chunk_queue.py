@@ -7,8 +7,11 @@ Its unit of work is sample(now). A chunk is read by its time stamps: between two
 linearly; before the first and after the last it stays. A newer chunk takes over from the moment it arrives (or from its
 start, if that is later): over blend_s the position moves from the older chunk's to the newer one's with a weight that rises
 as 3u^2 - 2u^3, so that neither position nor speed jumps. While a blend lasts both chunks run on; then the older one is
-dropped. At most MAX_CHUNKS are kept: beyond that, the two oldest become a fixed position at their blended value. It never
-extrapolates, and never checks a chunk: that is done at the intake.
+dropped. At most MAX_CHUNKS are kept: beyond that, the two oldest become a fixed position at their blended value.
+
+Where no newer chunk comes, execution eases into the last action: over the last easing_s() of a chunk time runs ever slower,
+with constant deceleration, so that the position comes to rest there and does not stop dead. Chunks that come before that
+never feel it. It never extrapolates, and never checks a chunk: that is done at the intake.
 """
 
 from __future__ import annotations
@@ -24,6 +27,16 @@ from edge_stack.fusion.chunk_intake import ActionChunk
 FloatArray = npt.NDArray[np.float64]
 
 MAX_CHUNKS = 4
+EASING_S = 0.2
+"""Slowing down takes so much of a chunk's time at most, and twice that of real time."""
+_EASING_SHARE = 0.25  # of a chunk, for short ones
+# Nearer to the last action than this is at it; times near 2e9 s are exact to 2.4e-7 s.
+_AT_REST_S = 1e-5
+
+
+def easing_s(horizon: int, step_s: float) -> float:
+    """Return how long before its last action a chunk of so many actions slows down if none follows, s."""
+    return min(EASING_S, _EASING_SHARE * (horizon - 1) * step_s)
 
 
 @dataclass
@@ -34,11 +47,27 @@ class _Entry:
     stamp_s: float
     blend_from_s: float
     blend_s: float
-    # Time by which slowed execution trails behind the chunk's own time stamps.
+    # Time by which slowed execution trails behind the chunk's own time stamps, and how much of it is easing.
     lag_s: float = 0.0
+    eased_s: float = 0.0
 
     def end_s(self) -> float:
         return self.start_s + len(self.positions) * self.step_s + self.lag_s
+
+    def ease(self, now_s: float, progress_s: float) -> None:
+        """Take back part of the progress made since the last time if the last action is near."""
+        zone_s = easing_s(len(self.positions), self.step_s)
+        left_s = self.end_s() - self.step_s - now_s
+        if left_s >= zone_s:
+            return
+        before_s = min(left_s + progress_s, zone_s)
+        if before_s < _AT_REST_S:
+            return
+        # Constant deceleration: the root of what is left falls linearly with time.
+        root = math.sqrt(before_s) - (before_s - left_s) / (2.0 * math.sqrt(zone_s))
+        eased_s = max(root, 0.0) ** 2 - left_s
+        self.lag_s += eased_s
+        self.eased_s += eased_s
 
     def value(self, now_s: float, out: FloatArray) -> None:
         last = len(self.positions) - 1
@@ -123,6 +152,27 @@ class ChunkQueue:
         """Let execution fall behind by a time: the robot moves slower than the chunk, or not at all."""
         for entry in self._entries:
             entry.lag_s += lost_s
+
+    def ease(self, now_s: float, progress_s: float) -> None:
+        """Slow down towards the last actions. progress_s: how far the actions have gone on since the last sample."""
+        newest = self._entries[-1] if self.has_actions else None
+        for entry in self._entries:
+            if entry is newest or entry.eased_s > 0.0:
+                entry.ease(now_s, progress_s)
+
+    @property
+    def is_easing(self) -> bool:
+        """Whether the newest chunk has been slowed down because none followed in time."""
+        return self.has_actions and self._entries[-1].eased_s > 0.0
+
+    def is_dry(self, now_s: float) -> bool:
+        """Whether the newest chunk would be over by now, had it not been slowed down at its end."""
+        newest = self._entries[-1] if self.has_actions else None
+        return newest is not None and now_s >= newest.end_s() - newest.eased_s
+
+    def take_time(self, blend_s: float) -> None:
+        """Let the newest chunk take over in no less than blend_s."""
+        self._entries[-1].blend_s = max(self._entries[-1].blend_s, blend_s)
 
     def sample(self, now_s: float) -> FloatArray:
         """Return the position at a time, [A]; the array is overwritten by the next call. The queue must not be empty."""

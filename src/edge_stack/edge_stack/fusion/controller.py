@@ -4,10 +4,10 @@
 One control tick without ROS: chunks and surroundings in, one limited command with its state and reason out.
 
 Its unit of work is tick(). The first command is the measured position, and from there on each command is within limits of
-the one before, whatever arrives; so there is no jump at start-up, at a seam between chunks, or after a hold. When measured
-positions come back after they were lost, commands begin at the measured position again: the robot may have moved. HOLD
-and STOP repeat the last command. SLOW lets time run slower through the actions and lowers the speed limits. Speed falls
-at once and rises over speed_rise_s. Without a measured position there is no command at all.
+the one before, whatever arrives; so there is no jump at start-up, at a seam between chunks, when actions run out, or after a
+hold. When measured positions come back after they were lost, commands begin at the measured position again: the robot may
+have moved. HOLD and STOP repeat the last command. SLOW lets time run slower through the actions and lowers the speed limits.
+Speed falls at once and rises over speed_rise_s. Without a measured position there is no command at all.
 
 Two threads use it: offer() and configure() belong to the one that receives, tick() and reset() to the one that commands
 (reset() while no tick runs). Between them go whole objects only, so neither ever waits for the other.
@@ -92,7 +92,8 @@ class Command:
     The outcome of one tick.
 
     positions: [A], rad or m, overwritten by the next tick; None if there is nothing safe to command. limited: a limit
-    changed what the actions asked for. speed: share of full speed. action_age_s: NaN while there is no action.
+    changed what the actions asked for. speed: share of full speed. action_age_s: NaN while there is no action. underruns:
+    times, since reset, that the actions were over by their time stamps while the robot followed them.
     """
 
     positions: FloatArray | None
@@ -103,6 +104,7 @@ class Command:
     queue_s: float
     limited: bool
     inputs: Inputs
+    underruns: int = 0
 
 
 class Controller:
@@ -166,7 +168,8 @@ class Controller:
         self.intake.reset()
         self._invalid_action = False
         self._has_last = self._anchored = False
-        self._moving = False
+        self._moving = self._dry = False
+        self._underruns = 0
         self._speed = self._progress = 0.0
         self._last_now_s = self._last_monotonic_s = -math.inf
         self._limit_s = [0.0, 0.0]
@@ -210,6 +213,9 @@ class Controller:
             self._limit_s = [0.0, 0.0]
         else:
             limited = self._move(now_s, elapsed_s, settings)
+        dry = queue.is_dry(now_s)
+        self._underruns += dry and self._moving and not self._dry
+        self._dry = dry
         self._last_now_s, self._last_monotonic_s = now_s, monotonic_s
         return Command(
             positions=self._last if self._has_last else None,
@@ -220,6 +226,7 @@ class Controller:
             queue_s=inputs.action_cover_s,
             limited=limited,
             inputs=inputs,
+            underruns=self._underruns,
         )
 
     def _take_chunks(self, now_s: float, settings: ControllerSettings) -> None:
@@ -229,7 +236,10 @@ class Controller:
             self._last_now_s = now_s
         self._queue.blend_s = settings.blend_s
         while self._inbox:
+            late = self._queue.is_easing
             self._queue.push(self._inbox.popleft(), now_s)
+            if late:  # the robot is behind: it gets there at a moderate speed
+                self._queue.take_time(self._rejoin_s(now_s))
 
     def _anchor(self, around: Surroundings, stale: bool) -> None:
         """Begin at the measured position: at the start, and when measured positions come back after they were lost."""
@@ -276,6 +286,7 @@ class Controller:
             queue.rejoin(self._last, now_s, self._rejoin_s(now_s))
             self._moving = True
         queue.delay((1.0 - self._progress) * elapsed_s)
+        queue.ease(now_s, self._progress * elapsed_s)
         limiter.limits, limiter.position_tolerance = self._effective, settings.position_tolerance
         limited = limiter.apply(queue.sample(now_s), self._last, elapsed_s, self._speed)
         self._last[:] = limited

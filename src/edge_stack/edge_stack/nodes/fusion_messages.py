@@ -172,6 +172,7 @@ def control_status(
         skipped_ticks=figures.skipped,
         rejected_chunks=rejected_chunks,
         limited_commands=limited_commands,
+        underruns=command.underruns,
         rate_hz=rate_hz,
         lateness_p50_ms=lateness.p50_ms,
         lateness_p99_ms=lateness.p99_ms,
