@@ -88,7 +88,8 @@ class PolicySettings:
 
     robot: joints, limits, cameras and geometry. camera: the camera whose pixels the detections are in. step_s: time
     between two actions. horizon: actions in a chunk. path: weights, for policies that have some. contract: what its
-    features are on this robot; None: the robot's joints in rad and its cameras by name.
+    features are on this robot; None: the robot's joints in rad and its cameras by name. device: what a torch policy runs on
+    (cpu, cuda:0, ...); empty: a GPU if there is one. threads: of one inference on the CPU.
     """
 
     robot: Robot
@@ -98,6 +99,8 @@ class PolicySettings:
     path: str = ""
     address: str = ""
     contract: PolicyContract | None = None
+    device: str = ""
+    threads: int = 1
 
 
 def _visual_servo(settings: PolicySettings) -> Policy:
@@ -106,7 +109,16 @@ def _visual_servo(settings: PolicySettings) -> Policy:
     return VisualServo(settings)
 
 
-_BUILT_IN: dict[str, Callable[[PolicySettings], Policy]] = {"visual_servo": _visual_servo}
+def _lerobot(settings: PolicySettings) -> Policy:
+    from edge_stack.policies.lerobot.policy import LeRobotPolicy
+
+    return LeRobotPolicy(settings)
+
+
+_BUILT_IN: dict[str, Callable[[PolicySettings], Policy]] = {
+    "lerobot": _lerobot,
+    "visual_servo": _visual_servo,
+}
 
 
 def policy_names() -> tuple[str, ...]:

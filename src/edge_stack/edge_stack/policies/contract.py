@@ -94,10 +94,15 @@ class ActionFeature:
 
 @dataclass(frozen=True)
 class EnvironmentStateFeature:
-    """Detections: the `rows` best of all topics, columns as in DETECTION_FIELDS, zeros where there are fewer."""
+    """
+    Detections: the `rows` best of all topics, columns as in DETECTION_FIELDS, zeros where there are fewer.
+
+    class_names: what their class index means.
+    """
 
     key: str
     topics: tuple[str, ...]
+    class_names: tuple[str, ...]
     rows: int
 
 
@@ -185,7 +190,9 @@ def load_contract(path: str | Path, robot: Robot) -> PolicyContract:
     if "environment_state" in data:
         entry = data["environment_state"]
         key = entry.get("key", ENVIRONMENT_STATE)
-        environment = EnvironmentStateFeature(key, tuple(entry["topics"]), entry["rows"])
+        environment = EnvironmentStateFeature(
+            key, tuple(entry["topics"]), tuple(entry["class_names"]), entry["rows"]
+        )
     entry = data["action"]
     joints = tuple(entry.get("joints", robot.joint_names))
     action = ActionFeature(

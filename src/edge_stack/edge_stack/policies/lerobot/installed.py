@@ -6,8 +6,12 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from edge_stack.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from edge_stack.policies.lerobot.checkpoint import Checkpoint
 
 OLDEST = (0, 4)
 # What a kind of policy needs beside lerobot itself: package to import, and the package's name.
@@ -41,3 +45,41 @@ def require_lerobot(kind: str = "") -> None:
         raise ConfigurationError(
             f"LeRobot's {kind} needs {package}; install it by ./edge setup --with lerobot"
         )
+
+
+def supports_rtc(policy: Any) -> bool:
+    """Return whether a policy takes what is left of the running chunk. 0.4 has no method that says so."""
+    if hasattr(policy, "supports_rtc"):
+        return bool(policy.supports_rtc()) and hasattr(policy, "init_rtc_processor")
+    return hasattr(policy.config, "rtc_config") and hasattr(policy, "init_rtc_processor")
+
+
+def rtc_config() -> Any:
+    """Return LeRobot's defaults of real-time chunking."""
+    from lerobot.policies.rtc.configuration_rtc import RTCConfig
+
+    return RTCConfig(enabled=True)
+
+
+def rtc_prefix(checkpoint: Checkpoint, actions: Any) -> Any:
+    """
+    Return actions [H, A] in the data's units as the model sees them, [H, A] on its device.
+
+    Policies that were trained on actions relative to the state (since 0.6) get them relative to the present one.
+    """
+    from lerobot.processor import TransitionKey
+    from lerobot.processor.converters import create_transition
+
+    normalizer = checkpoint.step("normalizer_processor")
+    relative = checkpoint.step("relative_actions_processor")
+    device = checkpoint.config.device
+    if relative is not None and relative.enabled:
+        from lerobot.policies.rtc.relative import reanchor_relative_rtc_prefix
+
+        return reanchor_relative_rtc_prefix(
+            actions, relative.get_cached_state(), relative, normalizer, device
+        )
+    transition = create_transition(action=actions.to(device))
+    if normalizer is not None:
+        transition = normalizer(transition)
+    return transition[TransitionKey.ACTION].to(device)
