@@ -3,9 +3,9 @@
 """
 The policy node: turns observations into action chunks, asynchronously and ahead of whoever executes them.
 
-Its unit of work is one prediction, made by a worker thread on a grid of absolute times; callbacks only keep
-what came last. Which topics it listens to follows from what its policy says it needs. It never commands the
-robot: fusion does, and goes on from the chunks it has if this node is late or gone.
+Its unit of work is one prediction, made by a worker thread: at the wanted rate, or sooner where the actions that were sent
+would run out before it is there. What it sees comes from vla_inputs, when to ask and how chunks join from a ChunkStream. It
+never commands the robot: fusion does, and goes on from the chunks it has if this node is late or gone.
 """
 
 from __future__ import annotations
@@ -14,41 +14,34 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, cast
 
 import numpy as np
-from builtin_interfaces.msg import Duration, Time
-from edge_stack_msgs.msg import ActionChunk
+from edge_stack_msgs.msg import ActionChunk, PolicyStatus
 from numpy.typing import NDArray
-from sensor_msgs.msg import JointState
-from std_msgs.msg import String
-from vision_msgs.msg import Detection2DArray
 
 from edge_stack.board.stretch import Stretch
 from edge_stack.errors import ConfigurationError
 from edge_stack.gate import CriticalJob
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
-from edge_stack.nodes.frames import Frame, FrameSubscription
 from edge_stack.nodes.main import run
+from edge_stack.nodes.vla_inputs import PolicyInputs
+from edge_stack.nodes.vla_messages import chunk_message, policy_status, status_texts
 from edge_stack.nodes.vla_parameters import PARAMETERS
-from edge_stack.policies.base import (
-    DETECTION_FIELDS,
-    ENVIRONMENT_STATE,
-    IMAGES,
-    STATE,
-    TASK,
-    TIME_S,
-    Policy,
-    PolicySettings,
-    make_policy,
-)
+from edge_stack.offboard.placement import make_placed
+from edge_stack.policies.base import TASK, Policy, PolicySettings, PolicyUnavailable, make_policy
+from edge_stack.policies.chunk_stream import ChunkStream
+from edge_stack.policies.contract import load_contract
 from edge_stack.robot import load_robot
 from edge_stack.share import share_folder
+from edge_stack.statistics import StatisticsSnapshot
 
-FUTURE_TOLERANCE_S = 0.05  # a stamp may be this far ahead of the node's clock
 START_S = 0.5  # after activation, inputs that have not come yet are no problem
+END_S = 5.0  # a prediction that has begun is waited for so long
 SLOW_FAULT_S = 3.0
+STATUS_PERIOD_S = 0.2
 _NS = 1_000_000_000
 
 
@@ -60,13 +53,15 @@ class VlaNode(StackNode):
     def __init__(self, name: str = "vla", **kwargs: Any) -> None:
         """Declare parameters; the policy is made at configure."""
         self._policy: Policy | None = None
+        self._inputs: PolicyInputs | None = None
+        self._stream: ChunkStream | None = None
         self._worker: threading.Thread | None = None
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._instruction_is_new = threading.Event()
-        super().__init__(name, **kwargs)
-        self._cameras: list[FrameSubscription] = []
         self._job: CriticalJob | None = None
+        self._last_problem = ""
+        super().__init__(name, **kwargs)
 
     # ---- lifecycle
 
@@ -76,9 +71,24 @@ class VlaNode(StackNode):
         robot = load_robot(
             p.robot_file or share_folder("edge_stack") / "config" / "robots" / "so101_sim.yaml"
         )
-        settings = PolicySettings(robot, p.camera, 1.0 / p.control_rate_hz, p.horizon, p.policy_path)
-        policy = make_policy(p.policy, settings)
-        policy.load()
+        contract = load_contract(p.policy_contract, robot) if p.policy_contract else None
+        settings = PolicySettings(
+            robot,
+            camera=p.camera,
+            step_s=1.0 / (contract.rate_hz if contract else p.control_rate_hz),
+            horizon=p.horizon,
+            path=p.policy_path,
+            contract=contract,
+            device=p.device,
+            threads=p.threads,
+        )
+        # Of several places, what a policy is cannot be set from outside, which no one does.
+        policy = cast(Policy, make_placed(p.places, p.policy, settings)) if p.places else make_policy(p.policy, settings)
+        self._policy = policy
+        try:
+            policy.load()
+        except PolicyUnavailable as error:
+            raise ConfigurationError(f"policy {p.policy}: {error}") from error
         self._stretch = Stretch(p.board)
         if p.accelerator:
             period_s = 1.0 / p.chunk_rate_hz if p.chunk_rate_hz > 0.0 else 1.0
@@ -86,63 +96,50 @@ class VlaNode(StackNode):
                 self._job = CriticalJob(p.accelerator, self.get_fully_qualified_name(), period_s)
             except OSError as error:
                 raise ConfigurationError(f"accelerator {p.accelerator}: {error}") from error
+        self._at_gate: AbstractContextManager[object] = self._job or contextlib.nullcontext()
+        if hasattr(policy, "while_on_board"):  # it enters the gate itself, where this computer computes
+            policy.while_on_board, self._at_gate = self._at_gate, contextlib.nullcontext()
         self._base_frame = robot.base_frame
-        self._joints: tuple[int, NDArray[np.float32]] | None = None
-        self._joints_refusal = ""
-        self._instruction = ""
-        self._detections: dict[str, tuple[int, NDArray[np.float32]]] = {}
-        self._images: dict[str, tuple[int, NDArray[np.uint8]]] = {}
-        self._class_index = {name: index for index, name in enumerate(policy.class_names)}
-        self._expected: list[int] = []
-        self._last_names: list[str] | None = None
-
+        self._inputs = PolicyInputs(self, policy, robot, contract, self._take_new_instruction)
         self._chunks = self.publisher(ActionChunk, "action_chunk", qos.chunk())
-        self.subscription(JointState, "joint_states", self._take_joints, qos.sensor(offered=False))
-        self.subscription(String, "instruction", self._take_instruction, qos.state(), always=True)
-        if ENVIRONMENT_STATE in policy.input_features:
-            for topic in p.detections_topics:
-                self._listen_to_detections(topic)
-        self._camera_keys = [key for key in policy.input_features if key.startswith(IMAGES)]
-        cameras = p.cameras or tuple(robot.cameras)
-        topics = dict(zip(cameras, p.image_topics, strict=False))
-        for key in self._camera_keys:
-            camera = key.removeprefix(IMAGES)
-            if camera not in topics:
-                raise ConfigurationError(
-                    f"policy {policy.name} needs the camera '{camera}'; name it in `cameras` and its topic in"
-                    f" `image_topics` (they name: {', '.join(topics) or 'none'})"
-                )
-            self._listen_to_images(key, topics[camera])
-        self._policy = policy
+        self._statuses = self.publisher(PolicyStatus, "policy_status", qos.state())
+        self._policy_timer = self.steady_timer(STATUS_PERIOD_S, self._publish_policy_status)
 
     def activate_node(self) -> None:
         """Start predicting."""
-        self._sequence = 0
+        assert self._policy is not None and self._inputs is not None
+        self._join()
         self._activated_s = time.monotonic()
-        self._joints = None
+        self._last_problem = ""
+        self._inputs.forget()
+        self._stream = ChunkStream(self._policy, self.params.merge)
         self._instruction_is_new.set()  # the policy starts anew
         self._stop.clear()
         self._worker = threading.Thread(target=self._work, name="policy", daemon=True)
         self._worker.start()
 
     def deactivate_node(self) -> None:
-        """Stop predicting and keep the policy. A prediction that has begun is waited for, 5 s at most."""
+        """Stop predicting and keep the policy. A prediction that has begun is waited for, END_S at most."""
         self._stop.set()
         self._wake.set()
-        if self._worker is not None:
-            self._worker.join(5.0)
-            self._worker = None
+        with contextlib.suppress(RuntimeError):
+            self._join()
         self.work.ended()
 
     def cleanup_node(self) -> None:
         """Free the policy."""
-        self._policy = None
+        timer, self._policy_timer = getattr(self, "_policy_timer", None), None
+        if timer is not None:
+            self.destroy_timer(timer)
+        policy, self._policy = self._policy, None
+        inputs, self._inputs = self._inputs, None
         job, self._job = self._job, None
+        if inputs is not None:
+            inputs.close()
+        if policy is not None and self._worker is None:  # else it goes when its last prediction ends
+            policy.close()
         if job is not None:
             job.close()
-        for camera in self._cameras:
-            camera.close()
-        self._cameras.clear()
 
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Take a new rate at once."""
@@ -153,121 +150,89 @@ class VlaNode(StackNode):
         """Rate of chunks."""
         return float(self.params.chunk_rate_hz)
 
-    # ---- from topics (the executor's thread; for frames, any)
+    def diagnostic_values(self, figures: StatisticsSnapshot) -> dict[str, str]:
+        """Add how the chunks do."""
+        status = self._policy_status()
+        return {**super().diagnostic_values(figures), **(status_texts(status) if status is not None else {})}
 
-    def _take_joints(self, message: JointState) -> None:
-        policy = self._policy
-        if policy is None:
-            return
-        if message.name != self._last_names:
-            missing = [name for name in policy.action_names if name not in message.name]
-            if missing:
-                self._refuse("joint_states", f"lacks {', '.join(missing)}")
-                return
-            self._expected = [message.name.index(name) for name in policy.action_names]
-            self._last_names = list(message.name)
-        if len(message.position) != len(message.name):
-            self._refuse(
-                "joint_states", f"has {len(message.name)} names but {len(message.position)} positions"
-            )
-            return
-        positions = np.array(message.position, dtype=np.float32)[self._expected]
-        if not np.isfinite(positions).all():
-            self._refuse("joint_states", "has a position that is not finite")
-            return
-        self._joints_refusal = ""
-        self._joints = (_nanoseconds(message.header.stamp), positions)
+    def report_problem(self, text: str) -> None:
+        """Keep the last problem for policy_status."""
+        self._last_problem = text
+        super().report_problem(text)
 
-    def _take_instruction(self, message: String) -> None:
-        self._instruction = message.data
+    def _take_new_instruction(self) -> None:
         self._instruction_is_new.set()
         self._wake.set()
 
-    def _listen_to_detections(self, topic: str) -> None:
-        def take(message: Detection2DArray) -> None:
-            rows = []
-            for detection in message.detections:
-                if not detection.results:
-                    continue
-                hypothesis = detection.results[0].hypothesis
-                index = self._class_index.get(hypothesis.class_id)
-                if index is None:
-                    continue
-                box = detection.bbox
-                centre = box.center
-                at = centre.position
-                rows.append((index, hypothesis.score, at.x, at.y, box.size_x, box.size_y, centre.theta, 0.0))
-            values = np.array(rows, dtype=np.float32).reshape(-1, len(DETECTION_FIELDS))
-            finite = np.isfinite(values).all(axis=1)
-            if not finite.all():
-                self.stats.event(topic, "not_finite", int((~finite).sum()))
-                values = values[finite]
-            self._detections[topic] = (_nanoseconds(message.header.stamp), values)
-
-        self.subscription(Detection2DArray, topic, take, qos.result(offered=False))
-
-    def _listen_to_images(self, key: str, topic: str) -> None:
-        def take(frame: Frame) -> None:
-            self._images[key] = (_nanoseconds(frame.header.stamp), frame.rgb())
-
-        self._cameras.append(FrameSubscription(self, topic, take))
-
-    def _refuse(self, topic: str, reason: str) -> None:
-        self._joints_refusal = reason
-        self.stats.event(topic, "refused")
-        self.report_problem(f"{topic}: {reason}")
+    def _join(self) -> None:
+        """Wait for the worker's end, END_S at most; RuntimeError if it does not come."""
+        if self._worker is not None:
+            self._worker.join(END_S)
+            if self._worker.is_alive():
+                raise RuntimeError("the last prediction before deactivation has not ended yet")
+            self._worker = None
 
     # ---- the worker's thread
 
     def _work(self) -> None:
         release = time.monotonic()
+        policy, stream, inputs = self._policy, self._stream, self._inputs
+        assert policy is not None and stream is not None and inputs is not None
         while not self._stop.is_set():
             rate_hz = self.params.chunk_rate_hz
             wait_s = max(0.0, release - time.monotonic()) if rate_hz > 0.0 else 1.0
             self.work.waiting(wait_s)
             woken = self._wake.wait(wait_s)
             self._wake.clear()
+            if self._stop.is_set():
+                return
             if rate_hz <= 0.0:  # paused
+                stream.timeline.forget()
                 release = time.monotonic()
                 continue
             if woken and not self._instruction_is_new.is_set():  # for another rate
                 period_s = 1.0 / max(self.params.chunk_rate_hz, 0.01)
                 release = min(release, time.monotonic() + period_s)
                 continue
-            if self._stop.is_set():
-                return
             self.work.busy()
+            sent = False
             try:
-                self._predict()
+                sent = self._predict(policy, stream, inputs)
+            except PolicyUnavailable as error:
+                stream.unavailable += 1
+                self.stats.dropped()
+                self.stats.event("policy", "unavailable")
+                self.report_problem(f"policy {policy.name}: {error}")
             except Exception as error:  # noqa: BLE001 (a policy that raises must not end the node)
                 self.work_failed(f"policy {self.params.policy}", error)
-            late_s = time.monotonic() - release
-            if late_s >= 0.0:
-                missed = int(late_s * rate_hz)
+            now = time.monotonic()
+            if now >= release:
+                missed = int((now - release) * rate_hz)
                 if missed:
                     self.stats.deadline_missed(missed)
-                release += (missed + 1) / rate_hz
+                release += 1.0 / rate_hz
+            release = stream.next_request_s(release, now, self.now_s(), got_one=sent)
             if self._job is not None:
                 self._job.announce(release)
 
-    def _predict(self) -> None:
-        policy = self._policy
-        if policy is None:
-            return
+    def _predict(self, policy: Policy, stream: ChunkStream, inputs: PolicyInputs) -> bool:
+        """Ask for one chunk and send it; return whether one was sent."""
         began = time.perf_counter()
         start_ns = self.get_clock().now().nanoseconds
-        observation, captured_ns, trouble = self._observe(policy, start_ns)
+        observation, captured_ns, trouble = inputs.observe(start_ns)
         if trouble:
             if time.monotonic() - self._activated_s > START_S:
                 self.report_problem(trouble)
             self.stats.dropped()
-            return
+            return False
         if self._instruction_is_new.is_set():
             self._instruction_is_new.clear()
-            observation[TASK] = self._instruction
+            observation[TASK] = inputs.instruction
             policy.reset()
+        followed = inputs.followed
+        stream.prepare(observation, start_ns / _NS, followed=followed)
         observed = time.perf_counter()
-        with self._job or contextlib.nullcontext():
+        with self._at_gate:
             chunk = np.asarray(policy.predict_action_chunk(observation), dtype=np.float64)
             self._stretch.pad(time.perf_counter() - observed)
             if self.params.fault == "slow":
@@ -275,91 +240,55 @@ class VlaNode(StackNode):
         if self.params.fault == "nan":
             chunk = np.full_like(chunk, np.nan)
         predicted = time.perf_counter()
-        if chunk.ndim != 2 or chunk.shape[1] != len(policy.action_names) or not np.isfinite(chunk).all():
-            self.count_wrong_output(
-                "action_chunk",
-                f"policy {policy.name} returned a chunk of shape {chunk.shape}"
-                + ("" if np.isfinite(chunk).all() else " with values that are not finite")
-                + f"; finite [H, {len(policy.action_names)}] is needed",
+        if not self._usable(policy, chunk) or not self.is_active:
+            return False
+        chunk = stream.join(chunk, observation, followed=followed)
+        self._chunks.publish(
+            chunk_message(
+                policy,
+                chunk,
+                sequence=stream.timeline.count + 1,
+                start_ns=start_ns,
+                captured_ns=captured_ns,
+                frame_id=self._base_frame,
             )
-            return
-        if not self.is_active:
-            return
-        self._publish(policy, chunk, start_ns, captured_ns)
+        )
+        now_ns = self.get_clock().now().nanoseconds
+        stream.sent(chunk, observation, captured_ns / _NS, now_ns / _NS)
         if policy.problem:
             self.report_problem(policy.problem)
         else:
             self.clear_problem()
-        latency_ms = (self.get_clock().now().nanoseconds - captured_ns) * 1e-6
         stages = {"observe": (observed - began) * 1e3, "inference": (predicted - observed) * 1e3}
-        self.stats.work_done(latency_ms, stages)
+        self.stats.work_done((now_ns - captured_ns) * 1e-6, stages)
+        return True
 
-    def _observe(self, policy: Policy, now_ns: int) -> tuple[dict[str, Any], int, str]:
-        """Return the observation, the capture time of its oldest fresh part (ns), and what is wrong with it."""
-        p = self.params
-        joints = self._joints
-        if joints is None:
-            return {}, now_ns, "joint_states: none has come"
-        captured_ns, state = joints
-        trouble = _too_old("joint_states", captured_ns, now_ns, p.joint_state_age_max_s)
-        if trouble and self._joints_refusal:
-            trouble += f"; the last one that came {self._joints_refusal}"
-        observation: dict[str, Any] = {STATE: state.copy(), TASK: self._instruction, TIME_S: now_ns / _NS}
-        if ENVIRONMENT_STATE in policy.input_features:
-            rows = []
-            for stamp_ns, values in list(self._detections.values()):
-                age_s = (now_ns - stamp_ns) / _NS
-                if -FUTURE_TOLERANCE_S <= age_s <= p.detection_age_max_s:
-                    aged = values.copy()
-                    aged[:, -1] = max(age_s, 0.0)
-                    rows.append(aged)
-            empty = np.zeros((0, len(DETECTION_FIELDS)), dtype=np.float32)
-            observation[ENVIRONMENT_STATE] = np.concatenate(rows) if rows else empty
-        for key in self._camera_keys:
-            frame = self._images.get(key)
-            if frame is None:
-                return {}, now_ns, f"{key.removeprefix(IMAGES)}: no image has come"
-            trouble = trouble or _too_old(key.removeprefix(IMAGES), frame[0], now_ns, p.image_age_max_s)
-            captured_ns = min(captured_ns, frame[0])
-            observation[key] = frame[1]
-        return observation, captured_ns, trouble
-
-    def _publish(self, policy: Policy, chunk: NDArray[np.float64], start_ns: int, captured_ns: int) -> None:
-        self._sequence += 1
-        message = ActionChunk(
-            policy=policy.name,
-            sequence=self._sequence,
-            start=_time(start_ns),
-            step=_duration(policy.step_s),
-            joint_names=list(policy.action_names),
-            positions=chunk.ravel().tolist(),
+    def _usable(self, policy: Policy, chunk: NDArray[np.float64]) -> bool:
+        """Whether a chunk is one; counted if it is not."""
+        joints = len(policy.action_names)
+        finite = bool(np.isfinite(chunk).all())
+        if chunk.ndim == 2 and len(chunk) and chunk.shape[1] == joints and finite:
+            return True
+        self.count_wrong_output(
+            "action_chunk",
+            f"policy {policy.name} returned a chunk of shape {chunk.shape}"
+            + ("" if finite else " with values that are not finite")
+            + f"; finite [H, {joints}] is needed",
         )
-        message.header.stamp = _time(captured_ns)
-        message.header.frame_id = self._base_frame
-        self._chunks.publish(message)
+        return False
 
+    # ---- status (the executor's thread)
 
-def _too_old(what: str, stamp_ns: int, now_ns: int, age_max_s: float) -> str:
-    """Say what is wrong with the age of an input; empty if nothing is."""
-    age_s = (now_ns - stamp_ns) / _NS
-    if age_s > age_max_s:
-        return f"{what}: the newest is {age_s:.2f} s old, the limit is {age_max_s:g} s"
-    if age_s < -FUTURE_TOLERANCE_S:
-        return f"{what}: the newest is stamped {-age_s:.2f} s in the future"
-    return ""
+    def _policy_status(self) -> PolicyStatus | None:
+        policy, stream = self._policy, self._stream
+        if policy is None or stream is None or not self.is_active:
+            return None
+        return policy_status(policy, stream, self.get_clock().now().nanoseconds, self._last_problem)
 
-
-def _nanoseconds(stamp: Time) -> int:
-    return int(stamp.sec) * _NS + int(stamp.nanosec)
-
-
-def _time(nanoseconds: int) -> Time:
-    return Time(sec=nanoseconds // _NS, nanosec=nanoseconds % _NS)
-
-
-def _duration(duration_s: float) -> Duration:
-    nanoseconds = round(duration_s * _NS)
-    return Duration(sec=nanoseconds // _NS, nanosec=nanoseconds % _NS)
+    def _publish_policy_status(self) -> None:
+        status = self._policy_status()
+        if status is not None:
+            self._statuses.publish(status)
 
 
 def main() -> None:

@@ -9,13 +9,40 @@ Its unit is one set of values. What needs the policy or a topic anew is fixed at
 from __future__ import annotations
 
 from edge_stack.nodes.parameters import Parameter
+from edge_stack.policies.merging import BLEND, MERGES
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("policy", "visual_servo", "Name of the policy."),
     Parameter("policy_path", "", "Weights of the policy, for those that have some."),
+    Parameter(
+        "policy_contract",
+        "",
+        "What the policy's features are on this robot: a file, or a name in config/policies; empty: none.",
+    ),
+    Parameter(
+        "places",
+        (),
+        "Where the policy may be computed, best first, such as grpc://192.168.1.10:8443 and local; empty: here only.",
+        element=str,
+    ),
+    Parameter(
+        "merge",
+        BLEND,
+        "How overlapping chunks join where the policy does not guide them; blend: fusion's blend_s alone.",
+        choices=MERGES,
+    ),
+    Parameter("device", "", "What a torch policy runs on: cpu, cuda:0, ...; empty: a GPU if there is one."),
+    Parameter("threads", 1, "Threads of one inference on the CPU.", minimum=1, maximum=64),
     Parameter("robot_file", "", "Robot description (YAML); empty: so101_sim."),
     Parameter("control_rate_hz", 24.0, "Rate of the actions in a chunk.", minimum=1.0, maximum=1000.0),
-    Parameter("chunk_rate_hz", 5.0, "Rate of chunks; 0 pauses.", minimum=0.0, maximum=100.0, live=True),
+    Parameter(
+        "chunk_rate_hz",
+        5.0,
+        "Rate of chunks; higher where actions would run out otherwise, lower where the policy is slower; 0 pauses.",
+        minimum=0.0,
+        maximum=100.0,
+        live=True,
+    ),
     Parameter(
         "accelerator",
         "",
