@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -82,8 +82,7 @@ class VlaNode(StackNode):
             device=p.device,
             threads=p.threads,
         )
-        # Of several places, what a policy is cannot be set from outside, which no one does.
-        policy = cast(Policy, make_placed(p.places, p.policy, settings)) if p.places else make_policy(p.policy, settings)
+        policy = _placed(p.places, p.policy, settings) if p.places else make_policy(p.policy, settings)
         self._policy = policy
         try:
             policy.load()
@@ -289,6 +288,11 @@ class VlaNode(StackNode):
         status = self._policy_status()
         if status is not None:
             self._statuses.publish(status)
+
+
+def _placed(places: Sequence[str], name: str, settings: PolicySettings) -> Policy:
+    """Return a policy at several places: its features follow from them and cannot be set, which nobody does."""
+    return cast(Policy, make_placed(places, name, settings))
 
 
 def main() -> None:

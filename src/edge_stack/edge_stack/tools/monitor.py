@@ -11,10 +11,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import rclpy
-from edge_stack_msgs.msg import ControlStatus, NodeStatus, StackState, TaskStatus
+from edge_stack_msgs.msg import ControlStatus, NodeStatus, PolicyStatus, StackState, TaskStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -22,7 +23,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from edge_stack.nodes import qos
-from edge_stack.tools.report import RunRecord
+from edge_stack.tools.report import PolicyRecord, RunRecord
 
 _ANSWER_S = 2.0  # after this a question is asked again
 _LATE_S = 1.0  # a status comes sooner than that after the newest command in it
@@ -58,6 +59,7 @@ class Monitor:
         self.node.create_subscription(NodeStatus, "node_status", self._take_node, qos.status())
         self.node.create_subscription(ControlStatus, "control_status", self._take_control, qos.status())
         self.node.create_subscription(StackState, "stack_state", self._take_stack, qos.state())
+        self.node.create_subscription(PolicyStatus, "policy_status", self._take_policy, qos.state())
         self.node.create_subscription(TaskStatus, "task_status", self._take_task, qos.state())
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
@@ -158,6 +160,11 @@ class Monitor:
                 queue_s=status.queue_s,
                 max_gap_ms=max(status.max_gap_ms, self.record.control.max_gap_ms),
             )
+
+    def _take_policy(self, status: PolicyStatus) -> None:
+        shown = {field.name: getattr(status, field.name) for field in fields(PolicyRecord)}
+        with self.lock:
+            self.record.policy = PolicyRecord(**shown)
 
     def _take_stack(self, state: StackState) -> None:
         with self.lock:

@@ -118,7 +118,14 @@ class ControlRecord:
     _counted: int = 0
     _last_s: float | None = None
 
-    COUNTS = ("commands", "deadline_misses", "skipped_ticks", "rejected_chunks", "limited_commands")
+    COUNTS = (
+        "commands",
+        "deadline_misses",
+        "skipped_ticks",
+        "rejected_chunks",
+        "limited_commands",
+        "underruns",
+    )
 
     def take(
         self, command_s: float, counts: dict[str, int], lateness_ms: dict[str, float], **shown: Any
@@ -158,6 +165,40 @@ class ControlRecord:
 
 
 @dataclass
+class PolicyRecord:
+    """How the policy's chunks do: the newest policy_status, its figures since the node's activation."""
+
+    policy: str = ""
+    place: str = ""
+    merge: str = ""
+    chunks: int = 0
+    unavailable: int = 0
+    underruns: int = 0
+    latency_p50_s: float = math.nan
+    latency_p99_s: float = math.nan
+    inference_delay: int = 0
+    action_age_p99_s: float = math.nan
+    seam_position_p99: float = math.nan
+    seam_velocity_p99: float = math.nan
+    rtt_p99_s: float = math.nan
+    loss: float = math.nan
+
+    def text(self) -> str:
+        """Return the essentials in one line."""
+        network = (
+            ""
+            if math.isnan(self.rtt_p99_s)
+            else f"  rtt p99 {self.rtt_p99_s * 1e3:.0f} ms, {self.loss:.0%} lost"
+        )
+        return (
+            f"{self.policy} ({self.place}, {self.merge})  {self.chunks} chunks, {self.underruns} underruns  "
+            f"latency p50 {self.latency_p50_s * 1e3:.0f} p99 {self.latency_p99_s * 1e3:.0f} ms, "
+            f"{self.inference_delay} steps  age p99 {self.action_age_p99_s * 1e3:.0f} ms  "
+            f"seam p99 {self.seam_position_p99:.3f} rad {self.seam_velocity_p99:.2f} rad/s{network}"
+        )
+
+
+@dataclass
 class TaskRecord:
     """The robot's task over the whole run, across restarts of the node that judges it."""
 
@@ -192,6 +233,7 @@ class RunRecord:
 
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
     control: ControlRecord = field(default_factory=ControlRecord)
+    policy: PolicyRecord = field(default_factory=PolicyRecord)
     task: TaskRecord = field(default_factory=TaskRecord)
     stack_state: str = ""
     started_s: float = 0.0
@@ -228,6 +270,7 @@ class RunRecord:
                 for name, node in sorted(self.nodes.items())
                 if "inference" in node.stages
             },
+            "policy": self.policy,
             "task": self.task.as_dict(),
             "nodes": {
                 name: {

@@ -27,7 +27,7 @@ def render(record: RunRecord, picture: npt.NDArray[np.uint8] | None = None) -> R
 
     picture: uint8 [H,W,3] RGB, drawn two pixels a character, or None for no picture.
     """
-    parts: list[RenderableType] = [_nodes(record), _control(record), _task(record)]
+    parts: list[RenderableType] = [_nodes(record), _control(record), _policy(record), _task(record)]
     if picture is not None:
         parts.append(blocks(picture))
     return Group(*parts)
@@ -107,8 +107,13 @@ def _control(record: RunRecord) -> Text:
         f"{control.lateness_ms.get('p50', math.nan):.2f} p99 {control.lateness_ms.get('p99', math.nan):.2f} "
         f"max {control.lateness_ms.get('max', math.nan):.2f} ms  commands {control.total('commands')}  "
         f"missed {control.total('deadline_misses')}  action age {control.action_age_s * 1e3:.0f} ms"
+        f"  underruns {control.total('underruns')}"
     )
     return text
+
+
+def _policy(record: RunRecord) -> Text:
+    return Text(f"policy  {record.policy.text() if record.policy.policy else '-'}")
 
 
 def _task(record: RunRecord) -> Text:
