@@ -21,6 +21,9 @@ NOT_TRIED = "not tried yet"
 _WINDOW = 64  # durations behind the published quantiles
 _RECENT = 16  # durations behind what is expected of the next call
 _OUTCOMES = 50  # calls and probes behind the published loss
+_ON_BOARD_REST = (
+    9.0  # times a bad probe's duration, before the next: probes take no more than a tenth of the time
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class PlacementSettings:
     margin_s: float = 0.01
 
     def longest_return_s(self) -> float:
-        """Return how long a place that is good again can stay unused at most, apart from the probes' own duration, s."""
+        """Return how long a place off board that is good again stays unused at most, apart from its probes' duration, s."""
         return self.pause_max_s + self.probe_period_max_s + (self.good_probes - 1) * self.probe_period_s
 
 
@@ -66,15 +69,17 @@ class PlaceStatus:
 class PlaceHealth:
     """Judges one place. It begins unproven: the first good probes bring it into use."""
 
-    def __init__(self, settings: PlacementSettings, now_s: float) -> None:
-        """now_s: the time from which on it may be probed."""
+    def __init__(self, settings: PlacementSettings, now_s: float, *, on_board: bool = False) -> None:
+        """now_s: the time from which on it may be probed. on_board: probes take what this computer's work needs."""
         self._settings = settings
+        self._rest = _ON_BOARD_REST if on_board else 0.0
         self.healthy = False
         self.reason = NOT_TRIED
         self.since_s = now_s
         self.calls = 0
         self.good_probes = 0
         self._durations_s: deque[float] = deque(maxlen=_WINDOW)
+        self._recent_s: deque[float] = deque(maxlen=_RECENT)  # since it was last on the way into use
         self._arrived: deque[bool] = deque(maxlen=_OUTCOMES)
         self._next_probe_s = now_s
         self._period_s = settings.probe_period_s
@@ -85,14 +90,12 @@ class PlaceHealth:
     @property
     def expected_s(self) -> float:
         """How long the next call takes, by the recent ones: their median, s; 0 before the first."""
-        recent = list(self._durations_s)[-_RECENT:]
-        return median(recent) if recent else 0.0
+        return median(self._recent_s) if self._recent_s else 0.0
 
     @property
     def reserve_s(self) -> float:
         """The time to keep for a call that must not be late: the longest recent one and a margin, s."""
-        recent = list(self._durations_s)[-_RECENT:]
-        return max(recent, default=0.0) + self._settings.margin_s
+        return max(self._recent_s, default=0.0) + self._settings.margin_s
 
     @property
     def promising(self) -> bool:
@@ -153,11 +156,13 @@ class PlaceHealth:
         if not reason and late:
             reason = f"a probe took {1e3 * duration_s:.0f} ms, the limit is {1e3 * settings.age_max_s:.0f} ms"
             self.arrived_late(duration_s)
+        if not self.good_probes:
+            self._recent_s.clear()
         self._count(None if reason else duration_s, arrived=not reason)
         if reason:
             self.good_probes = 0
             self.reason = reason
-            self._next_probe_s = now_s + self._period_s
+            self._next_probe_s = now_s + max(self._period_s, self._rest * duration_s)
             self._period_s = min(2.0 * self._period_s, settings.probe_period_max_s)
             return False
         self.good_probes += 1
@@ -182,3 +187,4 @@ class PlaceHealth:
         self._arrived.append(arrived)
         if duration_s is not None:
             self._durations_s.append(duration_s)
+            self._recent_s.append(duration_s)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,23 @@ def compute(policy: Policy, call: Call, clock: Callable[[], float] = time.monoto
     if not np.isfinite(chunk).all():
         return Outcome(None, "a chunk with values that are not finite", clock() - began_s)
     return Outcome(chunk, "", clock() - began_s)
+
+
+class Worker(Protocol):
+    """What computes a place's chunks for one other thread; see PlaceWorker."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call has begun whose outcome was not taken yet."""
+
+    def start(self, call: Call) -> None:
+        """Begin a call."""
+
+    def take(self, timeout_s: float | None) -> Outcome | None:
+        """Wait for the outcome and take it."""
+
+    def close(self) -> None:
+        """End."""
 
 
 class PlaceWorker:

@@ -18,14 +18,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack.errors import ConfigurationError
 from edge_stack.offboard.place_health import PlaceHealth, PlacementSettings, PlaceStatus
-from edge_stack.offboard.place_worker import Call, Outcome, PlaceWorker
+from edge_stack.offboard.place_worker import Call, Outcome, PlaceWorker, Worker
 from edge_stack.policies.base import (
     DELAY_STEPS,
     LEFTOVER,
@@ -62,29 +61,12 @@ class PlacementStatus:
     places: tuple[PlaceStatus, ...]
 
 
-class Worker(Protocol):
-    """What computes a place's chunks; see PlaceWorker."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether a call has begun whose outcome was not taken yet."""
-
-    def start(self, call: Call) -> None:
-        """Begin a call."""
-
-    def take(self, timeout_s: float | None) -> Outcome | None:
-        """Wait for the outcome and take it."""
-
-    def close(self) -> None:
-        """End."""
-
-
 class _Site:
     """A place with what is known of it and what is under way there."""
 
     def __init__(self, place: Place, settings: PlacementSettings, now_s: float) -> None:
         self.name, self.policy, self.on_board = place.name, place.policy, place.on_board
-        self.health = PlaceHealth(settings, now_s)
+        self.health = PlaceHealth(settings, now_s, on_board=place.on_board)
         self.worker: Worker | None = None
         self.loaded = False
         self.unusable = False  # it does not fit the others: never tried again
