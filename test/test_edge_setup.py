@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspac
     python = dataclasses.replace(PYTHON, executable=Path(sys.executable))
     monkeypatch.setattr(installation, "run_logged", run_logged)
     monkeypatch.setattr(installation, "find_underlay", lambda: WHEELS)
-    monkeypatch.setattr(interpreters, "choose", lambda _: python)
+    monkeypatch.setattr(interpreters, "choose", lambda *_: python)
     monkeypatch.setattr(system_packages, "missing", lambda *_: [])
     monkeypatch.setattr(wheels, "rewrite_build_machine_paths", lambda _: 0)
     installation.ensure(workspace)
@@ -74,7 +75,7 @@ def test_another_python_gets_another_environment(
     workspace, asked = installed
     asked.clear()
     other = dataclasses.replace(PYTHON, executable=Path(sys.executable), version=(3, 13, 0))
-    monkeypatch.setattr(interpreters, "choose", lambda _: other)
+    monkeypatch.setattr(interpreters, "choose", lambda *_: other)
     workspace.forget(installation.STAMP)
     installation.ensure(workspace)
     assert [command[1:3] for command in asked] == [["-m", "venv"], ["-m", "pip"]]
@@ -123,6 +124,47 @@ def test_an_extra_stays_once_it_was_asked_for(installed: tuple[Workspace, list[l
     installation.ensure(workspace)
     assert str(workspace.requirements / "ultralytics.txt") in asked[0]
     assert asked[1][-3:] == ["--no-deps", "-r", str(workspace.requirements / "ultralytics-alone.txt")]
+
+
+def test_an_extras_pins_replace_those_of_the_same_packages(
+    installed: tuple[Workspace, list[list[str]]],
+) -> None:
+    workspace, asked = installed
+    write(
+        workspace.requirements / "constraints.txt",
+        "# all\nnumpy==2.4.6\nOpencv_Python-headless==5.0\nrich==15\n",
+    )
+    write(workspace.requirements / "lerobot.txt", "lerobot")
+    write(workspace.requirements / "lerobot-constraints.txt", "numpy==2.2.6\nopencv-python-headless==4.13\n")
+    built_for = workspace.read_stamp("setup")["toolchain"]
+    asked.clear()
+    installation.ensure(workspace, ["lerobot"])
+    constraints = Path(asked[0][asked[0].index("-c") + 1])
+    pins = [line for line in constraints.read_text().splitlines() if "==" in line]
+    assert sorted(pins) == ["numpy==2.2.6", "opencv-python-headless==4.13", "rich==15"]
+    assert not any(word.endswith("lerobot-constraints.txt") for word in asked[0])
+    assert workspace.read_stamp("setup")["toolchain"] != built_for  # another numpy
+
+
+def test_extras_that_want_another_torch_are_not_mixed(installed: tuple[Workspace, list[list[str]]]) -> None:
+    workspace, asked = installed
+    installation.ensure(workspace, ["ultralytics"])
+    asked.clear()
+    with pytest.raises(EdgeError, match="lerobot and ultralytics want different versions of torch"):
+        installation.ensure(workspace, ["lerobot"])
+    assert asked == []
+
+
+def test_lerobot_does_not_go_into_a_ros_that_was_built_for_numpy_1(
+    installed: tuple[Workspace, list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, _ = installed
+    write(workspace.requirements / "lerobot.txt", "lerobot")
+    answer = subprocess.CompletedProcess([], 0, stdout="1.26.4\n")
+    monkeypatch.setattr(installation.subprocess, "run", lambda *_, **__: answer)
+    monkeypatch.setattr(installation, "find_underlay", lambda: Underlay("jazzy", tmp_path, (3, 12)))
+    with pytest.raises(EdgeError, match=r"needs numpy 2, and ROS 2 Jazzy in .* was built for numpy 1\.26\.4"):
+        installation.ensure(workspace, ["lerobot"])
 
 
 def test_the_wheels_build_machine_is_replaced_by_this_one(tmp_path: Path) -> None:

@@ -173,6 +173,51 @@ def test_a_wanted_python_that_does_not_fit_is_refused(monkeypatch: pytest.Monkey
         interpreters.choose(WHEELS)
 
 
+def pythons(monkeypatch: pytest.MonkeyPatch, *minors: int) -> None:
+    """Pretend that these Pythons are there, the first of them as python3."""
+    names = {f"python3.{minor}": minor for minor in minors} | {"python3": minors[0]}
+    monkeypatch.delenv("EDGE_PYTHON", raising=False)
+    monkeypatch.setenv("PYENV_ROOT", "/no/such/folder")
+    monkeypatch.setattr(interpreters.shutil, "which", lambda name: name if Path(name).name in names else None)
+
+    def ask(path: str) -> interpreters.Interpreter:
+        minor = names[Path(path).name]
+        return interpreters.Interpreter(Path(f"/usr/bin/python3.{minor}"), (3, minor, 1), True, True)
+
+    monkeypatch.setattr(interpreters, "ask", ask)
+
+
+@pytest.mark.parametrize(("minors", "chosen"), [((11, 12, 13), 12), ((13, 11), 13), ((12,), 12)])
+def test_an_extra_gets_a_python_that_it_exists_for(
+    monkeypatch: pytest.MonkeyPatch, minors: tuple[int, ...], chosen: int
+) -> None:
+    pythons(monkeypatch, *minors)
+    assert interpreters.choose(WHEELS, ["lerobot"]).version[1] == chosen
+    assert interpreters.choose(WHEELS).version[1] == minors[0]
+
+
+def test_where_no_python_fits_an_extra_the_remedy_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    pythons(monkeypatch, 11, 10)
+    with pytest.raises(EdgeError, match=r"and lerobot: Python 3\.12 to 3\.13 is needed") as refused:
+        interpreters.choose(WHEELS, ["lerobot"])
+    assert "python3.12-venv" in refused.value.remedy
+
+
+def test_a_ros_of_another_python_cannot_have_the_extra(tmp_path: Path) -> None:
+    humble = Underlay("humble", fake_ros(tmp_path, "humble", "3.10"), (3, 10))
+    with pytest.raises(EdgeError, match=r"lerobot needs Python 3\.12 to 3\.13, ROS 2 Humble .* Python 3\.10"):
+        interpreters.choose(humble, ["lerobot"])
+
+
+def test_a_wanted_python_that_does_not_fit_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pythons(monkeypatch, 11, 12)
+    monkeypatch.setenv("EDGE_PYTHON", "python3.11")
+    with pytest.raises(
+        EdgeError, match=r"EDGE_PYTHON=python3\.11 does not fit .* lerobot: Python 3\.12 to 3\.13"
+    ):
+        interpreters.choose(WHEELS, ["lerobot"])
+
+
 # ---- system packages -----------------------------------------------------------------------------
 
 

@@ -24,7 +24,9 @@ from edge_tool.underlay import Underlay, find_underlay
 from edge_tool.workspace import Workspace
 
 STAMP = "setup"
-EXTRAS = ("cuda", "ultralytics")
+EXTRAS = ("cuda", "lerobot", "ultralytics")
+# Extras that want different versions of one package, and which.
+APART = {("lerobot", "ultralytics"): "torch"}
 _SCHEME = 1
 _VENV_MODULE = "venv"
 _WHEELS_GROUPS = ("ros-jazzy", "build", "cmake", "runtime", "sim", "test")
@@ -40,14 +42,15 @@ def ensure(workspace: Workspace, extras: Sequence[str] = (), *, system: bool = F
     underlay = find_underlay()
     stamp = workspace.read_stamp(STAMP)
     wanted = sorted({*extras, *stamp.get("extras", [])})
+    _check_together(wanted)
     if is_current(workspace, stamp, underlay, wanted) and not system:
         return underlay
     with workspace.lock():
-        interpreter = interpreters.choose(underlay)
+        interpreter = interpreters.choose(underlay, wanted)
         lacking = system_packages.missing(interpreter, underlay)
         system_packages.ensure(workspace, lacking, install=system)
         if lacking:
-            interpreter = interpreters.choose(underlay)
+            interpreter = interpreters.choose(underlay, wanted)
         stamp = workspace.read_stamp(STAMP)
         if is_current(workspace, stamp, underlay, wanted):
             return underlay
@@ -58,8 +61,26 @@ def ensure(workspace: Workspace, extras: Sequence[str] = (), *, system: bool = F
 def requirement_files(workspace: Workspace, underlay: Underlay, extras: Sequence[str]) -> list[Path]:
     """Return the requirement files that count for an underlay, constraints last."""
     groups = [*(_SYSTEM_GROUPS if underlay.prefix else _WHEELS_GROUPS), *extras]
-    groups += [f"{extra}-alone" for extra in extras] + ["constraints"]
-    return [workspace.requirements / f"{group}.txt" for group in groups]
+    files = [workspace.requirements / f"{group}.txt" for group in groups]
+    for kind in ("alone", "constraints"):
+        files += _of_extras(workspace, extras, kind)
+    return [*files, workspace.requirements / "constraints.txt"]
+
+
+def _of_extras(workspace: Workspace, extras: Sequence[str], kind: str) -> list[Path]:
+    """Return the files requirements/<extra>-<kind>.txt that there are."""
+    files = (workspace.requirements / f"{extra}-{kind}.txt" for extra in extras)
+    return [file for file in files if file.is_file()]
+
+
+def _check_together(extras: Sequence[str]) -> None:
+    for pair, package in APART.items():
+        if set(pair) <= set(extras):
+            raise EdgeError(
+                f"{' and '.join(pair)} want different versions of {package}; keep a copy of the workspace for each",
+                f"rm -r .edge && ./edge setup --with {pair[0]}",
+                NEEDS_SOMETHING,
+            )
 
 
 def fingerprint(workspace: Workspace, underlay: Underlay, extras: Sequence[str], python: str) -> str:
@@ -70,10 +91,9 @@ def fingerprint(workspace: Workspace, underlay: Underlay, extras: Sequence[str],
     return digest.hexdigest()[:16]
 
 
-def toolchain(workspace: Workspace, underlay: Underlay, python: str) -> str:
+def toolchain(workspace: Workspace, underlay: Underlay, python: str, extras: Sequence[str]) -> str:
     """Return a text that changes when what is built must be built afresh: another underlay, Python, ROS or numpy."""
-    constraints = (workspace.requirements / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = [line for line in constraints if line.startswith(("ros-", "numpy="))]
+    pins = [line for line in pinned(workspace, extras) if line.startswith(("ros-", "numpy="))]
     return hashlib.sha256(f"{_SCHEME} {underlay} {python} {pins}".encode()).hexdigest()[:16]
 
 
@@ -97,10 +117,15 @@ def _install(workspace: Workspace, underlay: Underlay, interpreter: Interpreter,
     log.unlink(missing_ok=True)
     _prepare_venv(workspace, underlay, interpreter)
     workspace.forget(STAMP)
-    alone = {workspace.requirements / f"{extra}-alone.txt" for extra in extras}
-    files = requirement_files(workspace, underlay, extras)
-    constraints = _constraints(workspace, underlay)
-    arguments = [word for path in files[:-1] if path not in alone for word in ("-r", str(path))]
+    alone = _of_extras(workspace, extras, "alone")
+    elsewhere = {
+        *alone,
+        *_of_extras(workspace, extras, "constraints"),
+        workspace.requirements / "constraints.txt",
+    }
+    files = [path for path in requirement_files(workspace, underlay, extras) if path not in elsewhere]
+    constraints = _constraints(workspace, underlay, extras)
+    arguments = [word for path in files for word in ("-r", str(path))]
     with Step("installing packages") as step:
         _pip(workspace, [*arguments, "-c", str(constraints)], step)
         for path in sorted(alone):
@@ -116,7 +141,7 @@ def _install(workspace: Workspace, underlay: Underlay, interpreter: Interpreter,
             "python": python,
             "underlay": underlay.title,
             "extras": extras,
-            "toolchain": toolchain(workspace, underlay, python),
+            "toolchain": toolchain(workspace, underlay, python, extras),
         },
     )
 
@@ -180,21 +205,47 @@ def _pip(workspace: Workspace, arguments: Sequence[str], step: Step) -> None:
     mark.unlink(missing_ok=True)
 
 
-def _constraints(workspace: Workspace, underlay: Underlay) -> Path:
+def pinned(workspace: Workspace, extras: Sequence[str]) -> list[str]:
+    """Return the lines of constraints.txt, those of a package that an extra pins otherwise replaced by the extra's."""
+    lines = (workspace.requirements / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    own = [
+        line
+        for path in _of_extras(workspace, extras, "constraints")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    replaced = {_package(line) for line in own} - {""}
+    return [line for line in lines if _package(line) not in replaced] + own
+
+
+def _package(line: str) -> str:
+    """Return the package's name in a line of constraints; empty in a comment."""
+    found = re.match(r"[A-Za-z0-9._-]+", line)
+    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else ""
+
+
+def _constraints(workspace: Workspace, underlay: Underlay, extras: Sequence[str]) -> Path:
     """
     Return the constraints for pip.
 
     The wheels are pinned as a whole. On a machine with its own ROS the system's numpy stays: its message packages were built
     against it.
     """
+    path = workspace.state / "constraints.txt"
     if underlay.prefix is None:
-        return workspace.requirements / "constraints.txt"
+        path.write_text("\n".join(pinned(workspace, extras)) + "\n", encoding="utf-8")
+        return path
     question = "import numpy; print(numpy.__version__)"
     answer = subprocess.run(
         [str(workspace.python), "-c", question], capture_output=True, text=True, check=False
     )
-    path = workspace.state / "constraints.txt"
-    path.write_text(f"numpy=={answer.stdout.strip()}\n" if answer.returncode == 0 else "", encoding="utf-8")
+    numpy = answer.stdout.strip() if answer.returncode == 0 else ""
+    if "lerobot" in extras and numpy.startswith("1."):
+        raise EdgeError(
+            f"LeRobot needs numpy 2, and {underlay.title} was built for numpy {numpy}: they cannot share a process",
+            "run the policy in a process without ROS, from a copy of the workspace elsewhere: ./edge policy-server",
+            NEEDS_SOMETHING,
+        )
+    path.write_text(f"numpy=={numpy}\n" if numpy else "", encoding="utf-8")
     return path
 
 

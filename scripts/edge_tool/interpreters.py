@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from edge_tool.terminal import NEEDS_SOMETHING, EdgeError
 from edge_tool.underlay import Underlay
 
 OLDEST, NEWEST = (3, 10), (3, 14)
+# Extras that do not exist for every Python: those that they exist for, the preferred one first.
+FOR_EXTRA = {"lerobot": ((3, 12), (3, 13))}
 
 _QUESTION = """
 import importlib.util, json, os, sys, sysconfig
@@ -68,42 +70,67 @@ def ask(executable: str) -> Interpreter | None:
     return Interpreter(Path(facts["executable"]), version, facts["headers"], facts["venv"])
 
 
-def choose(underlay: Underlay) -> Interpreter:
+def choose(underlay: Underlay, extras: Sequence[str] = ()) -> Interpreter:
     """
-    Choose the Python for an underlay.
+    Choose the Python for an underlay and extras.
 
-    The underlay's own where it has one. For the wheels the first that is complete (headers, venv), starting with `python3`;
-    if none is, the first that would do when completed. $EDGE_PYTHON goes before all.
+    The underlay's own where it has one. For the wheels the first that is complete (headers, venv), starting with `python3`,
+    or with what an extra prefers; if none is, the first that would do when completed. $EDGE_PYTHON goes before all.
     """
+    fitting = _fitting(underlay, extras)
+    who = " and ".join([underlay.title, *(extra for extra in extras if extra in FOR_EXTRA)])
     wanted = os.environ.get("EDGE_PYTHON")
     if wanted:
         found = ask(wanted)
-        if found is None or (underlay.python is not None and found.version[:2] != underlay.python):
-            raise EdgeError(
-                f"EDGE_PYTHON={wanted} does not fit {underlay.title}, which needs {_versions(underlay)}"
-            )
+        if found is None or found.version[:2] not in fitting:
+            raise EdgeError(f"EDGE_PYTHON={wanted} does not fit {who}: {_versions(fitting)} is needed")
         return found
     first: Interpreter | None = None
-    for found in _candidates(underlay):
+    for found in _candidates(underlay, fitting, preferred=any(extra in FOR_EXTRA for extra in extras)):
         if found.headers and found.venv:
             return found
         first = first or found
     if first is not None:
         return first
-    name = f"python3.{underlay.python[1]}" if underlay.python else "python3"
+    name = f"python3.{fitting[0][1]}" if underlay.python or len(fitting) < 5 else "python3"
     raise EdgeError(
-        f"{underlay.title} needs {_versions(underlay)}; there is none on the PATH",
+        f"{who}: {_versions(fitting)} is needed; there is none on the PATH, nor from pyenv or uv",
         f"sudo apt-get install -y {name} {name}-venv {name}-dev",
         NEEDS_SOMETHING,
     )
 
 
-def _candidates(underlay: Underlay) -> Iterator[Interpreter]:
+def _fitting(underlay: Underlay, extras: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the versions that will do, the preferred ones first. EdgeError if there are none."""
+    fitting = [underlay.python] if underlay.python else [(3, n) for n in range(NEWEST[1], OLDEST[1] - 1, -1)]
+    for extra in extras:
+        if extra in FOR_EXTRA:
+            left = [version for version in FOR_EXTRA[extra] if version in fitting]
+            if not left:
+                raise EdgeError(
+                    f"the extra {extra} needs {_versions(FOR_EXTRA[extra])}, {underlay.title} {_versions(fitting)}"
+                )
+            fitting = left
+    return fitting
+
+
+def _candidates(
+    underlay: Underlay, fitting: Sequence[tuple[int, int]], *, preferred: bool
+) -> Iterator[Interpreter]:
+    """Find Pythons that fit. preferred: in the order of `fitting`; else `python3` comes first."""
+    numbered = [f"python3.{version[1]}" for version in fitting]
     if underlay.python is not None:
-        names = [f"/usr/bin/python3.{underlay.python[1]}", f"python3.{underlay.python[1]}", "python3"]
+        names = [f"/usr/bin/{numbered[0]}", *numbered, "python3"]
+    elif preferred:
+        names = [*numbered, "python3", "/usr/bin/python3", sys.executable]
     else:
-        numbered = [f"python3.{minor}" for minor in range(NEWEST[1], OLDEST[1] - 1, -1)]
         names = ["python3", "/usr/bin/python3", sys.executable, *numbered]
+    # Where pyenv and uv keep theirs, on the PATH or not.
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for version in fitting:
+        for folder in (pyenv, Path.home() / ".local/share/uv/python"):
+            found_there = sorted(folder.glob(f"*3.{version[1]}.*/bin/python3.{version[1]}"), reverse=True)
+            names += [str(path) for path in found_there]
     seen: set[Path] = set()
     for name in names:
         path = shutil.which(name)
@@ -111,11 +138,11 @@ def _candidates(underlay: Underlay) -> Iterator[Interpreter]:
         if found is None or found.executable in seen:
             continue
         seen.add(found.executable)
-        if underlay.python is None or found.version[:2] == underlay.python:
+        if found.version[:2] in fitting:
             yield found
 
 
-def _versions(underlay: Underlay) -> str:
-    if underlay.python is not None:
-        return f"Python {underlay.python[0]}.{underlay.python[1]}"
-    return f"Python {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
+def _versions(fitting: Sequence[tuple[int, int]]) -> str:
+    low, high = min(fitting), max(fitting)
+    text = f"Python {low[0]}.{low[1]}"
+    return text if low == high else f"{text} to {high[0]}.{high[1]}"

@@ -57,7 +57,8 @@ def ros_and_python(workspace: Workspace) -> Iterator[Finding]:
         return
     yield Finding("ROS", Level.GOOD, underlay.title)
     try:
-        interpreter = interpreters.choose(underlay)
+        extras = workspace.read_stamp(installation.STAMP).get("extras", [])
+        interpreter = interpreters.choose(underlay, extras)
     except EdgeError as error:
         yield Finding("Python", Level.BAD, error.problem, error.remedy)
         return
