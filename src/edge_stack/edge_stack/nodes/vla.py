@@ -107,7 +107,7 @@ class VlaNode(StackNode):
     def activate_node(self) -> None:
         """Start predicting."""
         assert self._policy is not None and self._inputs is not None
-        self._join()
+        self._join(0.0)
         self._activated_s = time.monotonic()
         self._last_problem = ""
         self._inputs.forget()
@@ -122,7 +122,7 @@ class VlaNode(StackNode):
         self._stop.set()
         self._wake.set()
         with contextlib.suppress(RuntimeError):
-            self._join()
+            self._join(END_S)
         self.work.ended()
 
     def cleanup_node(self) -> None:
@@ -163,10 +163,10 @@ class VlaNode(StackNode):
         self._instruction_is_new.set()
         self._wake.set()
 
-    def _join(self) -> None:
-        """Wait for the worker's end, END_S at most; RuntimeError if it does not come."""
+    def _join(self, limit_s: float) -> None:
+        """Wait for the worker's end; RuntimeError if it does not come within the limit, s."""
         if self._worker is not None:
-            self._worker.join(END_S)
+            self._worker.join(limit_s)
             if self._worker.is_alive():
                 raise RuntimeError("the last prediction before deactivation has not ended yet")
             self._worker = None
