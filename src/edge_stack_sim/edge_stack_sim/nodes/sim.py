@@ -24,6 +24,7 @@ from visualization_msgs.msg import MarkerArray
 from edge_stack.errors import ConfigurationError
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
+from edge_stack.nodes.command_messages import FORMATS, read_command
 from edge_stack.nodes.frames import FramePublisher
 from edge_stack.nodes.main import run
 from edge_stack.nodes.parameters import Parameter
@@ -31,7 +32,6 @@ from edge_stack.robot import CameraModel, Robot, load_robot
 from edge_stack.share import share_folder
 from edge_stack_sim import gl
 from edge_stack_sim.faults import Faults
-from edge_stack_sim.nodes.commands import FORMATS, read_command
 from edge_stack_sim.nodes.markers import scene_markers
 from edge_stack_sim.scene import CAMERA, HEIGHT, JOINTS, TIMESTEP_S, WIDTH
 from edge_stack_sim.task import PlaceTask, TaskState

@@ -29,6 +29,7 @@ from edge_stack.policies.base import (
 from edge_stack.policies.contract import ACTION, from_units, plain_contract, to_units
 from edge_stack.policies.contract_check import check
 from edge_stack.policies.lerobot.checkpoint import Checkpoint, load_checkpoint
+from edge_stack.policies.lerobot.features import best_rows
 from edge_stack.policies.lerobot.history import History
 from edge_stack.policies.lerobot.installed import require_lerobot, rtc_config, rtc_prefix
 
@@ -94,11 +95,6 @@ class LeRobotPolicy:
             checkpoint.policy.reset()
             checkpoint.preprocessor.reset()
             checkpoint.postprocessor.reset()
-
-    def observe(self, observation: Observation) -> None:
-        """Take an observation between two predictions: policies that look back see their past in full."""
-        if self._checkpoint is not None and self._history is not None and self._history.steps > 1:
-            self._history.add(float(observation[TIME_S]), self._prepared(self._checkpoint, observation))
 
     def predict_action_chunk(self, observation: Observation) -> NDArray[np.float64]:
         """Return positions [H, A], rad, from one observation. ValueError if a part is missing or has the wrong shape."""
@@ -203,15 +199,6 @@ class LeRobotPolicy:
             else:
                 example[key] = np.zeros((0, len(DETECTION_FIELDS)), dtype=np.float32)
         return example
-
-
-def best_rows(detections: NDArray[Any], rows: int) -> NDArray[np.float32]:
-    """Return the `rows` detections [N, 8] of highest score as one vector, zeros where there are fewer."""
-    table = np.asarray(detections, dtype=np.float32).reshape(-1, len(DETECTION_FIELDS))
-    order = np.argsort(-table[:, DETECTION_FIELDS.index("score")], kind="stable")[:rows]
-    result = np.zeros((rows, len(DETECTION_FIELDS)), dtype=np.float32)
-    result[: len(order)] = table[order]
-    return result.ravel()
 
 
 def _keeps_queues(checkpoint: Checkpoint) -> bool:

@@ -12,7 +12,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from edge_stack_sim.nodes.commands import read_command
+from edge_stack.nodes.command_messages import read_command
 
 JOINTS = ("a", "b")
 LAST = np.array((1.0, 2.0))
