@@ -10,8 +10,9 @@ as 3u^2 - 2u^3, so that neither position nor speed jumps. While a blend lasts bo
 dropped. At most MAX_CHUNKS are kept: beyond that, the two oldest become a fixed position at their blended value.
 
 Where no newer chunk comes, execution eases into the last action: over the last easing_s() of a chunk time runs ever slower,
-with constant deceleration, so that the position comes to rest there and does not stop dead. Chunks that come before that
-never feel it. It never extrapolates, and never checks a chunk: that is done at the intake.
+with constant deceleration, so that the position comes to rest there and does not stop dead; likewise before its observation
+is max_age_s old, where a hold is due. Chunks that come before that never feel it. It never extrapolates, and never checks a
+chunk: that is done at the intake.
 """
 
 from __future__ import annotations
@@ -54,20 +55,23 @@ class _Entry:
     def end_s(self) -> float:
         return self.start_s + len(self.positions) * self.step_s + self.lag_s
 
-    def ease(self, now_s: float, progress_s: float) -> None:
-        """Take back part of the progress made since the last time if the last action is near."""
+    def ease(self, now_s: float, progress_s: float, max_age_s: float) -> None:
+        """Take back part of the progress made since the last time if the last action or the greatest age is near."""
         zone_s = easing_s(len(self.positions), self.step_s)
         left_s = self.end_s() - self.step_s - now_s
-        if left_s >= zone_s:
+        if zone_s <= 0.0 or left_s < -progress_s:
             return
+        back_s = 0.0
         before_s = min(left_s + progress_s, zone_s)
-        if before_s < _AT_REST_S:
-            return
-        # Constant deceleration: the root of what is left falls linearly with time.
-        root = math.sqrt(before_s) - (before_s - left_s) / (2.0 * math.sqrt(zone_s))
-        eased_s = max(root, 0.0) ** 2 - left_s
-        self.lag_s += eased_s
-        self.eased_s += eased_s
+        if left_s < zone_s and before_s >= _AT_REST_S:
+            # Constant deceleration: the root of what is left falls linearly with time.
+            root = math.sqrt(before_s) - (before_s - left_s) / (2.0 * math.sqrt(zone_s))
+            back_s = max(root, 0.0) ** 2 - left_s
+        speed = max(self.stamp_s + max_age_s - now_s, 0.0) / (2.0 * zone_s)
+        if speed < 1.0:
+            back_s = max(back_s, (1.0 - speed) * progress_s)
+        self.lag_s += back_s
+        self.eased_s += back_s
 
     def value(self, now_s: float, out: FloatArray) -> None:
         last = len(self.positions) - 1
@@ -93,11 +97,16 @@ class _Entry:
 
 
 class ChunkQueue:
-    """The newest chunks and the blends between them. For one thread."""
+    """
+    The newest chunks and the blends between them. For one thread.
+
+    blend_s: duration of a blend. max_age_s: age of an observation at which its actions should have come to rest.
+    """
 
     def __init__(self, joints: int, blend_s: float = 0.1) -> None:
         """joints: A. blend_s: duration of a blend, s."""
         self.blend_s = blend_s
+        self.max_age_s = math.inf
         self._entries: list[_Entry] = []
         self._out = np.zeros(joints)
         self._upper = np.zeros(joints)
@@ -154,11 +163,11 @@ class ChunkQueue:
             entry.lag_s += lost_s
 
     def ease(self, now_s: float, progress_s: float) -> None:
-        """Slow down towards the last actions. progress_s: how far the actions have gone on since the last sample."""
+        """Slow down towards the end of the actions. progress_s: how far the actions have gone on since the last sample."""
         newest = self._entries[-1] if self.has_actions else None
         for entry in self._entries:
             if entry is newest or entry.eased_s > 0.0:
-                entry.ease(now_s, progress_s)
+                entry.ease(now_s, progress_s, self.max_age_s)
 
     @property
     def is_easing(self) -> bool:
