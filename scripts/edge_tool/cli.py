@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs of `./edge` and how one is called; each is the module of its name in verbs/."""
+"""The verbs of `./edge` and how one is called; each is the module of its name in verbs/, _ for -."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ VERBS = {
     "test": "set up, build, and run linters, types and every test; arguments go to pytest",
     "run": "run the stack of a robot.yaml in the foreground",
     "bench": "run a benchmark; without a name, list them",
+    "policy-server": "serve a policy to robots elsewhere over gRPC",
     "doctor": "say what this machine has, what it lacks, and what to do about it",
     "setup": "install what is needed, nothing if it is there; --with ultralytics or cuda, --system",
     "build": "build what changed",
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
     if name not in VERBS:
         say_error(EdgeError(f"there is no '{name}'", "./edge --help"))
         return 2
-    verb: Verb = importlib.import_module(f"edge_tool.verbs.{name}")  # type: ignore[assignment]
+    verb: Verb = importlib.import_module(f"edge_tool.verbs.{name.replace('-', '_')}")  # type: ignore[assignment]
     try:
         return verb.run(Workspace(Path(__file__).resolve().parents[2]), arguments[1:])
     except EdgeError as error:

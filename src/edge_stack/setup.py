@@ -24,7 +24,7 @@ setup(
     name=PACKAGE,
     version="0.1.0",
     packages=find_packages(exclude=["test"]),
-    package_data={PACKAGE: ["py.typed", "schema/*.json"]},
+    package_data={PACKAGE: ["py.typed", "schema/*.json", "offboard/*.proto"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/" + PACKAGE]),
         ("share/" + PACKAGE, ["package.xml"]),
@@ -42,6 +42,7 @@ setup(
             "yolo = edge_stack.nodes.yolo:main",
             "vla = edge_stack.nodes.vla:main",
             "fusion = edge_stack.nodes.fusion:main",
+            "policy_server = edge_stack.offboard.server:main",
             "supervisor = edge_stack.nodes.supervisor:main",
         ],
     },

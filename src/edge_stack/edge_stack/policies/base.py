@@ -11,7 +11,7 @@ by name: those of this package, and those that an installed package offers in th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack.errors import ConfigurationError
+from edge_stack.offboard.settings import OffBoardSettings
 from edge_stack.robot import Robot
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class PolicySettings:
     robot: joints, limits, cameras and geometry. camera: the camera whose pixels the detections are in. step_s: time
     between two actions. horizon: actions in a chunk. path: weights, for policies that have some. contract: what its
     features are on this robot; None: the robot's joints in rad and its cameras by name. device: what a torch policy runs on
-    (cpu, cuda:0, ...); empty: a GPU if there is one. threads: of one inference on the CPU.
+    (cpu, cuda:0, ...); empty: a GPU if there is one. threads: of one inference on the CPU. address, off_board: for policies
+    that a server computes.
     """
 
     robot: Robot
@@ -101,6 +103,7 @@ class PolicySettings:
     contract: PolicyContract | None = None
     device: str = ""
     threads: int = 1
+    off_board: OffBoardSettings = field(default_factory=OffBoardSettings)
 
 
 def _visual_servo(settings: PolicySettings) -> Policy:
@@ -115,8 +118,17 @@ def _lerobot(settings: PolicySettings) -> Policy:
     return LeRobotPolicy(settings)
 
 
+def _remote(settings: PolicySettings) -> Policy:
+    try:
+        from edge_stack.offboard.remote import RemotePolicy
+    except ImportError as error:
+        raise ConfigurationError(f"policy remote needs grpcio and protobuf: {error}") from error
+    return RemotePolicy(settings)
+
+
 _BUILT_IN: dict[str, Callable[[PolicySettings], Policy]] = {
     "lerobot": _lerobot,
+    "remote": _remote,
     "visual_servo": _visual_servo,
 }
 
