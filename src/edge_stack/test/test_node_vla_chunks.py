@@ -17,6 +17,7 @@ import toy_policy
 from edge_stack_msgs.msg import ActionChunk, ControlStatus, NodeStatus, PolicyStatus
 from sensor_msgs.msg import Image, JointState
 
+from edge_stack.gate.status import read_status
 from edge_stack.nodes import qos
 from edge_stack.robot import load_robot
 from edge_stack.testing import NodeProcess, Peer
@@ -77,6 +78,11 @@ class World:
         """Wait for a policy status that meets a condition."""
         self.peer.spin_until(lambda: self.policy and condition(self.policy[-1]), timeout_s, what)
         return self.policy[-1]
+
+
+@pytest.fixture(autouse=True)
+def gate_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
 
 
 @pytest.fixture
@@ -169,6 +175,20 @@ def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_dela
         assert 0.0 < status.cover_s <= 1.25 and status.underruns == 0
         assert peer.transition("vla", "deactivate") and peer.transition("vla", "cleanup")
         peer.spin_until(lambda: process.output().count("closed") == 1)
+
+
+def test_the_gate_learns_what_a_chunk_takes_and_when_the_next_one_begins(
+    peer: Peer, world: World, vla: Start
+) -> None:
+    with vla({"seconds": 0.1}, chunk_rate_hz=5.0, accelerator="cpu"):
+        peer.bring_up("vla")
+        world.until(lambda s: s.chunks >= 12, "some chunks")
+        (job,) = read_status("cpu").critical
+        assert job.jobs >= 10
+        assert 100.0 <= job.budget_ms < 200.0
+        states = set()
+        peer.spin_until(lambda: states.add(read_status("cpu").critical[0].state) or len(states) == 2)
+        assert states == {"running", "announced"}, "never silent"
 
 
 def test_requests_to_a_policy_that_is_not_available_are_counted_and_the_next_ones_are_served(

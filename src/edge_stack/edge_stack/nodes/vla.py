@@ -30,7 +30,7 @@ from edge_stack.nodes.main import run
 from edge_stack.nodes.vla_inputs import PolicyInputs
 from edge_stack.nodes.vla_messages import chunk_message, policy_status, status_texts
 from edge_stack.nodes.vla_parameters import PARAMETERS
-from edge_stack.offboard.placement import make_placed
+from edge_stack.offboard.placement import SCHEMES, make_placed
 from edge_stack.policies.base import TASK, Policy, PolicySettings, PolicyUnavailable, make_policy
 from edge_stack.policies.chunk_stream import ChunkStream
 from edge_stack.policies.contract import load_contract
@@ -78,6 +78,7 @@ class VlaNode(StackNode):
             step_s=1.0 / (contract.rate_hz if contract else p.control_rate_hz),
             horizon=p.horizon,
             path=p.policy_path,
+            address=p.policy_address,
             contract=contract,
             device=p.device,
             threads=p.threads,
@@ -89,7 +90,8 @@ class VlaNode(StackNode):
         except PolicyUnavailable as error:
             raise ConfigurationError(f"policy {p.policy}: {error}") from error
         self._stretch = Stretch(p.board)
-        if p.accelerator:
+        on_board = bool(p.places) or p.policy not in SCHEMES.values()
+        if p.accelerator and on_board:
             period_s = 1.0 / p.chunk_rate_hz if p.chunk_rate_hz > 0.0 else 1.0
             try:
                 self._job = CriticalJob(p.accelerator, self.get_fully_qualified_name(), period_s)
@@ -282,7 +284,8 @@ class VlaNode(StackNode):
         policy, stream = self._policy, self._stream
         if policy is None or stream is None or not self.is_active:
             return None
-        return policy_status(policy, stream, self.get_clock().now().nanoseconds, self._last_problem)
+        now_ns, address = self.get_clock().now().nanoseconds, self.params.policy_address
+        return policy_status(policy, stream, now_ns, address=address, problem=self._last_problem)
 
     def _publish_policy_status(self) -> None:
         status = self._policy_status()

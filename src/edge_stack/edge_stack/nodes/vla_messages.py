@@ -46,13 +46,15 @@ def chunk_message(
     return message
 
 
-def policy_status(policy: Policy, stream: ChunkStream, now_ns: int, problem: str) -> PolicyStatus:
-    """Return how the chunks of one activation do. problem: the last one, in words."""
+def policy_status(
+    policy: Policy, stream: ChunkStream, now_ns: int, *, address: str, problem: str
+) -> PolicyStatus:
+    """Return how the chunks of one activation do. address: of the policy's server, if any. problem: the last one."""
     timeline, latency, now_s = stream.timeline, stream.latency, now_ns / _NS
     newest = timeline.newest
     status = PolicyStatus(
         policy=policy.name,
-        place=getattr(policy, "place", LOCAL),
+        place=getattr(policy, "place", address or LOCAL),
         chunks=timeline.count,
         unavailable=stream.unavailable,
         underruns=timeline.underruns(now_s),
@@ -72,7 +74,7 @@ def policy_status(policy: Policy, stream: ChunkStream, now_ns: int, problem: str
         seam_velocity_p50=timeline.seam_velocity.quantile(0.5),
         seam_velocity_p99=timeline.seam_velocity.quantile(0.99),
         seam_velocity_max=timeline.seam_velocity.max,
-        **_network(policy),
+        **_network(policy, stream),
         problem=problem,
     )
     status.header.stamp = _time(now_ns)
@@ -94,17 +96,21 @@ def status_texts(status: PolicyStatus) -> dict[str, str]:
     }
 
 
-def _network(policy: Policy) -> dict[str, Any]:
-    """Return what is known of the best place off board: of several places by their controller, of one server by itself."""
-    figures: dict[str, Any] = {"rtt_p50_s": math.nan, "rtt_p99_s": math.nan, "loss": math.nan}
+def _network(policy: Policy, stream: ChunkStream) -> dict[str, Any]:
+    """Return what is known of the best of several places, or of the one server that computes."""
     if hasattr(policy, "status"):
         placement = policy.status()
         best = placement.places[0]
-        figures = {"rtt_p50_s": best.rtt_p50_ms * 1e-3, "rtt_p99_s": best.rtt_p99_ms * 1e-3}
-        figures |= {"loss": best.loss, "place_changes": placement.changes, "place_reason": placement.reason}
-    elif hasattr(policy, "rtt_s"):
-        figures |= {"rtt_p50_s": float(policy.rtt_s), "rtt_p99_s": float(policy.rtt_s)}
-    return figures
+        return {
+            "rtt_p50_s": best.rtt_p50_ms * 1e-3,
+            "rtt_p99_s": best.rtt_p99_ms * 1e-3,
+            "loss": best.loss,
+            "place_changes": placement.changes,
+            "place_reason": placement.reason,
+        }
+    rtt_p50_s, rtt_p99_s = stream.round_trip.quantile_s(0.5), stream.round_trip.quantile_s(0.99)
+    loss = stream.loss if hasattr(policy, "rtt_s") else math.nan
+    return {"rtt_p50_s": rtt_p50_s, "rtt_p99_s": rtt_p99_s, "loss": loss}
 
 
 def _time(nanoseconds: int) -> Time:

@@ -15,6 +15,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("policy", "visual_servo", "Name of the policy."),
     Parameter("policy_path", "", "Weights of the policy, for those that have some."),
     Parameter(
+        "policy_address", "", "Server of a policy that is computed elsewhere, such as grpc://HOST:PORT."
+    ),
+    Parameter(
         "policy_contract",
         "",
         "What the policy's features are on this robot: a file, or a name in config/policies; empty: none.",

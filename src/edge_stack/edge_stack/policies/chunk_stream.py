@@ -30,7 +30,8 @@ class ChunkStream:
     The chunks of one activation. One thread writes; any thread reads the figures.
 
     latency: what a chunk takes. timeline: what was sent. merged: how the newest chunk joined the one before: GUIDED or one
-    of merging.MERGES. unavailable: requests that brought no chunk because the policy was unavailable.
+    of merging.MERGES. unavailable: requests that brought no chunk because the policy was unavailable. round_trip: what each
+    call of a policy on a server took, if it says so.
     """
 
     def __init__(self, policy: Policy, merge_name: str = BLEND) -> None:
@@ -40,6 +41,7 @@ class ChunkStream:
         self.latency = LearnedLatency()
         self.timeline = Timeline()
         self.unavailable = 0
+        self.round_trip = LearnedLatency()
         self.merged = GUIDED if policy.guides_chunks else merge_name
 
     def prepare(self, observation: dict[str, Any], now_s: float, *, followed: bool = True) -> None:
@@ -75,6 +77,13 @@ class ChunkStream:
         start_s = float(observation[TIME_S])
         self.timeline.add(SentChunk(chunk, start_s, self._policy.step_s, captured_s), now_s)
         self.latency.add(now_s - start_s)
+        self.round_trip.add(float(getattr(self._policy, "rtt_s", math.nan)))
+
+    @property
+    def loss(self) -> float:
+        """Share of all requests that brought no chunk because the policy was unavailable, 0..1; NaN before the first."""
+        asked = self.timeline.count + self.unavailable
+        return self.unavailable / asked if asked else math.nan
 
     def spare_s(self, now_s: float) -> float:
         """Return how long the next request can wait without the robot slowing down, s; inf if nothing was sent."""
