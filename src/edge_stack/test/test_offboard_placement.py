@@ -16,9 +16,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_stack.errors import ConfigurationError
+from edge_stack.offboard.place import Place, make_place
 from edge_stack.offboard.place_health import PlacementSettings
 from edge_stack.offboard.place_worker import Call, Outcome, PlaceWorker, compute
-from edge_stack.offboard.placement import Place, PlacedPolicy, make_placed
+from edge_stack.offboard.placement import PlacedPolicy, make_placed
 from edge_stack.policies.base import (
     DELAY_STEPS,
     LEFTOVER,
@@ -430,6 +431,17 @@ def test_places_are_written_as_addresses_and_names() -> None:
         make_placed(["nothing"], "visual_servo", SETTINGS)
     with pytest.raises(ConfigurationError, match="local is named more than once"):
         make_placed(["local", "local"], "visual_servo", SETTINGS)
+
+
+def test_what_follows_an_address_sets_how_its_server_is_spoken_to() -> None:
+    pytest.importorskip("grpc")
+    place = make_place("grpc://10.0.0.1:8443?images=raw&timeout_s=1.5", "visual_servo", SETTINGS)
+    assert place.name == "grpc://10.0.0.1:8443" and not place.on_board
+    off_board = place.policy._off_board  # type: ignore[attr-defined]
+    assert (off_board.images, off_board.timeout_s, off_board.load_timeout_s) == ("raw", 1.5, 2.0)
+    for wrong, said in (("imgs=raw", "'imgs' is not known"), ("timeout_s=soon", "'soon' is not a number")):
+        with pytest.raises(ConfigurationError, match=said):
+            make_place(f"grpc://10.0.0.1:8443?{wrong}", "visual_servo", SETTINGS)
 
 
 # ---- real threads

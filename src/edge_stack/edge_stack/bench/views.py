@@ -326,6 +326,44 @@ def _faults(result: Result) -> View:
     return View("Faults done to the whole demo", columns, lines, chart, result["notes"])
 
 
+def _offload(result: Result) -> View:
+    lines, bars = [], []
+    for row in result["rows"]:
+        rtt, age = row["rtt_ms"], row["action_age_ms"]
+        away = sum(share for place, share in row["places"].items() if "://" in place)
+        lines.append(
+            [
+                row["transport"],
+                row["network"],
+                f"{100 * away:.0f}",
+                *(_milliseconds(rtt[name]) for name in ("p50", "p99")),
+                f"{row['bytes'] / 1e3:.1f}",
+                *(_milliseconds(age[name]) for name in ("p50", "p99")),
+                row["actions_late"],
+                _milliseconds(row["no_fresh_action_ms"]),
+                row["changes"],
+                f"{row['fallback_gap_ms']:.1f}",
+                f"{row['successes']} of {row['attempts']}",
+            ]
+        )
+        task = f"{row['successes']} of {row['attempts']} episodes"
+        bars.append(
+            Bar(row["network"], {"max": row["control_gap_ms"]}, row["transport"], "gap", 100 * away, task)
+        )
+    columns = (
+        "transport", "network", "off board %", "rtt p50 ms", "p99 ms", "kB a chunk", "action age p50 ms", "p99 ms",
+        "actions late", "without a fresh one ms", "changes", "gap at a change ms", "episodes",
+    )  # fmt: skip
+    chart = Chart(
+        "longest time between two commands, ms",
+        bars,
+        2e3 / CONTROL_RATE_HZ,
+        "two periods",
+        "chunks off board, %",
+    )
+    return View(f"The policy {result['policy']} off board", columns, lines, chart, result["notes"])
+
+
 def _milliseconds(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}"
 
@@ -338,6 +376,7 @@ _VIEWS: dict[str, Callable[[Result], View]] = {
     "transport": _transport,
     "thermal": _thermal,
     "faults": _faults,
+    "offload": _offload,
 }
 
 

@@ -16,13 +16,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack.errors import ConfigurationError
+from edge_stack.offboard.place import Place, make_place
 from edge_stack.offboard.place_health import PlaceHealth, PlacementSettings, PlaceStatus
 from edge_stack.offboard.place_worker import Call, Outcome, PlaceWorker, Worker
 from edge_stack.policies.base import (
@@ -32,27 +33,19 @@ from edge_stack.policies.base import (
     Policy,
     PolicySettings,
     PolicyUnavailable,
-    make_policy,
 )
 
-LOCAL = "local"
-SCHEMES = {"grpc": "remote", "grpcs": "remote", "lerobot": "lerobot_server", "triton": "triton"}
-"""Which policy speaks to a server whose address begins with this and "://"."""
 _STEP_TOLERANCE_S = 1e-6
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a policy can be computed. on_board: it takes this computer's processor or accelerator."""
-
-    name: str
-    policy: Policy
-    on_board: bool = True
-
-
-@dataclass(frozen=True)
 class PlacementStatus:
-    """What is published. since_s: for how long the place has been the present one. reason: of the last change, in words."""
+    """
+    What is published.
+
+    since_s: for how long the place has been the present one. reason: why the last change was made, and why the best place is
+    not in use, in words.
+    """
 
     place: str
     since_s: float
@@ -183,7 +176,7 @@ class PlacedPolicy:
                 self._use(site, "; ".join(reasons))
                 self._probe(observation)
                 return outcome.chunk
-            reasons.append(f"{site.name}: {outcome.error}")
+            reasons.append(_said_of(site, outcome.error))
         self._probe(observation)
         raise PolicyUnavailable("; ".join(reasons))
 
@@ -211,7 +204,10 @@ class PlacedPolicy:
         now_s = self._clock()
         places = tuple(site.health.status(site.name, site.loaded, now_s) for site in self._sites)
         since_s = max(0.0, now_s - self._since_s)
-        return PlacementStatus(self._current.name, since_s, self._changes, self._reason, places)
+        best, reason = self._sites[0], self._reason
+        if best is not self._current and best.health.reason not in reason:
+            reason += f"; since then {_said_of(best, best.health.reason)}"
+        return PlacementStatus(self._current.name, since_s, self._changes, reason, places)
 
     # ---- one chunk
 
@@ -284,7 +280,7 @@ class PlacedPolicy:
         if site is not self._current:
             self._current, self._since_s = site, self._clock()
             self._changes += 1
-            self._reason = reason or f"{site.name}: {site.health.reason}"
+            self._reason = reason or _said_of(site, site.health.reason)
 
     # ---- meanwhile
 
@@ -350,6 +346,11 @@ def _mismatch(site: _Site, last: _Site) -> str:
     return ""
 
 
+def _said_of(site: _Site, text: str) -> str:
+    """Name the place in a reason, once: a remote policy names its address by itself."""
+    return text if text.startswith(f"{site.name}: ") else f"{site.name}: {text}"
+
+
 def _forget(site: _Site) -> Callable[[], None] | None:
     """Return the reset that is due before a place's next chunk, if one is."""
     if not site.reset_due:
@@ -367,31 +368,6 @@ def _delayed(observation: Observation, elapsed_s: float, step_s: float) -> Obser
     return {**observation, DELAY_STEPS: delay}
 
 
-# ---- from parameters
-
-
 def make_placed(places: Sequence[str], policy: str, settings: PolicySettings) -> PlacedPolicy:
-    """
-    Make a policy at several places, not loaded yet.
-
-    places: best first. "grpc://HOST:PORT" (grpcs with TLS) is the stack's policy server, "lerobot://HOST:PORT" LeRobot's,
-    "triton://HOST:PORT/MODEL" a Triton server; "local" is the policy named by `policy` and `settings` on this computer,
-    "local:PATH" the same with other weights, "NAME:PATH" or "NAME" another policy. ConfigurationError names the entry.
-    """
-    return PlacedPolicy([_place(text, policy, settings) for text in places])
-
-
-def _place(text: str, policy: str, settings: PolicySettings) -> Place:
-    scheme, is_address, address = text.partition("://")
-    try:
-        if is_address:
-            if scheme not in SCHEMES or not address:
-                known = ", ".join(f"{name}://HOST:PORT" for name in SCHEMES)
-                raise ConfigurationError(f"is no address of a server; those are {known}")
-            return Place(text, make_policy(SCHEMES[scheme], replace(settings, address=text)), on_board=False)
-        name, _, path = text.partition(":")
-        kind = policy if name == LOCAL else name
-        default = settings.path if name == LOCAL else ""
-        return Place(text, make_policy(kind, replace(settings, path=path or default)))
-    except ConfigurationError as error:
-        raise ConfigurationError(f"places: '{text}': {error}") from None
+    """Make a policy at several places, best first and written as make_place reads them; not loaded yet."""
+    return PlacedPolicy([make_place(text, policy, settings) for text in places])

@@ -1,0 +1,316 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The demo with its policy on a server behind an emulated network: chunks in time, changes of place, success.
+
+Its unit is one row: some episodes of the task on one network. The stack (simulated robot, fusion, supervisor, vla, detect)
+and the policy server are real processes; between them each IP packet is delayed, lost or held back. The first row of each
+run is the policy on board, with the network cut; all rows of a run are of the same processes. fallback_gap_ms: longest time
+between two commands around a change of place or a cut. no_fresh_action_ms: longest time for which the newest chunk was over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edge_stack.bench import common
+from edge_stack.bench.offload_network import THERE, EmulatedNetwork, Network
+from edge_stack.bench.offload_observe import Chunk, Observations, PolicyReport
+from edge_stack.config import StackConfig, load_config
+from edge_stack.errors import ConfigurationError
+from edge_stack.faults.injections import own_network
+
+PORT = 8443
+CUT_S = 5.0
+CUT_AFTER_S = 2.0  # into an episode
+STARTUP_LIMIT_S = 90.0
+EPISODE_LIMIT_S = 60.0  # its own time-out and the pause after it, with a margin for a slow machine
+LEFT_OUT = ("segment", "pose", "obb", "classify")  # the policy does not need them
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One row: a network, for some episodes. cuts: in each episode it is cut once, for CUT_S."""
+
+    name: str
+    network: Network
+    episodes: int
+    cuts: bool = False
+
+
+def phases(episodes: int, brief: bool) -> list[Phase]:
+    """Return the rows of one run. episodes: of most rows; those that success is judged by have twice as many."""
+    near = Network(rtt_ms=20.0)
+    board = Phase("on board", Network(cut=True), 2 * episodes)
+    cut = Phase(f"20 ms, cut for {CUT_S:g} s", near, 2 * episodes, cuts=True)
+    networks = [near, replace(near, mbit_s=5.0)]
+    if not brief:
+        others = [
+            Network(rtt_ms=1.0),
+            Network(rtt_ms=80.0),
+            replace(near, loss=0.02),
+            replace(near, loss=0.1),
+        ]
+        networks[1:1] = others
+    return [board, *(Phase(str(network), network, episodes) for network in networks), cut]
+
+
+@dataclass(frozen=True)
+class Transport:
+    """A way to a policy server. server: its command line, for a policy and its weights. place: how `places` names it."""
+
+    name: str
+    place: str
+    server: Callable[[str, str], list[str]]
+
+
+def _policy_server(policy: str, path: str) -> list[str]:
+    command = [sys.executable, "-m", "edge_stack.offboard.server", "--policy", policy, "--path", path]
+    return [*command, "--address", f"{THERE}:{PORT}", "--insecure"]
+
+
+_ADDRESS = f"grpc://{THERE}:{PORT}"
+TRANSPORTS = (
+    Transport("grpc, jpeg", f"{_ADDRESS}?images=jpeg", _policy_server),
+    Transport("grpc, raw", f"{_ADDRESS}?images=raw", _policy_server),
+)
+
+
+class Run:
+    """One stack with one server, on one network after another."""
+
+    def __init__(self, transport: Transport, policy: str, path: str, config_path: str | None, folder: Path):
+        """Start everything, with the network cut. OSError or ConfigurationError says why that cannot be."""
+        from edge_stack.runner.stack import StackProcesses
+        from edge_stack.tools.monitor import Monitor
+        from edge_stack.tools.report import RunRecord
+
+        self.transport = transport
+        self.seen = Observations()
+        self.record = RunRecord(started_s=time.monotonic())
+        self._lock = threading.Lock()
+        self._running_since_s: float | None = None
+        config = _configure(load_config(config_path), transport, policy, path)
+        self.network = EmulatedNetwork(transport.server(policy, path))
+        try:
+            self.network.set(Network(cut=True))
+            self._processes = StackProcesses(config, sim=True, disabled=LEFT_OUT, run_folder=folder)
+            self._processes.start()
+            self._monitor = Monitor(self.record)
+            self._listen()
+        except BaseException:
+            self.network.close()
+            raise
+
+    def close(self) -> None:
+        """End everything."""
+        self._processes.stop()
+        self._monitor.close()
+        self.network.close()
+
+    def wait_for_start(self) -> None:
+        """Wait until an episode runs. RuntimeError with what the nodes said if none does."""
+        until_s = time.monotonic() + STARTUP_LIMIT_S
+        while self._running_since_s is None:
+            if time.monotonic() > until_s:
+                raise RuntimeError("the robot was never commanded:\n" + self._processes.tails())
+            time.sleep(0.1)
+
+    def measure(self, phase: Phase) -> dict[str, Any]:
+        """Let a phase's episodes happen and return its row."""
+        self.network.set(phase.network)
+        before = self.network.counts()
+        attempts, successes = self._task()
+        begin_s = time.time()
+        until_s = begin_s + phase.episodes * EPISODE_LIMIT_S
+        cuts_s: list[float] = []
+        cut_in = -1  # the episode that was cut last
+        while self._task()[0] < attempts + phase.episodes and time.time() < until_s:
+            time.sleep(0.02)
+            if not phase.cuts:
+                continue
+            now_s, since_s = time.time(), self._running_since_s
+            cut_now = len(cuts_s) % 2 == 1
+            if cut_now and now_s >= cuts_s[-1] + CUT_S:
+                self.network.set(phase.network)
+                cuts_s.append(now_s)
+            elif not cut_now and since_s is not None and now_s >= since_s + CUT_AFTER_S:
+                episode = self._task()[0]
+                if episode != cut_in:
+                    cut_in = episode
+                    self.network.set(replace(phase.network, cut=True))
+                    cuts_s.append(now_s)
+        self.network.set(phase.network)
+        end_s = time.time()
+        after, task = self.network.counts(), self._task()
+        tried, done = task[0] - attempts, task[1] - successes
+        with self._lock:
+            figures = self.seen.figures(begin_s, end_s, cuts_s)
+        sent, received = (after[name] - before[name] for name in ("bytes_sent", "bytes_received"))
+        places = figures.pop("places")
+        return {
+            "network": phase.name,
+            "transport": self.transport.name if phase.name != "on board" else "none",
+            "place": next(iter(places), ""),
+            "places": places,
+            **figures,
+            "bytes": round((sent + received) / max(figures["chunks"], 1)),
+            "bytes_sent": sent,
+            "bytes_received": received,
+            "seconds": round(end_s - begin_s, 1),
+            "cuts": len(cuts_s) // 2,
+            "attempts": tried,
+            "successes": done,
+            "success": round(done / tried, 3) if tried else None,
+        }
+
+    def _task(self) -> tuple[int, int]:
+        with self._monitor.lock:
+            return self.record.task.attempts, self.record.task.successes
+
+    def _listen(self) -> None:
+        from edge_stack_msgs.msg import ActionChunk, ControlStatus, PolicyStatus, TaskStatus
+        from sensor_msgs.msg import JointState
+
+        from edge_stack.nodes import qos
+
+        def command(message: JointState) -> None:
+            with self._lock:
+                self.seen.commands_s.append(_seconds(message.header.stamp))
+
+        def chunk(message: ActionChunk) -> None:
+            start_s, step_s = _seconds(message.start), _seconds(message.step)
+            actions = len(message.positions) // max(len(message.joint_names), 1)
+            with self._lock:
+                self.seen.chunks.append(Chunk(time.time(), start_s, start_s + actions * step_s, step_s))
+
+        def policy(message: PolicyStatus) -> None:
+            report = PolicyReport(
+                time.time(),
+                message.place,
+                message.place_changes,
+                message.place_reason,
+                message.rtt_p50_s,
+                message.rtt_p99_s,
+            )
+            with self._lock:
+                self.seen.reports.append(report)
+
+        def control(message: ControlStatus) -> None:
+            with self._lock:
+                self.seen.ages_s.append((_seconds(message.header.stamp), message.action_age_s))
+
+        def task(message: TaskStatus) -> None:
+            running = message.state == "running"
+            self._running_since_s = time.time() - message.episode_s if running else None
+
+        node = self._monitor.node
+        # Deep queues: this process may come late to read, which is not the stack's doing.
+        every_command, every_chunk = qos.command(0.0, offered=False), qos.chunk()
+        every_command.depth = every_chunk.depth = 200
+        node.create_subscription(JointState, "joint_command", command, every_command)
+        node.create_subscription(ActionChunk, "action_chunk", chunk, every_chunk)
+        node.create_subscription(PolicyStatus, "policy_status", policy, qos.status())
+        node.create_subscription(ControlStatus, "control_status", control, qos.status())
+        node.create_subscription(TaskStatus, "task_status", task, qos.state())
+
+
+def _seconds(stamp: Any) -> float:
+    return float(stamp.sec) + 1e-9 * float(stamp.nanosec)
+
+
+def _configure(config: StackConfig, transport: Transport, policy: str, path: str) -> StackConfig:
+    (vla,) = config.run_by("vla")
+    values = {"policy": policy, "policy_path": path, "places": [transport.place, "local"]}
+    for name, value in values.items():
+        config = config.with_parameter(vla, name, value)
+    return config
+
+
+def run(
+    transports: Sequence[Transport],
+    policy: str,
+    path: str,
+    config_path: str | None,
+    episodes: int,
+    quick: bool,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Measure every transport; return the rows and what could not be done. The first one meets every network."""
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for index, transport in enumerate(transports):
+        with tempfile.TemporaryDirectory(prefix="edge_bench_") as folder:
+            _say(f"{transport.name}: starting the stack and the server")
+            try:
+                stack = Run(transport, policy, path, config_path, Path(folder))
+            except (OSError, ConfigurationError) as error:
+                notes.append(f"{transport.name}: not done: {error}")
+                continue
+            try:
+                stack.wait_for_start()
+                todo = phases(episodes, brief=quick or index > 0)
+                for number, phase in enumerate(todo, 1):
+                    _say(f"{transport.name} {number}/{len(todo)}: {phase.name}, {phase.episodes} episodes")
+                    row = stack.measure(phase)
+                    rows.append(row)
+                    _say(
+                        f"  {row['place']}, {row['successes']} of {row['attempts']}, {row['changes']} changes of place,"
+                        f" longest gap {row['control_gap_ms']:.0f} ms"
+                    )
+                    if not stack.network.server_alive():
+                        raise RuntimeError("the policy server ended")
+            except RuntimeError as error:
+                notes.append(f"{transport.name}: not done: {error}")
+            finally:
+                stack.close()
+    return rows, notes
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line."""
+    import os
+
+    from edge_stack.runner.environment import process_environment
+
+    names = [transport.name for transport in TRANSPORTS]
+    parser = argparse.ArgumentParser(prog="edge bench offload", description=__doc__.split("\n\n")[0])
+    common.add_output_options(parser)
+    parser.add_argument("--policy", default="visual_servo", help="at both places (default: visual_servo)")
+    parser.add_argument("--policy-path", default="", help="its weights")
+    parser.add_argument(
+        "--episodes", type=int, default=2, help="of each row, twice as many on board and with cuts"
+    )
+    parser.add_argument("--quick", action="store_true", help="few networks, one episode each")
+    parser.add_argument("--transport", choices=names, action="append", help="only this one")
+    parser.add_argument("--config", metavar="FILE", help="another robot.yaml")
+    options = parser.parse_args(argv)
+    try:
+        own_network()
+    except OSError as error:
+        print(f"offload: no emulated network here: {error.strerror}", file=sys.stderr)
+        return 1
+    os.environ.update(process_environment(os.environ))
+    chosen = [t for t in TRANSPORTS if t.name in (options.transport or names)]
+    episodes = 1 if options.quick else options.episodes
+    rows, notes = run(chosen, options.policy, options.policy_path, options.config, episodes, options.quick)
+    notes.append(
+        "the network is emulated packet by packet between two TUN devices, one in the server's own network namespace:"
+        " TCP's retransmissions are the kernel's own"
+    )
+    return common.report(options, "offload", rows, notes, policy=options.policy, emulation="tun", cut_s=CUT_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

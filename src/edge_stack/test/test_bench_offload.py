@@ -1,0 +1,43 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the offload benchmark makes of what it saw."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge_stack.bench.offload_observe import Chunk, Observations, PolicyReport, longest_gap_s, quantiles
+
+PERIOD_S = 1.0 / 24.0
+
+
+def test_a_gap_that_begins_before_a_stretch_or_ends_after_it_counts() -> None:
+    assert longest_gap_s([0.0, 1.0, 1.5, 4.0], 1.2, 2.0) == pytest.approx(2.5)
+    assert longest_gap_s([0.0, 3.0], 1.0, 2.0) == pytest.approx(3.0)
+    assert longest_gap_s([], 1.0, 2.0) == pytest.approx(1.0)
+
+
+def test_actions_are_late_from_the_end_of_one_chunk_to_the_arrival_of_the_next() -> None:
+    chunks = [Chunk(0.1, 0.0, 1.0, 0.1), Chunk(0.9, 0.8, 1.8, 0.1), Chunk(2.05, 1.6, 2.6, 0.1)]
+    seen = Observations(chunks=chunks)
+    assert seen.late(0.0, 3.0) == (3, pytest.approx(0.25))
+    assert seen.late(0.0, 1.0) == (0, 0.0)
+
+
+def test_a_gap_far_from_any_change_is_not_the_fallbacks() -> None:
+    times = [i * PERIOD_S for i in range(240) if not 168 <= i < 173]  # a gap at 7 s
+    reports = [
+        PolicyReport(0.2 * i, "remote" if i < 15 else "local", int(i >= 15), "cut", 0.02, 0.03)
+        for i in range(45)
+    ]
+    figures = Observations(commands_s=times, reports=reports).figures(0.0, 9.0)
+    assert figures["fallback_gap_ms"] == pytest.approx(1e3 * PERIOD_S, abs=0.1)
+    assert figures["control_gap_ms"] == pytest.approx(6e3 * PERIOD_S, abs=0.1)
+    assert figures["changes"] == 1 and figures["reasons"] == ["cut"]
+    assert figures["places"] == {"local": 0.667, "remote": 0.333}
+    around_cut = Observations(commands_s=times, reports=reports).figures(0.0, 9.0, cuts_s=[6.0])
+    assert around_cut["fallback_gap_ms"] == around_cut["control_gap_ms"]
+
+
+def test_quantiles_of_nothing_are_none() -> None:
+    assert quantiles([]) == {"p50": None, "p99": None}
