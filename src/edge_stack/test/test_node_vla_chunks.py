@@ -204,6 +204,25 @@ def test_requests_to_a_policy_that_is_not_available_are_counted_and_the_next_one
         assert process.alive()
 
 
+def test_a_server_that_goes_away_costs_chunks_and_not_the_node(peer: Peer, world: World, vla: Start) -> None:
+    pytest.importorskip("grpc")
+    import toy_served
+
+    with toy_served.serving(toy_served.ToyPolicy()) as server:
+        address = f"grpc://127.0.0.1:{server.port}"
+        process = vla({}, policy="remote", policy_address=address, server_timeout_s=1.0, server_images="png")
+        with process:
+            peer.bring_up("vla")
+            status = world.until(lambda s: s.chunks >= 5, "chunks from the server")
+            assert (status.place, status.merge, status.horizon) == (address, "guided", 4)
+            assert 0.0 < status.rtt_p50_s <= status.rtt_p99_s < 1.0
+            assert status.loss == 0.0
+            server.stop()
+            status = world.until(lambda s: s.unavailable >= 2, "requests without an answer")
+            assert status.loss > 0.0 and address.removeprefix("grpc://") in status.problem
+            assert process.alive()
+
+
 def test_a_contract_says_which_topics_units_and_sizes_a_policy_sees(
     peer: Peer, world: World, vla: Start, tmp_path: Path
 ) -> None:

@@ -29,8 +29,8 @@ from edge_stack.nodes.base import StackNode
 from edge_stack.nodes.main import run
 from edge_stack.nodes.vla_inputs import PolicyInputs
 from edge_stack.nodes.vla_messages import chunk_message, policy_status, status_texts
-from edge_stack.nodes.vla_parameters import PARAMETERS
-from edge_stack.offboard.placement import SCHEMES, make_placed
+from edge_stack.nodes.vla_parameters import PARAMETERS, off_board_settings
+from edge_stack.offboard.placement import make_placed
 from edge_stack.policies.base import TASK, Policy, PolicySettings, PolicyUnavailable, make_policy
 from edge_stack.policies.chunk_stream import ChunkStream
 from edge_stack.policies.contract import load_contract
@@ -79,6 +79,7 @@ class VlaNode(StackNode):
             horizon=p.horizon,
             path=p.policy_path,
             address=p.policy_address,
+            off_board=off_board_settings(p),
             contract=contract,
             device=p.device,
             threads=p.threads,
@@ -90,8 +91,8 @@ class VlaNode(StackNode):
         except PolicyUnavailable as error:
             raise ConfigurationError(f"policy {p.policy}: {error}") from error
         self._stretch = Stretch(p.board)
-        on_board = bool(p.places) or p.policy not in SCHEMES.values()
-        if p.accelerator and on_board:
+        elsewhere = bool(p.policy_address) and not p.places
+        if p.accelerator and not elsewhere:
             period_s = 1.0 / p.chunk_rate_hz if p.chunk_rate_hz > 0.0 else 1.0
             try:
                 self._job = CriticalJob(p.accelerator, self.get_fully_qualified_name(), period_s)

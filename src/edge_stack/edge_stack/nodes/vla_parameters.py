@@ -8,7 +8,10 @@ Its unit is one set of values. What needs the policy or a topic anew is fixed at
 
 from __future__ import annotations
 
-from edge_stack.nodes.parameters import Parameter
+from dataclasses import fields
+
+from edge_stack.nodes.parameters import Parameter, ParameterValues
+from edge_stack.offboard.settings import IMAGE_ENCODINGS, OffBoardSettings
 from edge_stack.policies.merging import BLEND, MERGES
 
 PARAMETERS: tuple[Parameter, ...] = (
@@ -17,6 +20,30 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "policy_address", "", "Server of a policy that is computed elsewhere, such as grpc://HOST:PORT."
     ),
+    Parameter(
+        "server_timeout_s",
+        2.0,
+        "Time for a chunk on a server, where the running chunk sets no limit, s.",
+        minimum=0.01,
+        maximum=600.0,
+    ),
+    Parameter(
+        "server_load_timeout_s",
+        10.0,
+        "Time for a server to say what its policy is, s.",
+        minimum=0.1,
+        maximum=3600.0,
+    ),
+    Parameter(
+        "server_images", "jpeg", "How images travel to the stack's own server.", choices=IMAGE_ENCODINGS
+    ),
+    Parameter("server_jpeg_quality", 90, "Quality of these images as JPEG.", minimum=1, maximum=100),
+    Parameter(
+        "server_ca_file", "", "Certificates (PEM) that a server's is checked against; empty: the system's."
+    ),
+    Parameter("server_certificate_file", "", "Own certificate (PEM), where a server asks for one."),
+    Parameter("server_key_file", "", "Its key (PEM)."),
+    Parameter("server_policy_type", "", "For LeRobot's server: act, smolvla, ...; empty: the checkpoint's."),
     Parameter(
         "policy_contract",
         "",
@@ -80,3 +107,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Simulated board whose clocks inferences feel: its folder, or simulated; empty: none.",
     ),
 )
+
+
+def off_board_settings(p: ParameterValues) -> OffBoardSettings:
+    """Return how policies reach their servers."""
+    return OffBoardSettings(**{field.name: p[f"server_{field.name}"] for field in fields(OffBoardSettings)})
