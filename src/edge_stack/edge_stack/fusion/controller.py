@@ -286,6 +286,7 @@ class Controller:
             queue.rejoin(self._last, now_s, self._rejoin_s(now_s))
             self._moving = True
         queue.delay((1.0 - self._progress) * elapsed_s)
+        queue.max_age_s = settings.rules.max_action_age_s or math.inf
         queue.ease(now_s, self._progress * elapsed_s)
         limiter.limits, limiter.position_tolerance = self._effective, settings.position_tolerance
         limited = limiter.apply(queue.sample(now_s), self._last, elapsed_s, self._speed)
