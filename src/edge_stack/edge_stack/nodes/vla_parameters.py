@@ -8,8 +8,6 @@ Its unit is one set of values. What needs the policy or a topic anew is fixed at
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from edge_stack.nodes.parameters import Parameter, ParameterValues
 from edge_stack.offboard.settings import IMAGE_ENCODINGS, OffBoardSettings
 from edge_stack.policies.merging import BLEND, MERGES
@@ -111,4 +109,13 @@ PARAMETERS: tuple[Parameter, ...] = (
 
 def off_board_settings(p: ParameterValues) -> OffBoardSettings:
     """Return how policies reach their servers."""
-    return OffBoardSettings(**{field.name: p[f"server_{field.name}"] for field in fields(OffBoardSettings)})
+    return OffBoardSettings(
+        timeout_s=p.server_timeout_s,
+        load_timeout_s=p.server_load_timeout_s,
+        images=p.server_images,
+        jpeg_quality=p.server_jpeg_quality,
+        ca_file=p.server_ca_file,
+        certificate_file=p.server_certificate_file,
+        key_file=p.server_key_file,
+        policy_type=p.server_policy_type,
+    )
