@@ -29,7 +29,7 @@ def test_the_next_episode_may_begin_with_the_same_status() -> None:
     episodes.take_status("waiting", "a", 0)
     episodes.take_status("running", "a", 0)
     # The status of the end was lost: a state topic keeps the last one only.
-    assert episodes.take_status("running", "a", 1) == Ended("a", False, "broken off")
+    assert episodes.take_status("running", "a", 1) == Ended("a", False, "broken off", whole=False)
     assert episodes.task == "a"
 
 
@@ -37,14 +37,16 @@ def test_another_instruction_breaks_a_judged_episode_off() -> None:
     episodes = Episodes()
     episodes.take_status("waiting", "a", 0)
     episodes.take_status("running", "a", 0)
-    assert episodes.take_status("waiting", "b", 0) == Ended("a", False, "broken off")
+    assert episodes.take_status("waiting", "b", 0) == Ended("a", False, "broken off", whole=False)
     assert episodes.task == ""
 
 
 def test_an_episode_whose_beginning_was_not_seen_is_left_out() -> None:
     episodes = Episodes()
     episodes.take_instruction("a")
-    assert episodes.take_status("running", "a", 3) == Ended("a", False, "its beginning was not seen")
+    assert episodes.take_status("running", "a", 3) == Ended(
+        "a", False, "its beginning was not seen", whole=False
+    )
     assert episodes.task == ""
     episodes.take_status("running", "a", 3)
     assert episodes.task == ""
@@ -61,6 +63,25 @@ def test_where_nobody_judges_the_next_instruction_ends_the_episode() -> None:
     assert episodes.take_instruction("b") == Ended("a", None, "the next instruction")
     assert episodes.take_instruction("") == Ended("b", None, "the next instruction")
     assert episodes.task == ""
+
+
+def test_the_end_of_a_recording_ends_what_nobody_judges_and_breaks_off_what_is_judged() -> None:
+    episodes = Episodes()
+    assert episodes.end() is None
+    episodes.take_instruction("a")
+    assert episodes.end() == Ended("a", None, "the end of the recording")
+    episodes.take_status("waiting", "b", 0)
+    episodes.take_status("running", "b", 0)
+    assert episodes.end() == Ended("b", False, "the end of the recording", whole=False)
+    assert episodes.task == ""
+
+
+def test_a_dataset_wants_whole_episodes_and_successes() -> None:
+    assert Ended("a", True, "").is_wanted(False)
+    assert Ended("a", None, "").is_wanted(False)
+    assert not Ended("a", False, "").is_wanted(False)
+    assert Ended("a", False, "").is_wanted(True)
+    assert not Ended("a", False, "", whole=False).is_wanted(True)
 
 
 STATES = st.sampled_from(["waiting", "running", "succeeded", "timed_out", "nonsense", ""])

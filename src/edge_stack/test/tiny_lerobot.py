@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,4 +93,37 @@ def tiny_checkpoint(
     processors = make_pre_post_processors(config, dataset_stats=stats)
     for part in (policy, *processors):
         part.save_pretrained(folder)
+    return folder
+
+
+def obedient_smolvla(folder: Path, steps: int = 75) -> Path:
+    """Save a SmolVLA that was taught two orders: "turn to the left" (first joint to 1 rad) and "to the right" (-1 rad)."""
+    import torch
+
+    from edge_stack.policies.lerobot.smolvla_offline import SIZES, build_smolvla
+
+    small = replace(SIZES["tiny"], layers=2, vision_layers=1)
+    built = build_smolvla(folder, small, camera_shape=(SIDE, SIDE), image_size=SIDE, chunk_size=12)
+    orders = ["turn to the left", "turn to the right"] * 8
+    actions = torch.zeros(len(orders), 12, 6)
+    actions[0::2, :, 0], actions[1::2, :, 0] = 1.0, -1.0
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    optimizer = torch.optim.AdamW(built.policy.parameters(), lr=3e-3)
+    built.policy.train()
+    for _ in range(steps):
+        batch = built.preprocessor(
+            {
+                "observation.images.table": torch.rand(len(orders), 3, SIDE, SIDE),
+                "observation.state": torch.randn(len(orders), 6),
+                "task": orders,
+            }
+        )
+        loss, _ = built.policy.forward({**batch, "action": actions})
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    torch.set_num_threads(threads)
+    built.policy.save_pretrained(folder)
     return folder

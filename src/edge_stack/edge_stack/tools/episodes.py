@@ -16,11 +16,16 @@ RUNNING, SUCCEEDED, TIMED_OUT = "running", "succeeded", "timed_out"
 
 @dataclass(frozen=True)
 class Ended:
-    """An episode has ended. succeeded: None where nobody judges."""
+    """An episode has ended. succeeded: None where nobody judges. whole: whether it was seen from beginning to end."""
 
     task: str
     succeeded: bool | None
     why: str
+    whole: bool = True
+
+    def is_wanted(self, failures_too: bool) -> bool:
+        """Return whether it belongs into a dataset: whole, and a success where that is known."""
+        return self.whole and (failures_too or self.succeeded is not False)
 
 
 class Episodes:
@@ -42,6 +47,14 @@ class Episodes:
         self.task = text
         return ended
 
+    def end(self) -> Ended | None:
+        """Watch no longer; return the episode that this ends."""
+        task, self.task = self.task, ""
+        if not task:
+            return None
+        judged = self._last is not None
+        return Ended(task, False if judged else None, "the end of the recording", whole=not judged)
+
     def take_status(self, state: str, instruction: str, attempts: int) -> Ended | None:
         """Take the status of a judged task; return the episode that it ended."""
         last, self._last = self._last, (state, instruction, attempts)
@@ -49,11 +62,11 @@ class Episodes:
             return None
         ended = None
         if self.task and last is None:
-            ended = Ended(self.task, False, "its beginning was not seen")
+            ended = Ended(self.task, False, "its beginning was not seen", whole=False)
         elif self.task and state in (SUCCEEDED, TIMED_OUT) and instruction == self.task:
             ended = Ended(self.task, state == SUCCEEDED, state)
         elif self.task:
-            ended = Ended(self.task, False, "broken off")
+            ended = Ended(self.task, False, "broken off", whole=False)
         self.task = instruction if state == RUNNING and last is not None else ""
         return ended
 

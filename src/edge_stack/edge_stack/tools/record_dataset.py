@@ -13,6 +13,7 @@ nothing. An episode with a hole (steps that were lost or came without fresh inpu
 from __future__ import annotations
 
 import argparse
+import math
 import queue
 import signal
 import sys
@@ -72,13 +73,19 @@ class DatasetRecorder:
         writer: DatasetWriter,
         *,
         keep_all: bool = False,
+        episodes: int = 0,
         command_format: str = "joint_state",
     ) -> None:
-        """keep_all: failed episodes too. command_format: of joint_command, as fusion sends it."""
+        """
+        Listen and write.
+
+        keep_all: failed episodes too. episodes: that are kept at most; 0: any number. command_format: of joint_command, as
+        fusion sends it.
+        """
         self.kept = self.thrown_away = 0
         self.problem = ""
         self._node, self._robot, self._contract, self._writer = node, robot, contract, writer
-        self._keep_all = keep_all
+        self._keep_all, self._limit = keep_all, episodes or math.inf
         self._episodes = Episodes()
         self._steps = Steps(writer.fps)
         self._spoiled = ""
@@ -101,12 +108,15 @@ class DatasetRecorder:
 
     def close(self) -> None:
         """End the last episode, write what is waiting, and complete the dataset. The node must not spin any more."""
-        if self._episodes.task:
-            unjudged = self._episodes.take_instruction("")
-            self._end(unjudged or Ended(self._episodes.task, False, "broken off"))
+        self._end(self._episodes.end())
         self._queue.put(None)
         self._thread.join()
         self._writer.close()
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are as many episodes as were wanted."""
+        return self.kept >= self._limit
 
     # ---- from topics (the node's thread)
 
@@ -200,7 +210,7 @@ class DatasetRecorder:
 
     def _end_episode(self, ended: Ended, spoiled: str) -> None:
         frames = self._writer.pending
-        wanted = self._keep_all or ended.succeeded is not False
+        wanted = ended.is_wanted(self._keep_all) and not self.complete
         if self._writer.end_episode(keep=wanted and not spoiled):
             self.kept += 1
             how = {True: "succeeded", False: "failed", None: "ended"}[ended.succeeded]
@@ -255,6 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         contract,
         writer,
         keep_all=options.keep == "all",
+        episodes=options.episodes,
         command_format=options.command_format,
     )
     executor = SingleThreadedExecutor(context=context)
@@ -262,9 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the dataset is completed
     end_s = time.monotonic() + (options.duration or float("inf"))
     try:
-        while time.monotonic() < end_s and not recorder.problem:
-            if options.episodes and recorder.kept >= options.episodes:
-                break
+        while time.monotonic() < end_s and not recorder.problem and not recorder.complete:
             executor.spin_once(timeout_sec=0.1)
     except KeyboardInterrupt:
         pass

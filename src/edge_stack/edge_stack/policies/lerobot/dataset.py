@@ -52,6 +52,11 @@ class DatasetWriter:
         caller's back; 0: add() does. The sizes of images are those of the contract, or of the first frame.
         """
         require_lerobot("dataset")
+        from lerobot.datasets.lerobot_dataset import (
+            LeRobotDataset,
+        )  # seconds, before anything has to be on time
+
+        self._create_dataset = LeRobotDataset.create
         self.folder = Path(folder)
         if self.folder.exists():
             if not self.folder.is_dir() or any(self.folder.iterdir()):
@@ -147,8 +152,6 @@ class DatasetWriter:
 
     def _create(self) -> Any:
         """Make the dataset, once the sizes of its images are known."""
-        from lerobot.datasets.lerobot_dataset import LeRobotDataset
-
         features: dict[str, Any] = {}
         for key, size in self._sizes.items():
             features[key] = {
@@ -167,7 +170,7 @@ class DatasetWriter:
             names = (f"{field}.{row}" for row in range(environment.rows) for field in DETECTION_FIELDS)
             features[environment.key] = _numbers(names)
         features[action.key] = _numbers(f"{name}.pos" for name in action.joints)
-        return LeRobotDataset.create(
+        return self._create_dataset(
             repo_id=self._repo_id,
             fps=self.fps,
             features=features,
