@@ -33,8 +33,8 @@ def check(contract: PolicyContract, features: FeatureShapes, robot: Robot) -> No
     """Raise ConfigurationError that names every mismatch: key, what is there, what is wanted."""
     found = mismatches(contract, features, robot)
     if found:
-        where = f"{contract.path}: " if contract.path else ""
-        raise ConfigurationError(f"{where}does not fit the checkpoint: " + "; ".join(found))
+        where = contract.path or "without a policy_contract, what the robot has"
+        raise ConfigurationError(f"{where}: does not fit the checkpoint: " + "; ".join(found))
 
 
 def mismatches(contract: PolicyContract, features: FeatureShapes, robot: Robot) -> list[str]:
