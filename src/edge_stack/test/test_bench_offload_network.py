@@ -72,7 +72,7 @@ from edge_stack.faults.injections import own_network
 
 try:
     own_network()
-    network = EmulatedNetwork([sys.executable, "-c", {_ECHO!r}])
+    network = EmulatedNetwork([sys.executable, "-c", {_ECHO!r}], "/dev/null")
 except OSError as error:
     print("not allowed:", error)
     sys.exit(77)

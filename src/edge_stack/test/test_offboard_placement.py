@@ -337,12 +337,25 @@ def test_the_next_place_knows_how_much_later_it_began() -> None:
     assert seen[LEFTOVER] is leftover and seen[TIME_S] == 0.0
 
 
-def test_a_new_task_is_told_to_each_place_once_before_its_next_chunk() -> None:
+def test_a_new_task_is_told_once_before_the_next_chunk() -> None:
     world = World(durations={0: lambda _: 0.01, 1: lambda _: 0.01})
     policy = two_places(world)
-    policy.reset()
     drive(world, policy, 6.0, NAMES)
-    assert [site.policy.resets for site in policy._sites] == [1, 1]  # type: ignore[attr-defined]
+    policy.reset()
+    before = [site.policy.resets for site in policy._sites]  # type: ignore[attr-defined]
+    assert drive(world, policy, 12.0, NAMES).changes_s == []
+    assert [site.policy.resets - n for site, n in zip(policy._sites, before, strict=True)] == [1, 0]  # type: ignore[attr-defined]
+
+
+def test_a_place_that_takes_over_forgets_what_it_knew_before_others_had_the_robot() -> None:
+    world = World(durations={0: lambda now_s: 0.01 if now_s < 6.0 else math.inf, 1: lambda _: 0.01})
+    policy = two_places(world)
+    drive(world, policy, 5.0, NAMES)
+    resets = [site.policy.resets for site in policy._sites]  # type: ignore[attr-defined]
+    assert resets == [1, 0]
+    drive(world, policy, 12.0, NAMES)
+    assert policy.place == "local"
+    assert policy._sites[1].policy.resets == 1  # type: ignore[attr-defined]
 
 
 def test_only_what_this_computer_computes_enters_its_gate() -> None:

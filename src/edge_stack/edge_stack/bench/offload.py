@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,22 @@ from edge_stack.faults.injections import own_network
 
 PORT = 8443
 CUT_S = 5.0
-CUT_AFTER_S = 2.0  # into an episode
+CUTS_AFTER_S = (1.0, 2.0, 3.0)  # into an episode, one after another: while it reaches, grasps, carries
+SETTLE_LIMIT_S = 15.0
 STARTUP_LIMIT_S = 90.0
+ON_BOARD = "on board"
 EPISODE_LIMIT_S = 60.0  # its own time-out and the pause after it, with a margin for a slow machine
 LEFT_OUT = ("segment", "pose", "obb", "classify")  # the policy does not need them
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One row: a network, for some episodes. cuts: in each episode it is cut once, for CUT_S."""
+    """
+    One row: a network, for some episodes.
+
+    cuts: each of them is an episode that begins off board and in which the network is cut once, for CUT_S; those between,
+    in which the policy finds its way back, do not count.
+    """
 
     name: str
     network: Network
@@ -49,7 +57,7 @@ class Phase:
 def phases(episodes: int, brief: bool) -> list[Phase]:
     """Return the rows of one run. episodes: of most rows; those that success is judged by have twice as many."""
     near = Network(rtt_ms=20.0)
-    board = Phase("on board", Network(cut=True), 2 * episodes)
+    board = Phase(ON_BOARD, Network(cut=True), 2 * episodes)
     cut = Phase(f"20 ms, cut for {CUT_S:g} s", near, 2 * episodes, cuts=True)
     networks = [near, replace(near, mbit_s=5.0)]
     if not brief:
@@ -99,7 +107,9 @@ class Run:
         self._lock = threading.Lock()
         self._running_since_s: float | None = None
         config = _configure(load_config(config_path), transport, policy, path)
-        self.network = EmulatedNetwork(transport.server(policy, path))
+        self._server_log = folder / "server.log"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.network = EmulatedNetwork(transport.server(policy, path), self._server_log)
         try:
             self.network.set(Network(cut=True))
             self._processes = StackProcesses(config, sim=True, disabled=LEFT_OUT, run_folder=folder)
@@ -118,47 +128,38 @@ class Run:
 
     def wait_for_start(self) -> None:
         """Wait until an episode runs. RuntimeError with what the nodes said if none does."""
-        until_s = time.monotonic() + STARTUP_LIMIT_S
-        while self._running_since_s is None:
-            if time.monotonic() > until_s:
-                raise RuntimeError("the robot was never commanded:\n" + self._processes.tails())
-            time.sleep(0.1)
+        if not self._wait(lambda: self._running_since_s is not None, STARTUP_LIMIT_S):
+            raise RuntimeError("the robot was never commanded:\n" + self._processes.tails())
+
+    def check_server(self) -> None:
+        """RuntimeError with what the server wrote if it ended."""
+        if not self.network.server_alive():
+            text = self._server_log.read_text(encoding="utf-8", errors="replace")
+            raise RuntimeError("the policy server ended: " + " ".join(text.splitlines()[-3:]))
 
     def measure(self, phase: Phase) -> dict[str, Any]:
         """Let a phase's episodes happen and return its row."""
         self.network.set(phase.network)
+        if not phase.network.cut:
+            self._settle()
         before = self.network.counts()
         attempts, successes = self._task()
         begin_s = time.time()
-        until_s = begin_s + phase.episodes * EPISODE_LIMIT_S
-        cuts_s: list[float] = []
-        cut_in = -1  # the episode that was cut last
-        while self._task()[0] < attempts + phase.episodes and time.time() < until_s:
-            time.sleep(0.02)
-            if not phase.cuts:
-                continue
-            now_s, since_s = time.time(), self._running_since_s
-            cut_now = len(cuts_s) % 2 == 1
-            if cut_now and now_s >= cuts_s[-1] + CUT_S:
-                self.network.set(phase.network)
-                cuts_s.append(now_s)
-            elif not cut_now and since_s is not None and now_s >= since_s + CUT_AFTER_S:
-                episode = self._task()[0]
-                if episode != cut_in:
-                    cut_in = episode
-                    self.network.set(replace(phase.network, cut=True))
-                    cuts_s.append(now_s)
-        self.network.set(phase.network)
+        if phase.cuts:
+            tried, done, cuts_s = self._cut_episodes(phase)
+        else:
+            cuts_s = []
+            self._wait(partial(self._ended, attempts + phase.episodes - 1), phase.episodes * EPISODE_LIMIT_S)
+            tried, done = (now - then for now, then in zip(self._task(), (attempts, successes), strict=True))
         end_s = time.time()
-        after, task = self.network.counts(), self._task()
-        tried, done = task[0] - attempts, task[1] - successes
+        after = self.network.counts()
         with self._lock:
             figures = self.seen.figures(begin_s, end_s, cuts_s)
         sent, received = (after[name] - before[name] for name in ("bytes_sent", "bytes_received"))
         places = figures.pop("places")
         return {
             "network": phase.name,
-            "transport": self.transport.name if phase.name != "on board" else "none",
+            "transport": self.transport.name if phase.name != ON_BOARD else "none",
             "place": next(iter(places), ""),
             "places": places,
             **figures,
@@ -171,6 +172,50 @@ class Run:
             "successes": done,
             "success": round(done / tried, 3) if tried else None,
         }
+
+    def _cut_episodes(self, phase: Phase) -> tuple[int, int, list[float]]:
+        """Cut the network in so many episodes; return how many ended and succeeded, and when it was cut and mended."""
+        tried = done = 0
+        cuts_s: list[float] = []
+        for number in range(phase.episodes):
+            self._settle()
+            after_s = CUTS_AFTER_S[number % len(CUTS_AFTER_S)]
+
+            def due(after_s: float = after_s) -> bool:
+                since_s = self._running_since_s
+                return since_s is not None and 0.0 <= time.time() - since_s - after_s <= 0.3
+
+            if not self._wait(due, EPISODE_LIMIT_S):
+                break
+            attempts, successes = self._task()
+            self.network.set(replace(phase.network, cut=True))
+            cuts_s.append(time.time())
+            self._wait(lambda: False, CUT_S)
+            self.network.set(phase.network)
+            cuts_s.append(time.time())
+            self._wait(partial(self._ended, attempts), EPISODE_LIMIT_S)
+            tried += 1
+            done += self._task()[1] > successes
+        return tried, done, cuts_s
+
+    def _ended(self, attempts: int) -> bool:
+        return self._task()[0] > attempts
+
+    def _settle(self) -> None:
+        """Wait until chunks come from the server; on a network that is too bad for it, SETTLE_LIMIT_S."""
+        self._wait(lambda: "://" in self._place(), SETTLE_LIMIT_S)
+
+    def _wait(self, condition: Callable[[], bool], limit_s: float) -> bool:
+        until_s = time.monotonic() + limit_s
+        while not condition():
+            if time.monotonic() > until_s:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def _place(self) -> str:
+        with self._lock:
+            return self.seen.reports[-1].place if self.seen.reports else ""
 
     def _task(self) -> tuple[int, int]:
         with self._monitor.lock:
@@ -265,8 +310,7 @@ def run(
                         f"  {row['place']}, {row['successes']} of {row['attempts']}, {row['changes']} changes of place,"
                         f" longest gap {row['control_gap_ms']:.0f} ms"
                     )
-                    if not stack.network.server_alive():
-                        raise RuntimeError("the policy server ended")
+                    stack.check_server()
             except RuntimeError as error:
                 notes.append(f"{transport.name}: not done: {error}")
             finally:

@@ -27,6 +27,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from edge_stack.faults.injections import own_network
@@ -96,13 +97,13 @@ class Link:
 class EmulatedNetwork:
     """A server behind a network that changes on demand. To be made in a network namespace of one's own (own_network)."""
 
-    def __init__(self, command: Sequence[str], seed: int = 0) -> None:
+    def __init__(self, command: Sequence[str], log: Path, seed: int = 0) -> None:
         """
-        Start the carrier and, in a namespace of its own at THERE, the server.
+        Start the carrier and, in a namespace of its own at THERE, the server. log: gets what the server writes.
 
         OSError if this system does not allow it.
         """
-        program = [sys.executable, "-m", "edge_stack.bench.offload_network", str(seed), *command]
+        program = [sys.executable, "-m", "edge_stack.bench.offload_network", str(seed), str(log), *command]
         self._carrier = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
             answer = self._answer()
@@ -206,8 +207,8 @@ class _Carrier:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry packets for a server until standard input ends. Arguments: a seed, and the server's command."""
-    seed, command = int(arguments[0]), list(arguments[1:])
+    """Carry packets for a server until standard input ends. Arguments: a seed, the server's log, and its command."""
+    seed, log, command = int(arguments[0]), arguments[1], list(arguments[2:])
     try:
         here = _open_tun(HERE)
         own_network()
@@ -217,9 +218,10 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     with contextlib.suppress(OSError):
         os.nice(-10)  # it stands for the wire, which is never late
-    server = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=sys.stderr, preexec_fn=_end_with_parent
-    )
+    with open(log, "wb") as output:
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=_end_with_parent
+        )
     print("{}", flush=True)
     try:
         _carry(_Carrier(here, there, seed), here, there, server)

@@ -258,6 +258,7 @@ class PlacedPolicy:
                 health.leave(error, now_s)
                 return Outcome(None, error, 0.0)
         assert site.worker is not None
+        site.reset_due |= site is not self._current  # what it remembers is from before others took over
         with self.while_on_board if site.on_board else contextlib.nullcontext():
             site.worker.start(
                 Call(_delayed(observation, now_s - began_s, site.policy.step_s), _forget(site), limit_s)
