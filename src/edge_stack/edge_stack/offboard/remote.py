@@ -22,7 +22,7 @@ from edge_stack.errors import ConfigurationError
 from edge_stack.offboard import policy_service_pb2 as pb
 from edge_stack.offboard import policy_service_pb2_grpc as pb_grpc
 from edge_stack.offboard.description import description, differences
-from edge_stack.offboard.session import CHANNEL_OPTIONS, Session, error_text
+from edge_stack.offboard.session import Session, channel_options, error_text
 from edge_stack.offboard.settings import IMAGE_ENCODINGS, parse_address
 from edge_stack.offboard.tls import channel_credentials
 from edge_stack.offboard.wire import check_chunk, decode_array, encode_observation
@@ -75,9 +75,9 @@ class RemotePolicy:
         if self._address.scheme == "grpcs":
             files = self._off_board
             credentials = channel_credentials(files.ca_file, files.certificate_file, files.key_file)
-            channel = grpc.secure_channel(self._address.target, credentials, CHANNEL_OPTIONS)
+            channel = grpc.secure_channel(self._address.target, credentials, channel_options())
         else:
-            channel = grpc.insecure_channel(self._address.target, CHANNEL_OPTIONS)
+            channel = grpc.insecure_channel(self._address.target, channel_options())
         self._channel = channel
         try:
             metadata = self._metadata(channel)

@@ -25,8 +25,7 @@ from edge_stack.policies.base import PolicyUnavailable
 PAUSE_S, PAUSE_MAX_S = 0.1, 2.0
 _CLOSE_WAIT_S = 2.0
 
-CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", REPLY_BYTES_MAX),
+_CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", OBSERVATION_BYTES_MAX),
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.enable_http_proxy", 0),
@@ -41,6 +40,11 @@ CHANNEL_OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.use_local_subchannel_pool", 1),  # connections are this client's own
 )
+
+
+def channel_options(answer_bytes_max: int = REPLY_BYTES_MAX) -> tuple[tuple[str, int], ...]:
+    """Return the options of a client's channel. answer_bytes_max: a longer message is refused."""
+    return (("grpc.max_receive_message_length", answer_bytes_max), *_CHANNEL_OPTIONS)
 
 
 def error_text(error: grpc.RpcError) -> str:

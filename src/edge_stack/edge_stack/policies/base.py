@@ -118,6 +118,14 @@ def _lerobot(settings: PolicySettings) -> Policy:
     return LeRobotPolicy(settings)
 
 
+def _lerobot_server(settings: PolicySettings) -> Policy:
+    try:
+        from edge_stack.offboard.lerobot_server import LeRobotServerPolicy
+    except ImportError as error:
+        raise ConfigurationError(f"policy lerobot_server needs grpcio and protobuf: {error}") from error
+    return LeRobotServerPolicy(settings)
+
+
 def _remote(settings: PolicySettings) -> Policy:
     try:
         from edge_stack.offboard.remote import RemotePolicy
@@ -126,9 +134,17 @@ def _remote(settings: PolicySettings) -> Policy:
     return RemotePolicy(settings)
 
 
+def _smolvla(settings: PolicySettings) -> Policy:
+    from edge_stack.policies.smolvla.policy import SmolVLAPolicy
+
+    return SmolVLAPolicy(settings)
+
+
 _BUILT_IN: dict[str, Callable[[PolicySettings], Policy]] = {
     "lerobot": _lerobot,
+    "lerobot_server": _lerobot_server,
     "remote": _remote,
+    "smolvla": _smolvla,
     "visual_servo": _visual_servo,
 }
 
