@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toy_policy
+from diagnostic_msgs.msg import DiagnosticArray
 from edge_stack_msgs.msg import ActionChunk, ControlStatus, NodeStatus, PolicyStatus
 from sensor_msgs.msg import Image, JointState
 
@@ -163,15 +164,18 @@ def test_with_a_policy_too_slow_for_the_machine_control_goes_on_and_age_and_unde
 def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_delay(
     peer: Peer, world: World, vla: Start
 ) -> None:
+    diagnostics = peer.collect(DiagnosticArray, "diagnostics", qos.status())
     with vla({"guides": True, "shows": True, "seconds": 0.06}, chunk_rate_hz=5.0) as process:
         peer.bring_up("vla")
         status = world.until(lambda s: "prev_chunk_left_over" in s.problem, "a left-over chunk")
         assert "inference_delay 2;" in status.problem or status.inference_delay > 2
         assert "prev_chunk_left_over float64 [2" in status.problem  # 25 or so of 30 actions
         assert "limit True" in status.problem
-        status = world.until(lambda s: s.chunks >= 6, "some chunks")
+        status = world.until(lambda s: s.chunks >= 10, "some chunks")
         assert (status.policy, status.place, status.merge) == ("toy", "local", "guided")
         assert status.seam_position_p99 < 0.02
+        shown = [v for d in diagnostics for one in d.status if one.name == "vla" for v in one.values]
+        assert {v.key for v in shown} >= {"place", "inference_delay", "underruns", "seam_velocity_p99"}
         assert 0.0 < status.cover_s <= 1.25 and status.underruns == 0
         assert peer.transition("vla", "deactivate") and peer.transition("vla", "cleanup")
         peer.spin_until(lambda: process.output().count("closed") == 1)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_stack.tools.report import RunRecord, write_report
+from edge_stack.tools.report import PolicyRecord, RunRecord, write_report
 
 
 def take(
@@ -88,3 +88,23 @@ def test_the_report_is_plain_json(tmp_path: Path) -> None:
     assert report["duration_s"] == 5.0
     assert report["models"]["detect"]["latency_ms"] == {"p50": None, "p99": None}
     assert report["rss_total_mb"] == 80.0
+
+
+def test_how_the_policys_chunks_do_is_one_line_and_part_of_the_report() -> None:
+    record = RunRecord()
+    record.policy = PolicyRecord(
+        policy="smolvla",
+        place="local",
+        merge="guided",
+        chunks=7,
+        underruns=2,
+        latency_p99_s=0.19,
+        inference_delay=5,
+    )
+    text = record.policy.text()
+    assert text.startswith("smolvla (local, guided)  7 chunks, 2 underruns")
+    assert "p99 190 ms, 5 steps" in text and "rtt" not in text
+    record.policy.rtt_p99_s, record.policy.loss = 0.08, 0.02
+    assert record.policy.text().endswith("rtt p99 80 ms, 2% lost")
+    policy = record.as_dict()["policy"]
+    assert policy["underruns"] == 2 and policy["seam_position_p99"] is None
