@@ -47,7 +47,7 @@ def test_help_names_every_verb() -> None:
     assert answer.returncode == 0
     for verb in VERBS:
         assert f"\n  {verb} " in answer.stdout
-        assert (ROOT / "scripts" / "edge_tool" / "verbs" / f"{verb}.py").is_file()
+        assert (ROOT / "scripts" / "edge_tool" / "verbs" / f"{verb.replace('-', '_')}.py").is_file()
 
 
 def test_an_unknown_verb_is_refused_with_where_to_look() -> None:

@@ -18,6 +18,7 @@ VERBS = {
     "demo": "set up, build, and run the stack on the simulated robot with a live view",
     "test": "set up, build, and run linters, types and every test; arguments go to pytest",
     "run": "run the stack of a robot.yaml in the foreground",
+    "export-policy": "turn a LeRobot SmolVLA into ONNX graphs that run without torch, and check them",
     "bench": "run a benchmark; without a name, list them",
     "policy-server": "serve a policy to robots elsewhere over gRPC",
     "doctor": "say what this machine has, what it lacks, and what to do about it",
