@@ -254,6 +254,17 @@ def test_smolvla_follows_the_words_it_is_given(smolvla: Path) -> None:
 
 
 @needs_lerobot
+def test_smolvla_gives_the_actions_that_lerobot_gives(smolvla: Path) -> None:
+    import torch
+
+    policy = loaded(smolvla)
+    seen = observation(6, task="put the red cube in the bin")
+    torch.manual_seed(9)
+    chunk = policy.predict_action_chunk(seen)
+    np.testing.assert_allclose(chunk, chunk_by_lerobot_itself(smolvla, [seen], seed=9), atol=1e-5)
+
+
+@needs_lerobot
 def test_smolvla_takes_images_of_any_size(smolvla: Path) -> None:
     policy = loaded(smolvla)
     assert policy.predict_action_chunk(observation(1, side=200)).shape == (50, 6)
@@ -295,22 +306,42 @@ def test_a_checkpoint_trained_in_degrees_is_refused_under_a_contract_in_rad(tmp_
 # ---- chunks that go on
 
 
-@needs_lerobot
-def test_a_new_chunk_goes_on_where_the_old_one_is(smolvla: Path) -> None:
+def seams(policy: Policy) -> tuple[float, float]:
+    """How far a new chunk is from the running one where it takes over, left free and guided; rad."""
     import torch
 
+    torch.manual_seed(0)
+    leftover = policy.predict_action_chunk(observation(1, task="wait"))[10:]
+    chunks = []
+    for guidance in ({}, {LEFTOVER: leftover, DELAY_STEPS: 6}):
+        torch.manual_seed(1)
+        chunks.append(policy.predict_action_chunk({**observation(4, task="wait"), **guidance}))
+    free, guided = (float(np.abs(chunk[:6] - leftover[:6]).max()) for chunk in chunks)
+    return free, guided
+
+
+@needs_lerobot
+def test_a_new_chunk_goes_on_where_the_old_one_is(smolvla: Path) -> None:
     policy = loaded(smolvla)
     assert policy.guides_chunks
-    torch.manual_seed(0)
-    running = policy.predict_action_chunk(observation(1, task="wait"))
-    leftover = running[10:]
-    torch.manual_seed(1)
-    free = policy.predict_action_chunk(observation(4, task="wait"))
-    torch.manual_seed(1)
-    guided = policy.predict_action_chunk({**observation(4, task="wait"), LEFTOVER: leftover, DELAY_STEPS: 6})
-    seam_free = np.abs(free[:6] - leftover[:6]).max()
-    seam_guided = np.abs(guided[:6] - leftover[:6]).max()
-    assert seam_guided < 0.1 * seam_free
+    free, guided = seams(policy)
+    assert guided < 0.1 * free
+
+
+@needs_lerobot
+def test_a_chunk_of_actions_relative_to_the_state_goes_on_too(smolvla: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(smolvla, tmp_path / "relative"))
+    for file, name, place in (
+        ("pre", "relative_actions_processor", -1),
+        ("post", "absolute_actions_processor", 1),
+    ):
+        path = folder / f"policy_{file}processor.json"
+        data = json.loads(path.read_text())
+        data["steps"].insert(place, {"registry_name": name, "config": {"enabled": True}})
+        path.write_text(json.dumps(data), encoding="utf-8")
+    policy = loaded(folder)
+    free, guided = seams(policy)
+    assert guided < 0.1 * free
 
 
 @needs_lerobot
