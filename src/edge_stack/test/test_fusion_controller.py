@@ -475,3 +475,17 @@ def test_whatever_came_before_the_end_of_the_actions_is_slowed_down_to_with_boun
     slowing = 1.0 / (2.0 * EASING_S)
     rising = 1.0 / ControllerSettings().speed_rise_s  # after a hold
     assert np.abs(np.diff(speeds, axis=0)).max() <= abs(speed) * PERIOD_S * max(slowing, rising) + 1e-4
+
+
+@pytest.mark.parametrize("gap", [0.02, 0.1, 0.26])
+def test_after_an_underrun_the_way_back_to_the_actions_begins_no_faster_than_speed_rises(gap: float) -> None:
+    bench = Bench(limits=JointLimits.of(NAMES, [-9.0, -9.0], [9.0, 9.0], [3.0, 3.0]))
+    fed(bench, 60, START)
+    bench.offer(ramp(bench, 0.3))
+    assert bench.run(60).reason is Reason.STALE_ACTION
+    begin = len(bench.commands) - 1
+    target = bench.commands[-1] + gap
+    fed(bench, 60, target)
+    assert bench.commands[-1] == pytest.approx(target, abs=1e-6)
+    speeds = np.diff(bench.commands[begin:], axis=0) / PERIOD_S
+    assert np.abs(np.diff(speeds, axis=0)).max() < 0.3

@@ -305,8 +305,10 @@ class Controller:
         np.subtract(target, self._last, out=self._moved)
         np.abs(self._moved, out=self._moved)
         self._moved /= self._effective.velocity_max
-        # The blend's weight rises 1.5 times as fast in the middle as on average.
-        return min(1.5 * float(self._moved.max()) / _REJOIN_SPEED, _REJOIN_MAX_S)
+        # The blend's weight rises 1.5 times as fast in the middle as on average, and at its begin no faster than speed does.
+        apart_s = float(self._moved.max())
+        rise_s = math.sqrt(6.0 * apart_s * self.settings.speed_rise_s)
+        return min(max(1.5 * apart_s / _REJOIN_SPEED, rise_s), _REJOIN_MAX_S)
 
 
 def joint_positions(
