@@ -24,7 +24,7 @@ from edge_tool.underlay import Underlay, find_underlay
 from edge_tool.workspace import Workspace
 
 STAMP = "setup"
-EXTRAS = ("cuda", "lerobot", "ultralytics")
+EXTRAS = ("cuda", "lerobot", "triton", "ultralytics")
 # Extras that want different versions of one package, and which.
 APART = {("lerobot", "ultralytics"): "torch"}
 _SCHEME = 1

@@ -24,7 +24,15 @@ from numpy.typing import NDArray
 
 from edge_stack.errors import ConfigurationError
 
-__all__ = ["ENTRY_POINT_GROUP", "Backend", "ModelError", "backend_names", "create_backend", "device_of"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Backend",
+    "ModelError",
+    "Runner",
+    "backend_names",
+    "create_backend",
+    "device_of",
+]
 
 ENTRY_POINT_GROUP = "edge_stack.backends"
 
@@ -38,28 +46,10 @@ class ModelError(ConfigurationError):
     """A model file that cannot be used; the text names the file and says what would be right."""
 
 
-class Backend(Protocol):
-    """
-    Executes one model.
-
-    name: the word for it in parameters and messages. suffixes: file name endings that it opens, lower case.
-    """
+class Runner(Protocol):
+    """Executes one model, wherever it came from. name: the word for it in parameters and messages."""
 
     name: ClassVar[str]
-    suffixes: ClassVar[tuple[str, ...]]
-
-    def open(self, path: Path, threads: int) -> Mapping[str, Any]:
-        """
-        Load a model that exists at ``path``, to run on ``threads`` threads (1 or more, the calling one included).
-
-        Returns:
-            The model's metadata as Ultralytics writes it: ``task``, ``names``, ``imgsz``, ``end2end``, ``kpt_shape``
-            (pose) and so on; values may be Python objects or their text. ``input_shape``, (1, 3, height, width), is
-            added where the file fixes it.
-
-        Raises:
-            ModelError: the file cannot be used by this backend.
-        """
 
     def run(self, tensor: NDArray[np.float32]) -> Sequence[NDArray[Any]]:
         """
@@ -74,6 +64,25 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the model. Harmless if nothing is open."""
+
+
+class Backend(Runner, Protocol):
+    """Executes one model, from a file. suffixes: file name endings that it opens, lower case."""
+
+    suffixes: ClassVar[tuple[str, ...]]
+
+    def open(self, path: Path, threads: int) -> Mapping[str, Any]:
+        """
+        Load a model that exists at ``path``, to run on ``threads`` threads (1 or more, the calling one included).
+
+        Returns:
+            The model's metadata as Ultralytics writes it: ``task``, ``names``, ``imgsz``, ``end2end``, ``kpt_shape``
+            (pose) and so on; values may be Python objects or their text. ``input_shape``, (1, 3, height, width), is
+            added where the file fixes it.
+
+        Raises:
+            ModelError: the file cannot be used by this backend.
+        """
 
 
 def backend_names() -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
 from edge_stack.backends import ModelError, device_of
 from edge_stack.backends.onnx import OnnxBackend
+from edge_stack.backends.triton import TritonBackend
 from edge_stack.board.stretch import Stretch
 from edge_stack.errors import ConfigurationError
 from edge_stack.gate import BackgroundJob, Refused
@@ -36,6 +37,8 @@ from edge_stack.nodes.frames import Frame, FrameGoneError, FrameSubscription
 from edge_stack.nodes.image_messages import fill_image
 from edge_stack.nodes.main import run
 from edge_stack.nodes.yolo_parameters import PARAMETERS
+from edge_stack.offboard.triton.address import is_served
+from edge_stack.offboard.triton.client import ServerUnavailable
 from edge_stack.segmentation import Admissions, Plan
 from edge_stack.segmentation.backend import PieceBackend, SegmentedBackend
 from edge_stack.vision.draw import annotate
@@ -84,7 +87,10 @@ class YoloNode(StackNode):
         self._stretch = Stretch(p.board)
         self._admissions = Admissions(None, WAIT_LIMIT_S, self.work.waiting, self.work.busy)
         try:
-            self._model = self._open_model(find_model(p.model, p.task))
+            if is_served(p.model):
+                self._model = self._open_served()
+            else:
+                self._model = self._open_model(find_model(p.model, p.task))
         except ModelError as error:
             raise ConfigurationError(f"model: {error}") from error
         if p.accelerator:
@@ -137,6 +143,23 @@ class YoloNode(StackNode):
             self._say_plan(self._pieces.plan, path)
         return model
 
+    def _open_served(self) -> VisionModel:
+        """Use a model on a server. The gate, if one is asked, admits what is done here: preparing and decoding."""
+        p = self.params
+        if p.when_too_long == "split" or device_of(p.accelerator) != "cpu":
+            raise ConfigurationError(
+                "a model on a server is neither split nor run on a GPU here: leave when_too_long as it is, and accelerator"
+                " empty or cpu"
+            )
+        if p.backend not in ("auto", TritonBackend.name):
+            raise ConfigurationError(f"backend {p.backend} opens files; leave it at auto for {p.model}")
+        server = TritonBackend(p.model, p.priority_class, self._server_limit_s)
+        return VisionModel.served(server, p.task, self._admissions)
+
+    def _server_limit_s(self) -> float:
+        """Return how long a server's answer is waited for: until the next frame is due, unless set otherwise."""
+        return float(self.params.server_timeout_s or 1.0 / max(self.params.rate_hz, 1.0))
+
     def _say_plan(self, plan: Plan, path: Path) -> None:
         pieces, longest_ms, split_ms = len(plan.segments), plan.longest_ms, self.params.split_ms
         self.get_logger().info(f"{plan.whole_ms:.1f} ms in {pieces} pieces, the longest {longest_ms:.1f} ms")
@@ -153,9 +176,10 @@ class YoloNode(StackNode):
         except OSError as error:
             raise ConfigurationError(f"accelerator {p.accelerator}: {error}") from error
         if self._pieces is not None:
+            self._pieces.prime(self._job)
+        if self._pieces is not None or is_served(p.model):
             # From now on the pieces ask.
             self._admissions.job = self._job
-            self._pieces.prime(self._job)
 
     def activate_node(self) -> None:
         """Tell the labels and start the worker."""
@@ -263,6 +287,12 @@ class YoloNode(StackNode):
             self._refused_s = time.monotonic()
             self.report_problem(self._say(refusal))
             return
+        except ServerUnavailable as error:
+            self.stats.event("server", "unavailable")
+            self.stats.dropped()
+            self._refused_s = time.monotonic()
+            self.report_problem(str(error))
+            return
         if not detections.is_finite():
             self._refused_s = time.monotonic()
             self.count_wrong_output("inference", "a result is not finite, and is not published")
@@ -298,7 +328,7 @@ class YoloNode(StackNode):
     def _infer(self, model: VisionModel, rgb: NDArray[np.uint8]) -> tuple[Detections, StageTimes]:
         """Run the model once it is admitted: as a whole, or piece by piece. Raises Refused."""
         p = self.params
-        if self._job is None or self._pieces is not None:
+        if self._job is None or self._admissions.job is not None:
             self._admissions.begin(self._deadline_s())
             return self._stretched(model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic))
         self.work.waiting(WAIT_LIMIT_S)

@@ -16,12 +16,21 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "model",
         "demo",
-        "Model file: a path, a name in share/edge_stack/models or package://<package>/<path>; demo: the demo's own.",
+        "Model file: a path, a name in share/edge_stack/models or package://<package>/<path>; demo: the demo's own. Or a model"
+        " on a Triton server: triton://host:port/name, or triton://host:port/name/version.",
     ),
     Parameter(
         "backend",
         "auto",
         "What executes the model: onnxruntime, openvino, pt or that of another package; auto: by the file's ending.",
+    ),
+    Parameter(
+        "server_timeout_s",
+        0.0,
+        "How long the answer of a Triton server is waited for, s; 0: one period of rate_hz.",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
     ),
     Parameter("threads", 1, "Threads of inference and of image preparation.", minimum=1, maximum=256),
     Parameter(

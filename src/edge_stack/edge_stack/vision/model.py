@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack.backends.base import Backend, ModelError, create_backend
+from edge_stack.backends.base import Backend, ModelError, Runner, create_backend
+from edge_stack.backends.triton import TritonBackend
 from edge_stack.segmentation.admissions import Admissions
 from edge_stack.vision.decode import Thresholds, check_outputs, decode
 from edge_stack.vision.letterbox import PADDING_VALUE, CenterCrop, Letterbox, Preprocessor
@@ -34,7 +35,7 @@ class VisionModel:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: Runner,
         meta: ModelMeta,
         admissions: Admissions | None = None,
         on_processor: bool = True,
@@ -79,14 +80,44 @@ class VisionModel:
         runner = create_backend(path, backend) if isinstance(backend, str) else backend
         if not path.name.lower().endswith(runner.suffixes):
             raise ModelError(f"{path}: backend {runner.name} opens {', '.join(runner.suffixes)} only")
+        return cls._started(
+            runner, lambda: runner.open(path, threads), str(path), task, admissions, on_processor
+        )
+
+    @classmethod
+    def served(cls, server: TritonBackend, task: str, admissions: Admissions | None = None) -> VisionModel:
+        """
+        Use a model on a server, and run it once.
+
+        Args:
+            server: not connected yet.
+            task: the task that the model must have, one of TASKS.
+            admissions: asked before preparing and decoding, which are done here; None: nothing is asked.
+
+        Raises:
+            ModelError: as :meth:`open`, or the server does not answer.
+        """
+        return cls._started(server, server.connect, server.address, task, admissions, True)
+
+    @classmethod
+    def _started(
+        cls,
+        runner: Runner,
+        load: Callable[[], Mapping[str, Any]],
+        where: str,
+        task: str,
+        admissions: Admissions | None,
+        on_processor: bool,
+    ) -> VisionModel:
+        """Load, check and warm up. where: what errors name."""
         try:
-            meta = read_metadata(runner.open(path, threads), path)
+            meta = read_metadata(load(), where)
             if meta.task != task:
                 raise ModelError(
-                    f"{path}: is a model of task {meta.task}, not {task}; give a {task} model or set task: {meta.task}"
+                    f"{where}: is a model of task {meta.task}, not {task}; give a {task} model or set task: {meta.task}"
                 )
             model = cls(runner, meta, admissions, on_processor)
-            model._warm_up(path)
+            model._warm_up(where)
         except BaseException:
             runner.close()
             raise
@@ -134,7 +165,7 @@ class VisionModel:
         """Free the model; it cannot be called after that."""
         self.backend.close()
 
-    def _warm_up(self, path: Path) -> None:
+    def _warm_up(self, path: str) -> None:
         grey = np.full((*self.meta.imgsz, 3), PADDING_VALUE, np.uint8)
         try:
             outputs = self.backend.run(self._prepare(grey)[0])
@@ -152,7 +183,7 @@ def _at_once(_part: Hashable) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def read_metadata(metadata: Mapping[str, Any], path: Path) -> ModelMeta:
+def read_metadata(metadata: Mapping[str, Any], path: str | Path) -> ModelMeta:
     """
     Read the metadata that Ultralytics writes into an export; values are Python objects or their text.
 
@@ -184,7 +215,7 @@ def read_metadata(metadata: Mapping[str, Any], path: Path) -> ModelMeta:
     return ModelMeta(task, names, imgsz, layout, kpt_shape, points)
 
 
-def _value(metadata: Mapping[str, Any], key: str, path: Path) -> Any:
+def _value(metadata: Mapping[str, Any], key: str, path: str | Path) -> Any:
     value = metadata.get(key)
     if not isinstance(value, str):
         return value
@@ -194,7 +225,7 @@ def _value(metadata: Mapping[str, Any], key: str, path: Path) -> Any:
         raise ModelError(f"{path}: metadata {key} cannot be read: {value[:80]!r}") from None
 
 
-def _names(value: Any, path: Path) -> tuple[str, ...]:
+def _names(value: Any, path: str | Path) -> tuple[str, ...]:
     names = dict(enumerate(value)) if isinstance(value, (list, tuple)) else value
     if not isinstance(names, Mapping) or sorted(names) != list(range(len(names))):
         raise ModelError(
@@ -203,7 +234,7 @@ def _names(value: Any, path: Path) -> tuple[str, ...]:
     return tuple(str(names[index]) for index in range(len(names)))
 
 
-def _size(metadata: Mapping[str, Any], path: Path) -> tuple[int, int]:
+def _size(metadata: Mapping[str, Any], path: str | Path) -> tuple[int, int]:
     """Return the input (height, width): what the file fixes, else what its metadata says."""
     shape = metadata.get("input_shape")
     if shape is not None:

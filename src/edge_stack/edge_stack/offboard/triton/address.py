@@ -1,0 +1,51 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where a served model is: triton://host:port/model, or triton://host:port/model/version.
+
+Its unit of work is one address. It looks nothing up.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from edge_stack.errors import ConfigurationError
+
+__all__ = ["SCHEME", "ModelAddress", "is_served"]
+
+SCHEME = "triton://"
+_PATTERN = re.compile(
+    r"triton://(?P<server>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5}))"
+    r"/(?P<model>[A-Za-z0-9._-]+)(?:/(?P<version>[1-9]\d*))?/?"
+)
+
+
+def is_served(name: str) -> bool:
+    """Return whether a model's name is the address of a served one, rather than a file."""
+    return name.startswith(SCHEME)
+
+
+@dataclass(frozen=True)
+class ModelAddress:
+    """server: host:port of its gRPC endpoint. model: its name there. version: empty for the one that the server prefers."""
+
+    server: str
+    model: str
+    version: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> ModelAddress:
+        """Read an address. ConfigurationError if it is none."""
+        match = _PATTERN.fullmatch(text)
+        if match is None or not 0 < int(match["port"]) < 65536:
+            raise ConfigurationError(
+                f"{text!r} is no address of a served model; triton://host:port/model or triton://host:port/model/version"
+                " is needed, such as triton://192.168.1.10:8001/detect"
+            )
+        return cls(match["server"], match["model"], match["version"] or "")
+
+    def __str__(self) -> str:
+        """Return the address as it is written in robot.yaml."""
+        return f"{SCHEME}{self.server}/{self.model}" + (f"/{self.version}" if self.version else "")
