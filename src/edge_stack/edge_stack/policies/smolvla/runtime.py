@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,11 +49,16 @@ class SmolVLARuntime:
         fresh_noise: bool = False,
         flow_steps: int | None = None,
     ) -> None:
-        """Open a folder. flow_steps: other than its own. Raises ConfigurationError that names the file that is wrong."""
+        """
+        Open a folder. threads: of a graph on the CPU, and of OpenCV in this process. flow_steps: other than its own.
+
+        Raises ConfigurationError that names the file that is wrong.
+        """
         folder = Path(folder).expanduser()
         self.description = load(folder)
         d = self.description
         self._tokenizer = Tokenizer(folder / TOKENIZER)
+        cv2.setNumThreads(threads)  # its own choice, one a core, doubles the time of a tiny policy's chunk
         self._parts: dict[str, Part] = {}
         try:
             for name in GRAPHS:

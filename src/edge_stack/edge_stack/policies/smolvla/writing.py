@@ -207,6 +207,7 @@ def _vector(loaded: Checkpoint, step: str, key: str, shown_key: str, units: str)
 
 
 def _export(module: Any, feeds: dict[str, Any], outputs: tuple[str, ...], path: Path) -> None:
+    import onnx
     import torch
 
     torch.onnx.export(
@@ -221,6 +222,13 @@ def _export(module: Any, feeds: dict[str, Any], outputs: tuple[str, ...], path: 
         optimize=True,
         verbose=False,
     )
+    # The exporter leaves traces of the code and of this machine's paths at every node.
+    exported = onnx.load(str(path))
+    exported.graph.ClearField("metadata_props")
+    for part in (*exported.graph.node, *exported.graph.value_info, *exported.graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(exported, str(path))
 
 
 @contextlib.contextmanager
