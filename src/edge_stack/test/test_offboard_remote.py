@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from edge_stack.errors import ConfigurationError
+from edge_stack.offboard import lerobot_transport_pb2
 from edge_stack.offboard import policy_service_pb2 as pb
 from edge_stack.offboard import server as server_program
 from edge_stack.offboard.service import PolicyServer
@@ -362,18 +363,19 @@ def test_the_program_serves_a_built_in_policy_and_ends_on_a_signal() -> None:
 # ---- the generated code
 
 
-def test_the_committed_protobuf_code_is_that_of_the_proto_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", [pb, lerobot_transport_pb2])
+def test_the_committed_protobuf_code_is_that_of_the_proto_file(module: Any, tmp_path: Path) -> None:
     protoc = pytest.importorskip("grpc_tools.protoc")
     from google.protobuf import descriptor_pb2
 
     package = Path(server_program.__file__).parents[2]
     arguments = ["protoc", f"-I{package}", f"--descriptor_set_out={tmp_path}/set"]
-    assert protoc.main([*arguments, "edge_stack/offboard/policy_service.proto"]) == 0
+    assert protoc.main([*arguments, module.DESCRIPTOR.name]) == 0
     (fresh,) = descriptor_pb2.FileDescriptorSet.FromString((tmp_path / "set").read_bytes()).file
     messages = list(fresh.message_type)
     for message in messages:  # protoc writes names for JSON there, and leaves them out in the code
         messages += message.nested_type
         for entry in message.field:
             entry.ClearField("json_name")
-    committed = descriptor_pb2.FileDescriptorProto.FromString(pb.DESCRIPTOR.serialized_pb)
+    committed = descriptor_pb2.FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
     assert committed == fresh

@@ -91,7 +91,7 @@ class PolicyService(pb_grpc.PolicyServiceServicer):
 
     def _open(self, mailbox: Mailbox, context: Any) -> Seat:
         """Take the first request and find a seat; otherwise end the call with the reason."""
-        letter, _ = mailbox.take(OPEN_LIMIT_S)
+        letter = mailbox.take_first(OPEN_LIMIT_S)
         if letter is None or letter.request.WhichOneof("kind") != "open":
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a session begins with `open`")
         assert letter is not None

@@ -30,10 +30,11 @@ class Letter:
 
 
 class Mailbox:
-    """One request, the newest."""
+    """The first request, then one at a time: the newest."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._first: Letter | None = None
         self._letter: Letter | None = None
         self._superseded: list[int] = []
         self._closed = False
@@ -41,22 +42,32 @@ class Mailbox:
     def fill(self, requests: Iterable[pb.Request]) -> None:
         """Put every request in, until they end or the call does."""
         try:
-            for request in requests:
+            for number, request in enumerate(requests):
+                letter = Letter(request, time.monotonic())
                 with self._changed:
-                    if self._letter is not None:
-                        self._superseded.append(self._letter.request.observation.sequence)
-                        del self._superseded[:-64]
-                    self._letter = Letter(request, time.monotonic())
+                    if number == 0:
+                        self._first = letter
+                    else:
+                        if self._letter is not None:
+                            self._superseded.append(self._letter.request.observation.sequence)
+                            del self._superseded[:-64]
+                        self._letter = letter
                     self._changed.notify_all()
         except Exception:  # noqa: BLE001 (grpc raises a bare Exception when a call is over)
             pass
         finally:
             self.close()
 
-    def take(self, timeout_s: float | None = None) -> tuple[Letter | None, list[int]]:
-        """Wait for a request; also return which ones it superseded. None: the call is over, or the time."""
+    def take_first(self, timeout_s: float) -> Letter | None:
+        """Wait for the first request; None: the call is over, or the time."""
         with self._changed:
-            self._changed.wait_for(lambda: self._letter is not None or self._closed, timeout_s)
+            self._changed.wait_for(lambda: self._first is not None or self._closed, timeout_s)
+            return None if self._closed else self._first
+
+    def take(self) -> tuple[Letter | None, list[int]]:
+        """Wait for a later request; also return which ones it superseded. None: the call is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._letter is not None or self._closed)
             letter, self._letter = self._letter, None
             superseded, self._superseded = self._superseded, []
             return (None if self._closed else letter), superseded
