@@ -33,6 +33,13 @@ PARAMETERS: tuple[Parameter, ...] = (
         maximum=3600.0,
     ),
     Parameter(
+        "server_weights_timeout_s",
+        120.0,
+        "Time until LeRobot's server has loaded the weights, s.",
+        minimum=0.1,
+        maximum=3600.0,
+    ),
+    Parameter(
         "server_images", "jpeg", "How images travel to the stack's own server.", choices=IMAGE_ENCODINGS
     ),
     Parameter("server_jpeg_quality", 90, "Quality of these images as JPEG.", minimum=1, maximum=100),
@@ -112,6 +119,7 @@ def off_board_settings(p: ParameterValues) -> OffBoardSettings:
     return OffBoardSettings(
         timeout_s=p.server_timeout_s,
         load_timeout_s=p.server_load_timeout_s,
+        server_load_timeout_s=p.server_weights_timeout_s,
         images=p.server_images,
         jpeg_quality=p.server_jpeg_quality,
         ca_file=p.server_ca_file,
