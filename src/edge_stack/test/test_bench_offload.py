@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from edge_stack.bench.offload import Subject, phases
 from edge_stack.bench.offload_observe import Chunk, Observations, PolicyReport, longest_gap_s, quantiles
 
 PERIOD_S = 1.0 / 24.0
@@ -41,3 +42,19 @@ def test_a_gap_far_from_any_change_is_not_the_fallbacks() -> None:
 
 def test_quantiles_of_nothing_are_none() -> None:
     assert quantiles([]) == {"p50": None, "p99": None}
+
+
+def test_a_run_begins_on_board_and_ends_with_cuts_in_as_many_episodes() -> None:
+    first, *networks, last = phases(3, brief=False)
+    assert first.network.cut and not first.cuts and last.cuts
+    assert first.episodes == last.episodes == 6
+    assert {phase.network.rtt_ms for phase in networks} == {1.0, 20.0, 80.0}
+    assert {phase.network.loss for phase in networks} == {0.0, 0.02, 0.1}
+    assert {phase.network.mbit_s for phase in networks} == {None, 5.0}
+
+
+def test_lerobots_server_is_measured_where_there_is_a_checkpoint_for_it() -> None:
+    assert [way.name for way in Subject("visual_servo").transports()] == ["grpc, jpeg", "grpc, raw"]
+    way = Subject("smolvla", "/onnx", "so101_sim", "/checkpoint", "/other/python").transports()[-1]
+    assert way.place == "lerobot://10.77.0.2:8443?path=/checkpoint"
+    assert "/other/python" in way.server and "--host=10.77.0.2" in way.server

@@ -32,7 +32,8 @@ from edge_stack.faults.injections import own_network
 PORT = 8443
 CUT_S = 5.0
 CUTS_AFTER_S = (1.0, 2.0, 3.0)  # into an episode, one after another: while it reaches, grasps, carries
-SETTLE_LIMIT_S = 15.0
+# How long a row waits for the server to be used: on a network that may be too bad for it, and where it has to be.
+SETTLE_LIMIT_S, RETURN_LIMIT_S = 15.0, 45.0
 STARTUP_LIMIT_S = 90.0
 ON_BOARD = "on board"
 EPISODE_LIMIT_S = 60.0  # its own time-out and the pause after it, with a margin for a slow machine
@@ -73,29 +74,58 @@ def phases(episodes: int, brief: bool) -> list[Phase]:
 
 @dataclass(frozen=True)
 class Transport:
-    """A way to a policy server. server: its command line, for a policy and its weights. place: how `places` names it."""
+    """A way to a policy server. place: how `places` names it. server: its command line."""
 
     name: str
     place: str
-    server: Callable[[str, str], list[str]]
+    server: tuple[str, ...]
 
 
-def _policy_server(policy: str, path: str) -> list[str]:
-    command = [sys.executable, "-m", "edge_stack.offboard.server", "--policy", policy, "--path", path]
-    return [*command, "--address", f"{THERE}:{PORT}", "--insecure"]
+@dataclass(frozen=True)
+class Subject:
+    """The policy that is measured, at both places. checkpoint: the same one as LeRobot keeps it, for LeRobot's server."""
 
+    policy: str
+    path: str = ""
+    contract: str = ""
+    checkpoint: str = ""
+    lerobot_python: str = sys.executable
 
-_ADDRESS = f"grpc://{THERE}:{PORT}"
-TRANSPORTS = (
-    Transport("grpc, jpeg", f"{_ADDRESS}?images=jpeg", _policy_server),
-    Transport("grpc, raw", f"{_ADDRESS}?images=raw", _policy_server),
-)
+    def transports(self) -> list[Transport]:
+        """Return every way to a server that there is for it."""
+        where, module = f"{THERE}:{PORT}", "edge_stack.offboard.server"
+        ours = [sys.executable, "-m", module, "--policy", self.policy, "--path", self.path]
+        ours += ["--contract", self.contract, "--address", where, "--insecure"]
+        ways = [
+            Transport(f"grpc, {images}", f"grpc://{where}?images={images}", tuple(ours))
+            for images in ("jpeg", "raw")
+        ]
+        if self.checkpoint:
+            # Its interpreter is one of its own, and not to find this one's packages.
+            theirs = ["env", "-u", "PYTHONPATH", "HF_HUB_OFFLINE=1", self.lerobot_python]
+            theirs += ["-m", "lerobot.async_inference.policy_server", f"--host={THERE}", f"--port={PORT}"]
+            theirs += ["--fps=24", "--inference_latency=0"]  # the latter is a pause that it makes
+            ways.append(Transport("lerobot", f"lerobot://{where}?path={self.checkpoint}", tuple(theirs)))
+        return ways
+
+    def configure(self, config: StackConfig, transport: Transport) -> StackConfig:
+        """Return a stack whose policy is this one, at a server and here."""
+        (vla,) = config.run_by("vla")
+        values = {
+            "policy": self.policy,
+            "policy_path": self.path,
+            "policy_contract": self.contract,
+            "places": [transport.place, "local"],
+        }
+        for name, value in values.items():
+            config = config.with_parameter(vla, name, value)
+        return config
 
 
 class Run:
     """One stack with one server, on one network after another."""
 
-    def __init__(self, transport: Transport, policy: str, path: str, config_path: str | None, folder: Path):
+    def __init__(self, transport: Transport, subject: Subject, config_path: str | None, folder: Path) -> None:
         """Start everything, with the network cut. OSError or ConfigurationError says why that cannot be."""
         from edge_stack.runner.stack import StackProcesses
         from edge_stack.tools.monitor import Monitor
@@ -106,10 +136,10 @@ class Run:
         self.record = RunRecord(started_s=time.monotonic())
         self._lock = threading.Lock()
         self._running_since_s: float | None = None
-        config = _configure(load_config(config_path), transport, policy, path)
+        config = subject.configure(load_config(config_path), transport)
         self._server_log = folder / "server.log"
         folder.mkdir(parents=True, exist_ok=True)
-        self.network = EmulatedNetwork(transport.server(policy, path), self._server_log)
+        self.network = EmulatedNetwork(transport.server, self._server_log)
         try:
             self.network.set(Network(cut=True))
             self._processes = StackProcesses(config, sim=True, disabled=LEFT_OUT, run_folder=folder)
@@ -141,7 +171,7 @@ class Run:
         """Let a phase's episodes happen and return its row."""
         self.network.set(phase.network)
         if not phase.network.cut:
-            self._settle()
+            self._settle(SETTLE_LIMIT_S)
         before = self.network.counts()
         attempts, successes = self._task()
         begin_s = time.time()
@@ -178,7 +208,7 @@ class Run:
         tried = done = 0
         cuts_s: list[float] = []
         for number in range(phase.episodes):
-            self._settle()
+            self._settle(RETURN_LIMIT_S)
             after_s = CUTS_AFTER_S[number % len(CUTS_AFTER_S)]
 
             def due(after_s: float = after_s) -> bool:
@@ -201,9 +231,9 @@ class Run:
     def _ended(self, attempts: int) -> bool:
         return self._task()[0] > attempts
 
-    def _settle(self) -> None:
-        """Wait until chunks come from the server; on a network that is too bad for it, SETTLE_LIMIT_S."""
-        self._wait(lambda: "://" in self._place(), SETTLE_LIMIT_S)
+    def _settle(self, limit_s: float) -> None:
+        """Wait until chunks come from the server, or until it is clear that they will not."""
+        self._wait(lambda: "://" in self._place(), limit_s)
 
     def _wait(self, condition: Callable[[], bool], limit_s: float) -> bool:
         until_s = time.monotonic() + limit_s
@@ -272,18 +302,9 @@ def _seconds(stamp: Any) -> float:
     return float(stamp.sec) + 1e-9 * float(stamp.nanosec)
 
 
-def _configure(config: StackConfig, transport: Transport, policy: str, path: str) -> StackConfig:
-    (vla,) = config.run_by("vla")
-    values = {"policy": policy, "policy_path": path, "places": [transport.place, "local"]}
-    for name, value in values.items():
-        config = config.with_parameter(vla, name, value)
-    return config
-
-
 def run(
     transports: Sequence[Transport],
-    policy: str,
-    path: str,
+    subject: Subject,
     config_path: str | None,
     episodes: int,
     quick: bool,
@@ -295,7 +316,7 @@ def run(
         with tempfile.TemporaryDirectory(prefix="edge_bench_") as folder:
             _say(f"{transport.name}: starting the stack and the server")
             try:
-                stack = Run(transport, policy, path, config_path, Path(folder))
+                stack = Run(transport, subject, config_path, Path(folder))
             except (OSError, ConfigurationError) as error:
                 notes.append(f"{transport.name}: not done: {error}")
                 continue
@@ -328,16 +349,26 @@ def main(argv: list[str] | None = None) -> int:
 
     from edge_stack.runner.environment import process_environment
 
-    names = [transport.name for transport in TRANSPORTS]
     parser = argparse.ArgumentParser(prog="edge bench offload", description=__doc__.split("\n\n")[0])
     common.add_output_options(parser)
     parser.add_argument("--policy", default="visual_servo", help="at both places (default: visual_servo)")
     parser.add_argument("--policy-path", default="", help="its weights")
     parser.add_argument(
+        "--contract", default="", help="what its features are: a file, or a name in config/policies"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        default="",
+        help="the same as a LeRobot checkpoint: LeRobot's own server is measured too",
+    )
+    parser.add_argument(
+        "--lerobot-python", default=sys.executable, help="an interpreter that has lerobot (default: this one)"
+    )
+    parser.add_argument(
         "--episodes", type=int, default=2, help="of each row, twice as many on board and with cuts"
     )
     parser.add_argument("--quick", action="store_true", help="few networks, one episode each")
-    parser.add_argument("--transport", choices=names, action="append", help="only this one")
+    parser.add_argument("--transport", action="append", help="only this one: grpc, jpeg; grpc, raw; lerobot")
     parser.add_argument("--config", metavar="FILE", help="another robot.yaml")
     options = parser.parse_args(argv)
     try:
@@ -346,14 +377,20 @@ def main(argv: list[str] | None = None) -> int:
         print(f"offload: no emulated network here: {error.strerror}", file=sys.stderr)
         return 1
     os.environ.update(process_environment(os.environ))
-    chosen = [t for t in TRANSPORTS if t.name in (options.transport or names)]
+    subject = Subject(
+        options.policy, options.policy_path, options.contract, options.checkpoint, options.lerobot_python
+    )
+    chosen = [t for t in subject.transports() if t.name in (options.transport or [t.name])]
+    if not chosen:
+        print(f"offload: there is no transport {', '.join(options.transport)} for it", file=sys.stderr)
+        return 2
     episodes = 1 if options.quick else options.episodes
-    rows, notes = run(chosen, options.policy, options.policy_path, options.config, episodes, options.quick)
+    rows, notes = run(chosen, subject, options.config, episodes, options.quick)
     notes.append(
         "the network is emulated packet by packet between two TUN devices, one in the server's own network namespace:"
         " TCP's retransmissions are the kernel's own"
     )
-    return common.report(options, "offload", rows, notes, policy=options.policy, emulation="tun", cut_s=CUT_S)
+    return common.report(options, "offload", rows, notes, device=options.policy, emulation="tun", cut_s=CUT_S)
 
 
 if __name__ == "__main__":

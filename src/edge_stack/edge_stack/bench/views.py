@@ -361,7 +361,7 @@ def _offload(result: Result) -> View:
         "two periods",
         "chunks off board, %",
     )
-    return View(f"The policy {result['policy']} off board", columns, lines, chart, result["notes"])
+    return View(f"The policy {result['device']} off board", columns, lines, chart, result["notes"])
 
 
 def _milliseconds(value: float | None) -> str:

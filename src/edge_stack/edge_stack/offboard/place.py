@@ -8,6 +8,7 @@ Its unit is one such text. Nothing is loaded or connected here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -37,8 +38,8 @@ def make_place(text: str, policy: str, settings: PolicySettings) -> Place:
     Make the place that a text names.
 
     "grpc://HOST:PORT" (grpcs with TLS) is the stack's policy server, "lerobot://HOST:PORT" LeRobot's, "triton://HOST:PORT" a
-    Triton server; "?images=raw&timeout_s=1.5" behind it sets what OffBoardSettings has. "local" is the policy named by
-    `policy` and `settings` on this computer, "local:PATH" the same with other weights, "NAME:PATH" or "NAME" another policy.
+    Triton server; "?images=raw&timeout_s=1.5" behind it sets what OffBoardSettings has, and `path`. "local" is the policy
+    named by `policy` and `settings` on this computer, "local:PATH" the same with other weights, "NAME:PATH" or "NAME" another.
     ConfigurationError names the text.
     """
     scheme, is_address, rest = text.partition("://")
@@ -49,8 +50,10 @@ def make_place(text: str, policy: str, settings: PolicySettings) -> Place:
                 raise ConfigurationError(f"is no address of a server; those are {known}")
             server, _, query = rest.partition("?")
             address = f"{scheme}://{server}"
-            off_board = _with_options(replace(settings.off_board, load_timeout_s=_LOAD_TIMEOUT_S), query)
-            remote = replace(settings, address=address, off_board=off_board)
+            options = dict(parse_qsl(query, keep_blank_values=True))
+            remote = replace(settings, address=address, path=options.pop("path", settings.path))
+            off_board = replace(settings.off_board, load_timeout_s=_LOAD_TIMEOUT_S)
+            remote = replace(remote, off_board=_with_options(off_board, options))
             return Place(address, make_policy(SCHEMES[scheme], remote), on_board=False)
         name, _, path = text.partition(":")
         kind = policy if name == LOCAL else name
@@ -60,13 +63,13 @@ def make_place(text: str, policy: str, settings: PolicySettings) -> Place:
         raise ConfigurationError(f"places: '{text}': {error}") from None
 
 
-def _with_options(off_board: OffBoardSettings, query: str) -> OffBoardSettings:
-    """Return settings with "name=value&..." put in; each value has the type of its default."""
+def _with_options(off_board: OffBoardSettings, options: Mapping[str, str]) -> OffBoardSettings:
+    """Return settings with options put in; each value gets the type of its default."""
     types: dict[str, Any] = {field.name: type(field.default) for field in fields(OffBoardSettings)}
     values: dict[str, Any] = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
+    for name, text in options.items():
         if name not in types:
-            raise ConfigurationError(f"'{name}' is not known; known are {', '.join(types)}")
+            raise ConfigurationError(f"'{name}' is not known; known are path, {', '.join(types)}")
         try:
             values[name] = types[name](text)
         except ValueError:
