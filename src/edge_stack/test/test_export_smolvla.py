@@ -1,0 +1,169 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The export of SmolVLA beside LeRobot itself: graphs, real-time chunking, images and tokens are equal; what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from edge_stack.errors import ConfigurationError
+from edge_stack.policies.smolvla.description import load
+from edge_stack.policies.smolvla.flow import SCHEDULES
+from edge_stack.policies.smolvla.images import prepare
+from edge_stack.policies.smolvla.runtime import SmolVLARuntime
+from edge_stack.policies.smolvla.tokenizer import Tokenizer
+
+sys.path.insert(0, str(Path(__file__).parent))
+from micro_smolvla import (
+    FOLDER,
+    IMAGE,
+    STATISTICS,
+    TASK,
+    TEXTS,
+    build,
+    lerobot_chunk,
+    lerobot_pixels,
+    make_case,
+)
+from tiny_lerobot import needs_lerobot
+
+pytestmark = needs_lerobot
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The checkpoint that data/smolvla was exported from: its weights come from a seed."""
+    import torch
+
+    torch.set_num_threads(1)
+    return build(tmp_path_factory.mktemp("micro") / "checkpoint")
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_real_time_chunking_is_lerobots(built: Any, schedule: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FOLDER, tmp_path / "policy"))
+    data = json.loads((folder / "policy.json").read_text())
+    (folder / "policy.json").write_text(json.dumps({**data, "rtc_schedule": schedule}))
+    runtime = SmolVLARuntime(folder)
+    for delay, left in ((0, 1), (0, 6), (3, 10), (7, 8)):
+        case = make_case(seed=delay + left, delay=delay, left=left)
+        mine = runtime.predict({IMAGE: case.image}, case.state, TASK, case.leftover, delay, case.noise)
+        np.testing.assert_allclose(
+            mine, lerobot_chunk(built, case, guided=True, schedule=schedule), atol=5e-5
+        )
+
+
+@given(st.integers(2, 90), st.integers(2, 90), st.sampled_from([(32, 32), (48, 32)]))
+@settings(max_examples=40, deadline=None)
+@example(32, 32, (32, 32))
+def test_any_image_is_scaled_as_by_lerobot(height: int, width: int, size: tuple[int, int]) -> None:
+    image = np.random.default_rng(height * 100 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    if min(int(height / (ratio := max(width / size[1], height / size[0]))), int(width / ratio)) < 1:
+        return  # LeRobot itself cannot scale so flat an image
+    np.testing.assert_allclose(prepare(image, *size), lerobot_pixels(image, *size), atol=2e-5)
+
+
+@given(st.text(max_size=60) | st.text("a '\n\tst1é中🤖.,-", max_size=60))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example("it's I'LL 'tis '' 12 ab12cd")
+@example("\x1c x \x85 y  z ")
+@example("<image><|im_end|> <image")
+def test_any_text_is_tokenized_as_by_its_library(text: str) -> None:
+    from tokenizers import Tokenizer as Original
+
+    path = FOLDER / "tokenizer.json"
+    assert Tokenizer(path).encode(text) == Original.from_file(str(path)).encode(text).ids
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {
+            "empty_cameras": 1,
+            "add_image_special_tokens": True,
+            "prefix_length": 40,
+            "pad_language_to": "longest",
+        },
+        {
+            "attention_mode": "self_attn",
+            "normalization_mapping": {"VISUAL": "IDENTITY", "STATE": "MIN_MAX", "ACTION": "MIN_MAX"},
+        },
+    ],
+    ids=["special tokens, an empty camera, padding", "self-attention, min and max"],
+)
+def test_other_configurations_are_exported_as_lerobot_runs_them(
+    tmp_path: Path, config: dict[str, Any]
+) -> None:
+    from lerobot.configs.types import NormalizationMode
+
+    from edge_stack.policies.smolvla.export import export
+
+    if "normalization_mapping" in config:
+        modes = {kind: NormalizationMode[mode] for kind, mode in config["normalization_mapping"].items()}
+        config = {**config, "normalization_mapping": modes}
+    build(tmp_path / "checkpoint", **config)
+    exported = export(tmp_path / "checkpoint", tmp_path / "out", language_tokens=12, units="rad")
+    assert exported.description.parity_max_abs < 1e-5
+    assert load(tmp_path / "out") == exported.description
+    assert str(tmp_path).encode() not in b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
+
+
+def test_half_precision_is_checked_against_full_and_nothing_is_written_beyond_the_bound(
+    built: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_stack.policies.smolvla import export as module
+
+    monkeypatch.setitem(module.BOUNDS, "fp16", 1e-9)
+    with pytest.raises(ConfigurationError, match=r"differ from LeRobot by .* for fp16; nothing was written"):
+        module.export(built.folder, tmp_path / "out", precision="fp16", runs=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_policy_and_what_is_no_checkpoint_are_refused(tmp_path: Path) -> None:
+    from edge_stack.policies.smolvla.export import export
+
+    with pytest.raises(ConfigurationError, match=r"config\.json: cannot be read"):
+        export(tmp_path, tmp_path / "out")
+    (tmp_path / "config.json").write_text('{"type": "act"}')
+    with pytest.raises(ConfigurationError, match="policy of type 'act'; smolvla can be exported"):
+        export(tmp_path, tmp_path / "out")
+    (tmp_path / "config.json").write_text("[")
+    with pytest.raises(ConfigurationError, match="no LeRobot configuration"):
+        export(tmp_path, tmp_path / "out")
+    (tmp_path / "config.json").write_text('{"type": "smolvla"}')
+    with pytest.raises(ConfigurationError, match=r"model\.safetensors"):
+        export(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_other_files_is_not_replaced(built: Any, tmp_path: Path) -> None:
+    from edge_stack.policies.smolvla.export import export
+
+    (tmp_path / "thesis.tex").write_text("all of it")
+    with pytest.raises(ConfigurationError, match="holds something else than an export"):
+        export(built.folder, tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "all of it"
+
+
+def test_the_command_says_what_is_wrong_and_returns_1(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from edge_stack.policies.smolvla.export import main
+
+    assert main([str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]) == 1
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_the_fixtures_texts_and_statistics_are_those_of_its_golden_values() -> None:
+    description = load(FOLDER)
+    np.testing.assert_allclose(description.action.offset, STATISTICS["action"]["mean"], atol=1e-6)
+    assert len(np.load(FOLDER / "golden.npz")["tokens"]) == len(TEXTS)
