@@ -39,7 +39,7 @@ def make_place(text: str, policy: str, settings: PolicySettings) -> Place:
 
     "grpc://HOST:PORT" (grpcs with TLS) is the stack's policy server, "lerobot://HOST:PORT" LeRobot's, "triton://HOST:PORT" a
     Triton server; "?images=raw&timeout_s=1.5" behind it sets what OffBoardSettings has, and `path`. "local" is the policy
-    named by `policy` and `settings` on this computer, "local:PATH" the same with other weights, "NAME:PATH" or "NAME" another.
+    named by `policy` and `settings` on this computer, "local:PATH" the same with other weights, "NAME:PATH" another.
     ConfigurationError names the text.
     """
     scheme, is_address, rest = text.partition("://")
