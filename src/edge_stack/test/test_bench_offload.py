@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from edge_stack.bench.offload import Subject, phases
 from edge_stack.bench.offload_observe import Chunk, Observations, PolicyReport, longest_gap_s, quantiles
+from edge_stack.bench.views import view_of
 
 PERIOD_S = 1.0 / 24.0
 
@@ -58,3 +61,18 @@ def test_lerobots_server_is_measured_where_there_is_a_checkpoint_for_it() -> Non
     way = Subject("smolvla", "/onnx", "so101_sim", "/checkpoint", "/other/python").transports()[-1]
     assert way.place == "lerobot://10.77.0.2:8443?path=/checkpoint"
     assert "/other/python" in way.server and "--host=10.77.0.2" in way.server
+
+
+def test_a_result_is_shown_also_where_the_server_was_never_reached() -> None:
+    figures = Observations(reports=[PolicyReport(0.5, "local", 0, "start", math.nan, math.nan)]).figures(
+        0.0, 1.0
+    )
+    task = {"bytes": 0, "attempts": 2, "successes": 1, "network": "on board", "transport": "none"}
+    result = {"bench": "offload", "device": "visual_servo", "notes": [], "rows": [{**task, **figures}]}
+    view = view_of(result)
+    (line,) = view.lines
+    assert dict(zip(view.columns, line, strict=True)).items() >= {
+        ("off board %", "0"),
+        ("rtt p50 ms", ""),
+        ("episodes", "1 of 2"),
+    }
