@@ -32,6 +32,7 @@ class NodeConfig:
     sim (with the simulated robot) or robot (with a real one). rate_hz: wanted rate, or None where the node has none.
     parameters: as the node gets them. floor_hz: the rate that the governor may lower it to; None: not below rate_hz where it
     is essential, else to 0. variants: parameters of smaller models or inputs that it may take instead, largest first.
+    standby_of: the node that it stands by for, and is configured as.
     """
 
     name: str
@@ -46,6 +47,7 @@ class NodeConfig:
     remappings: dict[str, str]
     floor_hz: float | None = None
     variants: tuple[dict[str, Any], ...] = ()
+    standby_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,17 +74,19 @@ class StackConfig:
             )
         mine = ("always", "sim") if sim else ("always", "robot")
         chosen = [n for n in self.nodes if n.enabled and n.when in mine and n.name not in disabled]
+        names = {"", *(n.name for n in chosen)}
+        chosen = [n for n in chosen if n.standby_of in names]
         stands_for = {"$sim": sim, "$disabled": sorted(disabled), "$enabled": sorted(self.switched_on)}
         return tuple(_filled_in(node, stands_for) for node in sorted(chosen, key=lambda node: node.stage))
 
     def with_parameter(self, name: str, parameter: str, value: Any) -> StackConfig:
-        """Return the stack with one parameter of one node set; rate_hz is its wanted rate too."""
+        """Return the stack with one parameter of one node, and of its standby, set; rate_hz is its wanted rate too."""
         if name not in {node.name for node in self.nodes}:
             known = ", ".join(node.name for node in self.nodes)
             raise ConfigurationError(f"{self.path}: no node is called {name}; there are {known}")
         nodes = []
         for node in self.nodes:
-            if node.name == name:
+            if name in (node.name, node.standby_of):
                 node = replace(node, parameters={**node.parameters, parameter: value})
                 if parameter == "rate_hz":
                     node = replace(node, rate_hz=float(value))
@@ -152,6 +156,7 @@ def load_config(path: str | Path | None = None, *, robot: str | None = None) -> 
     }
     nodes = []
     for name, entry in file.data["nodes"].items():
+        entry = _as_standby(file, name, entry)
         rate_hz = float(entry["rate_hz"]) if "rate_hz" in entry else None
         parameters: dict[str, Any] = {"priority_class": entry["class"]}
         if rate_hz is not None:
@@ -184,9 +189,27 @@ def load_config(path: str | Path | None = None, *, robot: str | None = None) -> 
                 remappings=dict(entry.get("remappings", {})),
                 floor_hz=_floor(file, name, entry, rate_hz),
                 variants=_variants(file, name, entry),
+                standby_of=entry.get("standby_of", ""),
             )
         )
     return StackConfig(file.path.resolve(), robot_file, control_rate_hz, tuple(nodes))
+
+
+def _as_standby(file: YamlFile, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of a standby with all that it does not say itself as the node that it stands by for has it."""
+    if "standby_of" not in entry:
+        missing = [key for key in ("executable", "class") if key not in entry]
+        if missing:
+            raise file.error(("nodes", name), f"'{missing[0]}' is a required property")
+        return entry
+    principal = file.data["nodes"].get(entry["standby_of"])
+    if principal is None or "standby_of" in principal or principal.get("executable") != "fusion":
+        field = ("nodes", name, "standby_of")
+        raise file.error(
+            field, "must name a node of the executable fusion, as only that one can have a standby"
+        )
+    own = {"standby_of": entry["standby_of"], **entry.get("parameters", {})}
+    return {**principal, **entry, "parameters": {**principal.get("parameters", {}), **own}}
 
 
 def _floor(file: YamlFile, name: str, entry: dict[str, Any], rate_hz: float | None) -> float | None:

@@ -7,7 +7,8 @@ Its unit of work is tick(). The first command is the measured position, and from
 the one before, whatever arrives; so there is no jump at start-up, at a seam between chunks, when actions run out, or after a
 hold. When measured positions come back after they were lost, commands begin at the measured position again: the robot may
 have moved. HOLD and STOP repeat the last command. SLOW lets time run slower through the actions and lowers the speed limits.
-Speed falls at once and rises over speed_rise_s. Without a measured position there is no command at all.
+Speed falls at once and rises over speed_rise_s. Without a measured position there is no command at all. While another
+process commands, follow() takes its commands for one's own before each tick, so that one can go on from there.
 
 Two threads use it: offer() and configure() belong to the one that receives, tick() and reset() to the one that commands
 (reset() while no tick runs). Between them go whole objects only, so neither ever waits for the other.
@@ -172,6 +173,7 @@ class Controller:
         self._underruns = 0
         self._speed = self._progress = 0.0
         self._last_now_s = self._last_monotonic_s = -math.inf
+        self._followed_s: float | None = None
         self._limit_s = [0.0, 0.0]
 
     # ---- the receiving thread ---------------------------------------------------------------------------------------
@@ -195,12 +197,29 @@ class Controller:
 
     # ---- the commanding thread --------------------------------------------------------------------------------------
 
+    def follow(self, positions: FloatArray, commanded_s: float) -> None:
+        """
+        Go on, in the next tick, from a command of another process.
+
+        positions: [A], rad or m. commanded_s: when it went out, monotonic.
+        """
+        if self._limit_s[
+            1
+        ]:  # the actions are further away than a step: they are approached at a moderate speed
+            self._moving = False
+            self._limit_s = [0.0, 0.0]
+        self._last[:] = positions
+        self._followed_s = commanded_s
+        self._has_last = self._anchored = True
+
     def tick(self, now_s: float, monotonic_s: float, around: Surroundings) -> Command:
         """Return the command for now. now_s: the clock of the chunks' stamps. monotonic_s: never goes back."""
         settings, queue = self.settings, self._queue
         elapsed_s = monotonic_s - self._last_monotonic_s if self._has_last else self.period_s
         elapsed_s = min(max(elapsed_s, 0.0), _GAP_PERIODS * self.period_s)
         self._take_chunks(now_s, settings)
+        since_s, self._followed_s = self._followed_s, None
+        reach_s = elapsed_s if since_s is None else min(monotonic_s - since_s, _GAP_PERIODS * self.period_s)
         inputs = self._inputs(now_s, around)
         present = conditions(inputs, settings.rules)
         self._anchor(around, Reason.JOINT_STATE_STALE in present)
@@ -212,7 +231,7 @@ class Controller:
             self._moving = False
             self._limit_s = [0.0, 0.0]
         else:
-            limited = self._move(now_s, elapsed_s, settings)
+            limited = self._move(now_s, elapsed_s, reach_s, settings)
         dry = queue.is_dry(now_s)
         self._underruns += dry and self._moving and not self._dry
         self._dry = dry
@@ -279,8 +298,12 @@ class Controller:
         self._speed = min(decision.velocity, self._speed + rise)
         self._progress = min(decision.progress, self._progress + rise)
 
-    def _move(self, now_s: float, elapsed_s: float, settings: ControllerSettings) -> bool:
-        """Advance along the actions into self._last; return whether a limit changed the command."""
+    def _move(self, now_s: float, elapsed_s: float, reach_s: float, settings: ControllerSettings) -> bool:
+        """
+        Advance along the actions into self._last; return whether a limit changed the command.
+
+        elapsed_s: since the last tick. reach_s: since the last command, whoever gave it.
+        """
         queue, limiter = self._queue, self._limiter
         if not self._moving:
             queue.rejoin(self._last, now_s, self._rejoin_s(now_s))
@@ -289,7 +312,7 @@ class Controller:
         queue.max_age_s = settings.rules.max_action_age_s or math.inf
         queue.ease(now_s, self._progress * elapsed_s)
         limiter.limits, limiter.position_tolerance = self._effective, settings.position_tolerance
-        limited = limiter.apply(queue.sample(now_s), self._last, elapsed_s, self._speed)
+        limited = limiter.apply(queue.sample(now_s), self._last, reach_s, self._speed)
         self._last[:] = limited
         hit = limiter.hit
         beyond, fast = bool(hit.position.any()), bool(hit.velocity.any() or hit.step.any())

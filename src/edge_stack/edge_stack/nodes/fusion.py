@@ -5,7 +5,8 @@ The fusion node: commands the robot at a fixed rate from action chunks, within l
 
 Its unit of work is one control tick, in a thread of its own; the executor's thread receives, checks and reports. The tick
 needs no message to arrive and nobody's permission: with every other node gone it goes on and holds the robot. It never
-waits for the executor, never logs and never publishes anything but the command.
+waits for the executor, never logs and never publishes anything but the command. Two processes of it may run, one as the
+other's standby: exactly one commands (fusion/lease.py).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
 from edge_stack_msgs.msg import ControlStatus, StackState
+from rclpy.parameter import Parameter as RosParameter
 from rclpy.service import Service
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -48,6 +50,7 @@ from edge_stack.nodes.fusion_messages import (
     to_seconds,
 )
 from edge_stack.nodes.fusion_parameters import PARAMETERS, controller_settings, joint_limits, workspace_watch
+from edge_stack.nodes.fusion_standby import CommandShare
 from edge_stack.nodes.main import run
 from edge_stack.robot import load_robot
 from edge_stack.runner.environment import send_small_messages_only
@@ -61,6 +64,10 @@ STATUS_PERIOD_S = 0.2
 FUTURE_TOLERANCE_S = 0.1
 # A clock that is off by more than this since the last look was set; a slewed one is off by far less.
 CLOCK_JUMP_S = 0.1
+
+
+# Live parameters: what is changed at one process holds for its standby too.
+_SHARED = frozenset(p.name for p in PARAMETERS if p.live)
 
 
 class FusionNode(StackNode):
@@ -79,7 +86,7 @@ class FusionNode(StackNode):
         self._warned: set[str] = set()
         self._rate = RateMeter()
         self._ages = LatencyWindow()
-        self._stop_requested = False
+        self._share = CommandShare(self)
         self._stop_service: Service | None = None
         self._forget()
         super().__init__(name, **kwargs)
@@ -101,6 +108,7 @@ class FusionNode(StackNode):
             joint_limits(robot, p), self._period_s, controller_settings(p), self._intake_limits()
         )
         self._watch = workspace_watch(p)
+        self._share.open(p.standby_of, robot.joint_names, self._period_s)
         self._writer: CommandWriter = COMMAND_FORMATS[p.command_format](robot.joint_names, self._period_s)
         self._forget()
 
@@ -108,12 +116,14 @@ class FusionNode(StackNode):
             self._writer.message_type, "joint_command", qos.command(p.control_rate_hz)
         )
         self._status = self.publisher(ControlStatus, "control_status", qos.status())
-        self._markers = self.publisher(MarkerArray, "~/markers", qos.result())
+        principal = p.standby_of or "~"
+        self._markers = self.publisher(MarkerArray, f"{principal}/markers", qos.result())
         self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
         self.subscription(JointState, "joint_states", self._take_joints, qos.sensor(offered=False))
         self.subscription(StackState, "stack_state", self._take_stack_state, qos.state(), always=True)
         self.subscription(Bool, "stop", lambda m: self._request_stop(m.data), qos.request(), always=True)
-        self._stop_service = self.create_service(SetBool, "~/stop", self._take_stop)
+        # The standby answers too: a stop can be requested while the other process is away.
+        self._stop_service = self.create_service(SetBool, f"{principal}/stop", self._take_stop)
         if p.detections_topic:
             self.subscription(
                 Detection2DArray,
@@ -131,7 +141,7 @@ class FusionNode(StackNode):
         self._measured, self._joints_seen_s = None, -math.inf
         self._command = None
         self._counted = [0, 0]
-        self._last_command_s = self._max_gap_s = 0.0
+        self._max_gap_s = 0.0
         self._refusal = ""
         self._rate.clear()
         self._ages.clear()
@@ -152,6 +162,7 @@ class FusionNode(StackNode):
         except RuntimeError:
             self._thread.stop(0.0)  # should it start after all: activation is refused, so nothing may tick
             raise
+        self._share.begin()
         for refusal in refusals:
             if refusal not in self._warned:
                 self._warned.add(refusal)
@@ -160,8 +171,10 @@ class FusionNode(StackNode):
 
     def deactivate_node(self) -> None:
         """Stop commanding; the robot stays where its own controller holds it."""
+        self._share.end_commands()
         if self._thread is not None and not self._thread.stop(1.0):
             self.get_logger().error("the control thread did not end within 1 s")
+        self._share.leave()
 
     def cleanup_node(self) -> None:
         """Free the timer; the rest goes by itself."""
@@ -170,6 +183,7 @@ class FusionNode(StackNode):
             self.destroy_timer(timer)
             self._status_timer_fusion = None
         self._thread = None
+        self._share.close()
         service, self._stop_service = self._stop_service, None
         if service is not None:
             self.destroy_service(service)
@@ -181,16 +195,18 @@ class FusionNode(StackNode):
             self._watch = workspace_watch(p)
             self._controller.intake.limits = self._intake_limits()
             self._controller.configure(controller_settings(p), joint_limits(self._robot, p))
+        self._share.changed({name: value for name, value in changed.items() if name in _SHARED})
 
     def target_hz(self) -> float:
         """Rate of commands."""
-        return float(self.params.control_rate_hz)
+        return float(self.params.control_rate_hz) if self._share.commands else 0.0
 
     # ---- the tick (control thread) ----------------------------------------------------------------------------------
 
-    def _tick(self, _release_ns: int) -> None:
-        """Publish one command. Reads what the executor's thread stored, as whole objects."""
-        monotonic_s = time.monotonic()
+    def _tick(self, release_ns: int) -> None:
+        """Publish one command, or follow another process's. Reads what the executor's thread stored, as whole objects."""
+        monotonic_ns = time.monotonic_ns()
+        monotonic_s = monotonic_ns * 1e-9
         now_ns = self.get_clock().now().nanoseconds
         around = Surroundings(
             measured=self._measured,
@@ -199,18 +215,27 @@ class FusionNode(StackNode):
             sight=self._sight,
             supervisor_age_s=monotonic_s - self._supervisor_seen_s,
             stack_stopping=self._stack_stopping,
-            stop_requested=self._stop_requested,
+            stop_requested=self._share.stop_requested,
         )
+        self._share.follow(self._controller, monotonic_ns)
         command = self._controller.tick(now_ns * 1e-9, monotonic_s, around)
         self._command = command
-        if command.positions is None:
-            self._commands.assert_liveliness()
+        if not self._share.take(monotonic_ns):
+            if self._thread is not None:
+                self._thread.shift(self._share.shift_ns(release_ns))
             return
-        self._writer.write(command.positions, now_ns)
-        self._commands.publish(self._writer.message)  # asserts liveliness as well
-        if self._counted[0]:
-            self._max_gap_s = max(self._max_gap_s, monotonic_s - self._last_command_s)
-        self._last_command_s = monotonic_s
+        gap_s = 0.0
+        try:
+            if command.positions is None:
+                self._commands.assert_liveliness()
+            else:
+                self._writer.write(command.positions, now_ns)
+                self._commands.publish(self._writer.message)  # asserts liveliness as well
+        finally:
+            gap_s = self._share.give(command.positions, monotonic_ns, release_ns)
+        if command.positions is None:
+            return
+        self._max_gap_s = max(self._max_gap_s, gap_s)
         self._counted[0] += 1
         self._counted[1] += command.limited
         self._rate.tick(monotonic_s)
@@ -277,9 +302,9 @@ class FusionNode(StackNode):
         return response
 
     def _request_stop(self, stop: bool) -> None:
-        """Stop until it is released; a request outlives deactivation, cleanup and everything but this process."""
-        if stop != self._stop_requested:
-            self._stop_requested = stop
+        """Stop until it is released; a request outlives deactivation, cleanup, and this process if it is killed."""
+        if stop != self._share.stop_requested:
+            self._share.request_stop(stop)
             self.get_logger().warning("stop requested" if stop else "stop released")
 
     def _seen_s(self, topic: str, stamp: Time) -> float | None:
@@ -305,13 +330,42 @@ class FusionNode(StackNode):
             self.get_logger().warning(f"the clock jumped by {jump_s:+.2f} s")
             self.publish_status()
 
+    def _watch_share(self) -> None:
+        """Take parameters that were changed at the other process; say that this one has taken over."""
+        changed = {
+            n: v for n, v in self._share.news().items() if n in _SHARED and _plain(self.params[n]) != v
+        }
+        if changed:
+            self.set_parameters([RosParameter(name, value=value) for name, value in changed.items()])
+        news = self._share.news_of_lease()
+        if news:
+            self.get_logger().warning(news)
+            self.publish_status()
+        if self._share.was_replaced():
+            self.get_logger().fatal("the shared memory of commands was removed: ends, to be started anew")
+            raise SystemExit(1)
+
+    def _count_event(self, topic: str, name: str, change: int) -> None:
+        """A process that does not command misses no deadline of the commands."""
+        if topic != "joint_command" or self._share.commands:
+            super()._count_event(topic, name, change)
+
+    def diagnostic_values(self, figures: StatisticsSnapshot) -> dict[str, str]:
+        """Say which part this process plays."""
+        role = "commands" if self._share.commands else "stands by"
+        return {"role": role if self.is_active else "none", **super().diagnostic_values(figures)}
+
     def _publish_control_status(self) -> None:
         self._watch_clock()
+        self._watch_share()
         command, thread = self._command, self._thread
         if self._tick_error is not None:
             self.count_raised("tick", self._tick_error)
             self._tick_error = None
         if command is None or thread is None or not self.is_active:
+            return
+        if not self._share.commands:
+            self.clear_problem()
             return
         if command.state is State.RUN:
             self.clear_problem()
@@ -336,6 +390,9 @@ class FusionNode(StackNode):
                 limited_commands=self._counted[1],
                 rate_hz=self._rate.rate_hz(time.monotonic()),
                 max_gap_ms=self._max_gap_s * 1e3,
+                commander=self.get_fully_qualified_name(),
+                standby_ready=self._share.standby_ready,
+                takeovers=self._share.takeovers,
             )
         )
         if self._markers.get_subscription_count():
@@ -358,6 +415,11 @@ class FusionNode(StackNode):
         self._stack_stopping = False
         self._refusal = ""
         self._tick_error = None
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter's value as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 class _ControlStatistics(NodeStatistics):

@@ -157,6 +157,9 @@ def control_status(
     limited_commands: int,
     rate_hz: float,
     max_gap_ms: float,
+    commander: str,
+    standby_ready: bool,
+    takeovers: int,
 ) -> ControlStatus:
     """Return the message about the newest command and the run so far."""
     lateness = figures.lateness.summary()
@@ -179,6 +182,9 @@ def control_status(
         lateness_p999_ms=lateness.p999_ms,
         lateness_max_ms=lateness.max_ms,
         max_gap_ms=max_gap_ms,
+        commander=commander,
+        standby_ready=standby_ready,
+        takeovers=takeovers,
     )
     status.header.stamp = stamp
     status.header.frame_id = frame_id

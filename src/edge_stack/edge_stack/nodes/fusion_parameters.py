@@ -34,6 +34,11 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Priority class of the node's work.",
         choices=("critical", "essential", "background"),
     ),
+    Parameter(
+        "standby_of",
+        "",
+        "Name of the fusion node in whose place this one commands if that fails; empty: this is no standby.",
+    ),
     Parameter("robot_file", "", "Robot description (YAML); empty: so101_sim."),
     Parameter("control_rate_hz", 24.0, "Rate of commands.", minimum=1.0, maximum=1000.0),
     Parameter(

@@ -105,6 +105,7 @@ class ControlThread:
         self._name = name
         self._thread: threading.Thread | None = None
         self._stop = False
+        self._shift_ns = 0
         self._ready = threading.Event()
         self._refused: list[str] = []
         self._granted = ""
@@ -150,6 +151,10 @@ class ControlThread:
             return False
         self._thread = None
         return True
+
+    def shift(self, shift_ns: int) -> None:
+        """Put the grid off by a time, once. Called by the tick."""
+        self._shift_ns = shift_ns
 
     def figures(self) -> ControlThreadFigures:
         """Return counts and histograms of this moment."""
@@ -226,7 +231,8 @@ class ControlThread:
             end = now_ns()
             self._ticks += 1
             self._duration.add(end - now)
-            release_ns += period_ns
+            release_ns += period_ns + self._shift_ns
+            self._shift_ns = 0
             self._progress.waiting(max(release_ns - end, 0) * 1e-9)
             if end > release_ns:
                 self._overruns += 1

@@ -152,6 +152,7 @@ class Monitor:
                     "p999": status.lateness_p999_ms,
                     "max": status.lateness_max_ms,
                 },
+                commander=status.commander,
                 state=_CONTROL_STATES.get(status.state, str(status.state)),
                 reason=status.reason,
                 detail=status.detail,

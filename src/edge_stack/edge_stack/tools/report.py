@@ -113,7 +113,9 @@ class ControlRecord:
     """How many statuses carried each reason."""
 
     _totals: dict[str, int] = field(default_factory=dict)
+    commander: str = ""
     _last: dict[str, int] = field(default_factory=dict)
+    _of_others: dict[str, dict[str, int]] = field(default_factory=dict)
     _active_s: float = 0.0
     _counted: int = 0
     _last_s: float | None = None
@@ -128,14 +130,23 @@ class ControlRecord:
     )
 
     def take(
-        self, command_s: float, counts: dict[str, int], lateness_ms: dict[str, float], **shown: Any
+        self,
+        command_s: float,
+        counts: dict[str, int],
+        lateness_ms: dict[str, float],
+        commander: str = "",
+        **shown: Any,
     ) -> None:
         """
         Take one control status.
 
-        command_s: time of the newest command on any one clock. counts: COUNTS since the node's activation. lateness_ms:
-        p50, p99, p999, max since activation; the worst of several activations is kept.
+        command_s: time of the newest command on any one clock. counts: COUNTS since the activation of the node that commands
+        (commander). lateness_ms: p50, p99, p999, max since activation; the worst of several activations is kept.
         """
+        another = commander != self.commander
+        if another:
+            self._of_others[self.commander], self._last = self._last, self._of_others.get(commander, {})
+            self.commander, self._last_s = commander, None
         anew = counts["commands"] < self._last.get("commands", 0)
         for name in self.COUNTS:
             before = 0 if anew else self._last.get(name, 0)
@@ -148,7 +159,7 @@ class ControlRecord:
         self._last = dict(counts)
         for name, value in lateness_ms.items():
             self.lateness_ms[name] = (
-                max(value, self.lateness_ms.get(name, 0.0)) if name == "max" or anew else value
+                max(value, self.lateness_ms.get(name, 0.0)) if name == "max" or anew or another else value
             )
         for name, value in shown.items():
             setattr(self, name, value)
