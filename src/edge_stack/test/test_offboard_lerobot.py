@@ -39,6 +39,7 @@ ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.
 IMAGE = IMAGES + "table"
 CONTRACT = replace(plain_contract(ROBOT), images=(ImageFeature(IMAGE, "image_raw", "table", SIDE, SIDE),))
 START_S = 120.0
+RAW = OffBoardSettings(timeout_s=30.0, images="raw")
 
 
 class Server:
@@ -191,3 +192,24 @@ def test_a_server_that_was_started_anew_is_set_up_again_in_the_background(server
                 assert time.monotonic() < end_s
                 time.sleep(0.1)
     np.testing.assert_allclose(chunk, before, atol=1e-6)
+
+
+# ---- the stack's own server
+
+
+def test_our_own_server_serves_the_same_checkpoint(act: Path) -> None:
+    from edge_stack.offboard.service import PolicyServer
+
+    here = local(act)
+    settings = PolicySettings(ROBOT, path=str(act), contract=CONTRACT, device="cpu")
+    server = PolicyServer([local(act)], settings)
+    there = make_policy("remote", replace(settings, address=f"grpc://127.0.0.1:{server.port}", off_board=RAW))
+    try:
+        there.load()
+        assert set(there.input_features) == {IMAGE, STATE}
+        np.testing.assert_allclose(
+            there.predict_action_chunk(observation(1)), here.predict_action_chunk(observation(1)), atol=1e-6
+        )
+    finally:
+        there.close()
+        server.stop()

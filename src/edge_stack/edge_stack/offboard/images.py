@@ -58,7 +58,7 @@ def decode_image(data: bytes, encoding: str, height: int, width: int) -> NDArray
     if encoding == "raw":
         if len(data) != height * width * 3:
             raise ValueError(f"{len(data)} bytes for a raw image of {height}x{width}x3")
-        return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+        return np.frombuffer(data, np.uint8).reshape(height, width, 3).copy()  # to be written to, as others
     found = _jpeg_size(data) if encoding == "jpeg" else _png_size(data)
     if found != (height, width):
         raise ValueError(f"the {encoding} is {found[0]}x{found[1]} but {height}x{width} was announced")

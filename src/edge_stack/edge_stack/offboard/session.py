@@ -22,7 +22,7 @@ from edge_stack.offboard import policy_service_pb2_grpc as pb_grpc
 from edge_stack.offboard.wire import OBSERVATION_BYTES_MAX, REPLY_BYTES_MAX
 from edge_stack.policies.base import PolicyUnavailable
 
-PAUSE_S, PAUSE_MAX_S = 0.1, 2.0
+PAUSE_S, PAUSE_MAX_S = 0.1, 0.5  # the channel paces its connections itself, see below
 _CLOSE_WAIT_S = 2.0
 
 _CHANNEL_OPTIONS = (
