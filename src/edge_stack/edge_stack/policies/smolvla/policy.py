@@ -9,6 +9,8 @@ contract's units; chunks go out in rad and continue the running one by real-time
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ from edge_stack.errors import ConfigurationError
 from edge_stack.policies.base import DELAY_STEPS, LEFTOVER, TASK, Observation, PolicySettings
 from edge_stack.policies.contract import FeatureShapes, from_units, plain_contract, to_units
 from edge_stack.policies.contract_check import check
+from edge_stack.policies.files import find_policy
 from edge_stack.policies.smolvla.description import Description, Vector
 from edge_stack.policies.smolvla.runtime import SmolVLARuntime
 
@@ -38,9 +41,7 @@ class SmolVLAPolicy:
     def load(self) -> None:
         """Open the graphs, check them against the contract and with one prediction."""
         self.close()
-        runtime = SmolVLARuntime(
-            self._settings.path, device=self._settings.device or "cpu", threads=self._settings.threads
-        )
+        runtime = self._open(find_policy(self._settings.path))
         try:
             d = runtime.description
             check(self._contract, features_of(d), self._settings.robot)
@@ -74,6 +75,10 @@ class SmolVLAPolicy:
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
             runtime.close()
+
+    def _open(self, folder: Path) -> SmolVLARuntime:
+        """Open the graphs."""
+        return SmolVLARuntime(folder, device=self._settings.device or "cpu", threads=self._settings.threads)
 
     def _predict(self, runtime: SmolVLARuntime, observation: Observation) -> NDArray[np.float64]:
         d = runtime.description
