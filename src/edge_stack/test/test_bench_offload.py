@@ -43,6 +43,12 @@ def test_a_gap_far_from_any_change_is_not_the_fallbacks() -> None:
     assert around_cut["fallback_gap_ms"] == around_cut["control_gap_ms"]
 
 
+def test_what_has_not_happened_yet_at_the_end_of_a_stretch_is_no_gap() -> None:
+    times = [i * PERIOD_S for i in range(240)]
+    figures = Observations(commands_s=times).figures(0.0, times[-1], cuts_s=[times[-1] - 0.1])
+    assert figures["fallback_gap_ms"] == pytest.approx(1e3 * PERIOD_S, abs=0.1)
+
+
 def test_quantiles_of_nothing_are_none() -> None:
     assert quantiles([]) == {"p50": None, "p99": None}
 

@@ -60,15 +60,12 @@ def phases(episodes: int, brief: bool) -> list[Phase]:
     near = Network(rtt_ms=20.0)
     board = Phase(ON_BOARD, Network(cut=True), 2 * episodes)
     cut = Phase(f"20 ms, cut for {CUT_S:g} s", near, 2 * episodes, cuts=True)
-    networks = [near, replace(near, mbit_s=5.0)]
+    slow = replace(near, mbit_s=5.0)
+    networks = [near, slow]
     if not brief:
-        others = [
-            Network(rtt_ms=1.0),
-            Network(rtt_ms=80.0),
-            replace(near, loss=0.02),
-            replace(near, loss=0.1),
-        ]
-        networks[1:1] = others
+        # The worst last: after it the way back to the server is the longest.
+        networks = [Network(rtt_ms=1.0), near, Network(rtt_ms=80.0), slow]
+        networks += [replace(near, loss=0.02), replace(near, loss=0.1)]
     return [board, *(Phase(str(network), network, episodes) for network in networks), cut]
 
 

@@ -58,7 +58,8 @@ class Observations:
         places = Counter(r.place for r in reports)
         changes = [b for a, b in pairwise(reports) if b.changes > a.changes]
         around = [*(r.time_s for r in changes), *cuts_s]
-        windows = [(t - AROUND_S[0], t + AROUND_S[1]) for t in around] or [(begin_s, end_s)]
+        windows = [(max(t - AROUND_S[0], begin_s), min(t + AROUND_S[1], end_s)) for t in around]
+        windows = windows or [(begin_s, end_s)]
         took = [1e3 * (c.arrived_s - c.start_s) for c in self.chunks if begin_s <= c.arrived_s <= end_s]
         ages = [1e3 * age for t, age in self.ages_s if begin_s <= t <= end_s and math.isfinite(age)]
         late, dry_s = self.late(begin_s, end_s)
