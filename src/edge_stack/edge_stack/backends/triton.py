@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge_stack.backends.base import ModelError
 from edge_stack.errors import ConfigurationError
 from edge_stack.offboard.triton.address import ModelAddress
-from edge_stack.offboard.triton.client import ServedModel, Tensor
+from edge_stack.offboard.triton.client import ServedModel, ServerUnavailable, Tensor
 
 __all__ = ["TritonBackend"]
 
@@ -65,7 +65,7 @@ class TritonBackend:
         model = self._model
         try:
             model.connect()
-        except ConfigurationError as error:
+        except (ConfigurationError, ServerUnavailable) as error:
             raise ModelError(str(error)) from None
         if len(model.inputs) != 1 or not _takes_image(model.inputs[0]):
             found = "; ".join(str(tensor) for tensor in model.inputs)

@@ -16,7 +16,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "model",
         "demo",
-        "Model file: a path, a name in share/edge_stack/models or package://<package>/<path>; demo: the demo's own. Or a model"
+        "Model file: a path, a name in share/edge_stack/models or package://<package>/<path>; demo: the demo's own. Or one"
         " on a Triton server: triton://host:port/name, or triton://host:port/name/version.",
     ),
     Parameter(

@@ -140,11 +140,18 @@ def _smolvla(settings: PolicySettings) -> Policy:
     return SmolVLAPolicy(settings)
 
 
+def _triton(settings: PolicySettings) -> Policy:
+    from edge_stack.offboard.triton.policy import TritonPolicy
+
+    return TritonPolicy(settings)
+
+
 _BUILT_IN: dict[str, Callable[[PolicySettings], Policy]] = {
     "lerobot": _lerobot,
     "lerobot_server": _lerobot_server,
     "remote": _remote,
     "smolvla": _smolvla,
+    "triton": _triton,
     "visual_servo": _visual_servo,
 }
 

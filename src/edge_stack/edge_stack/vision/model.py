@@ -169,14 +169,14 @@ class VisionModel:
         grey = np.full((*self.meta.imgsz, 3), PADDING_VALUE, np.uint8)
         try:
             outputs = self.backend.run(self._prepare(grey)[0])
+            problem = check_outputs([tuple(output.shape) for output in outputs], self.meta)
+            if problem is not None:
+                raise ModelError(f"{path}: does not fit its own metadata (task {self.meta.task}): {problem}")
+            self(grey)
         except ModelError:
             raise
         except Exception as error:
             raise ModelError(f"{path}: does not run: {error}") from error
-        problem = check_outputs([tuple(output.shape) for output in outputs], self.meta)
-        if problem is not None:
-            raise ModelError(f"{path}: does not fit its own metadata (task {self.meta.task}): {problem}")
-        self(grey)
 
 
 def _at_once(_part: Hashable) -> AbstractContextManager[None]:

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Where a served model is: triton://host:port/model, or triton://host:port/model/version.
+Where a served model is: triton://host:port/model, or triton://host:port/model/version; a policy: triton://host:port.
 
 Its unit of work is one address. It looks nothing up.
 """
@@ -36,9 +36,9 @@ class ModelAddress:
     version: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> ModelAddress:
-        """Read an address. ConfigurationError if it is none."""
-        match = _PATTERN.fullmatch(text)
+    def parse(cls, text: str, default_model: str = "") -> ModelAddress:
+        """Read an address. default_model: if it names none. ConfigurationError if it is no address."""
+        match = _PATTERN.fullmatch(text.rstrip("/") + (f"/{default_model}" if text.count("/") == 2 else ""))
         if match is None or not 0 < int(match["port"]) < 65536:
             raise ConfigurationError(
                 f"{text!r} is no address of a served model; triton://host:port/model or triton://host:port/model/version"

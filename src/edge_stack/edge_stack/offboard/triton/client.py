@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from edge_stack.errors import ConfigurationError
 from edge_stack.offboard.triton.address import ModelAddress
 
-__all__ = ["PRIORITIES", "BadAnswer", "ServedModel", "ServerUnavailable", "Tensor"]
+__all__ = ["CONNECT_LIMIT_S", "PRIORITIES", "BadAnswer", "ServedModel", "ServerUnavailable", "Tensor"]
 
 PRIORITIES = {"critical": 1, "essential": 2, "background": 3}
 """Triton's priority levels of the stack's classes; 1 goes first. They count where the model's queue has three of them."""
 
 # How long the questions at connect may take, each, s.
-_CONNECT_LIMIT_S = 5.0
+CONNECT_LIMIT_S = 5.0
 # The largest answer that is read: masks of 640 x 640 pixels are 7 MB.
 _ANSWER_LIMIT_BYTES = 64 * 2**20
 _CHANNEL_OPTIONS = (
@@ -90,19 +90,30 @@ class ServedModel:
         address: ModelAddress,
         priority_class: str = "background",
         time_limit_s: Callable[[], float] = lambda: 1.0,
+        connect_limit_s: float = CONNECT_LIMIT_S,
     ) -> None:
-        """priority_class: one of PRIORITIES. time_limit_s: called before each inference."""
+        """
+        priority_class: one of PRIORITIES. time_limit_s: of one inference; called before each.
+
+        connect_limit_s: of each question at connect, and of the first inference if that is longer.
+        """
         self.address = address
         self.inputs: tuple[Tensor, ...] = ()
         self.outputs: tuple[Tensor, ...] = ()
         self.parameters: dict[str, str] = {}
         self._priority = PRIORITIES[priority_class]
         self._time_limit_s = time_limit_s
+        self._connect_limit_s = connect_limit_s
         self._client: Any = None
         self._warm = False
 
     def connect(self) -> None:
-        """Ask the server what the model takes and gives. ConfigurationError with what is wrong."""
+        """
+        Ask the server what the model takes and gives.
+
+        Raises:
+            ServerUnavailable: no server answers. ConfigurationError: it has no such model, or one of no use.
+        """
         grpc_client = _import_client(self.address)
         self.close()
         try:
@@ -116,7 +127,10 @@ class ServedModel:
 
     def _ask(self, server_error: type[Exception]) -> None:
         address, client = self.address, self._client
-        which: dict[str, Any] = {"model_version": address.version, "client_timeout": _CONNECT_LIMIT_S}
+        which: dict[str, Any] = {
+            "model_version": address.version,
+            "client_timeout": self._connect_limit_s,
+        }
         try:
             if not client.is_model_ready(address.model, **which):
                 raise ConfigurationError(f"{address}: is not loaded at present; {self._loaded(server_error)}")
@@ -125,7 +139,7 @@ class ServedModel:
         except server_error as error:
             state, text = _state(error), _first_line(error)
             if state in _AWAY:
-                raise ConfigurationError(
+                raise ServerUnavailable(
                     f"{address}: no Triton server answers at {address.server} ({text}); start it, or give its gRPC port"
                     " (8001 unless set otherwise)"
                 ) from None
@@ -143,7 +157,7 @@ class ServedModel:
     def _loaded(self, server_error: type[Exception]) -> str:
         """Return in words which models the server has."""
         try:
-            index = self._client.get_model_repository_index(client_timeout=_CONNECT_LIMIT_S)
+            index = self._client.get_model_repository_index(client_timeout=self._connect_limit_s)
         except server_error:
             return "which models the server has it does not say"
         names = sorted({model.name for model in index.models if model.state == "READY"})
@@ -167,7 +181,7 @@ class ServedModel:
         limit_s = self._time_limit_s()
         if not self._warm:
             # A server's first run of a model takes longer than those that follow.
-            limit_s = max(limit_s, _CONNECT_LIMIT_S)
+            limit_s = max(limit_s, self._connect_limit_s)
         if limit_s <= 0.0:
             raise ServerUnavailable(f"{self.address}: no time is left to ask it")
         inputs = []

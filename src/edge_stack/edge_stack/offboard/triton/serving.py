@@ -3,13 +3,14 @@
 """
 How a Triton server shall serve a node's model: its config.pbtxt, from the node's class and rate and from the model file.
 
-Its unit of work is one ONNX file. The queue is short and drops what waits longer than its result would be of use; requests
-of critical nodes go before essential and background ones, in a model's queue and, with --rate-limit=execution_count, among
-models of one device. Batches are for background models, which may wait for others; critical ones never wait.
+Its unit of work is one ONNX file. A model's queue is short, drops what waits longer than its result would be of use, and
+puts the requests of higher classes first; a critical model has none. With --rate-limit=execution_count the server puts
+critical models before essential and background ones, too. Batches are small for essential models and larger for background ones.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,13 @@ from typing import Any
 from edge_stack.errors import ConfigurationError
 from edge_stack.offboard.triton.client import PRIORITIES
 
-__all__ = ["BACKENDS", "OnnxFile", "Serving", "model_config", "read_onnx", "to_text"]
+__all__ = ["BACKENDS", "SHA256", "OnnxFile", "Serving", "model_config", "read_onnx", "to_text"]
 
 BACKENDS = ("onnxruntime", "python")
 """What runs the file on the server: Triton's ONNX Runtime backend, or the Python one with ONNX Runtime (onnx_model.py)."""
 
+SHA256 = "sha256"
+"""The parameter that says which file it is."""
 _MODEL_FILE = "model.onnx"
 _TYPES = {
     "tensor(bool)": "TYPE_BOOL",
@@ -114,24 +117,25 @@ def model_config(name: str, model: OnnxFile, serving: Serving) -> Any:
         for tensor, data_type, shape in tensors:
             dims = shape[1:] if batches else shape
             into.add(name=tensor, data_type=pb.DataType.Value(data_type), dims=dims)
-    period_us = serving.period_s * 1e6
-    queue = (
-        config.dynamic_batching
-    )  # without batches, too: it is where Triton keeps priorities and the queue's rules
-    queue.priority_levels = len(PRIORITIES)
-    queue.default_priority_level = PRIORITIES[serving.priority_class]
-    if batches:
-        queue.max_queue_delay_microseconds = min(int(share * period_us), longest_us)
-    rules = queue.default_queue_policy
-    rules.timeout_action = pb.ModelQueuePolicy.REJECT
-    rules.default_timeout_microseconds = int(period_us)
-    rules.allow_timeout_override = True  # by the request's own, which counts what is left of the node's limit
-    rules.max_queue_size = 2 * serving.robots  # one that runs out of time, and the next
+    if serving.priority_class != "critical":
+        # Without batches, too: it is where Triton keeps priorities and the queue's rules. Not for critical models: a request
+        # that comes at the moment when the last one ends now and then waits there for 500 ms (seen with 2.51).
+        queue = config.dynamic_batching
+        queue.priority_levels = len(PRIORITIES)
+        queue.default_priority_level = PRIORITIES[serving.priority_class]
+        if batches:
+            queue.max_queue_delay_microseconds = min(int(share * serving.period_s * 1e6), longest_us)
+        rules = queue.default_queue_policy
+        rules.timeout_action = pb.ModelQueuePolicy.REJECT
+        rules.default_timeout_microseconds = int(serving.period_s * 1e6)
+        rules.allow_timeout_override = True  # by a request's own, which is the node's limit
+        rules.max_queue_size = 2 * serving.robots  # one that runs out of time, and the next
     group = config.instance_group.add(count=1)
     group.kind = pb.ModelInstanceGroup.KIND_GPU if serving.gpus else pb.ModelInstanceGroup.KIND_CPU
     group.gpus.extend(serving.gpus)
     group.rate_limiter.resources.add(name=_RESOURCE, count=1)
     group.rate_limiter.priority = PRIORITIES[serving.priority_class]
+    config.parameters[SHA256].string_value = hashlib.sha256(model.path.read_bytes()).hexdigest()
     for key, value in sorted(model.metadata.items()):
         config.parameters[key].string_value = value
     if not serving.gpus:

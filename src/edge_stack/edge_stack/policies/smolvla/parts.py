@@ -24,6 +24,10 @@ Arrays = Mapping[str, NDArray[Any]]
 class Part(Protocol):
     """A graph that is open."""
 
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of its inputs, by name."""
+
     def run(self, feeds: Arrays) -> list[NDArray[Any]]:
         """Return the outputs in the file's order; they stay valid."""
 
@@ -96,6 +100,12 @@ def open_part(folder: Path, name: str, description: Description, device: str, th
         part = CpuPart(path, threads)
     else:
         raise ConfigurationError(f"device: '{device}' is not known; cpu, cuda or cuda:<number> are")
+    check_inputs(str(path), part, description, name)
+    return part
+
+
+def check_inputs(where: str, part: Part, description: Description, name: str) -> None:
+    """Compare a graph's inputs with policy.json; if they differ, close it. ConfigurationError begins with `where`."""
     wanted = input_shapes(description)[name]
     wrong = [
         f"{key} {list(part.shapes.get(key, ())) or 'missing'}, not {['?' if side is None else side for side in shape]}"
@@ -107,10 +117,9 @@ def open_part(folder: Path, name: str, description: Description, device: str, th
         part.close()
         extra = ", ".join(sorted(set(part.shapes) - set(wanted)))
         raise ConfigurationError(
-            f"{path}: does not fit policy.json: "
+            f"{where}: does not fit policy.json: "
             + "; ".join(wrong + ([f"unknown inputs {extra}"] if extra else []))
         )
-    return part
 
 
 def input_shapes(description: Description) -> dict[str, dict[str, tuple[int | None, ...]]]:

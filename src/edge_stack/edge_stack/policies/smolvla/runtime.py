@@ -14,7 +14,7 @@ each time; `fresh_noise` does too, from the same seed.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack.policies.smolvla import images as image_preparation
-from edge_stack.policies.smolvla.description import GRAPHS, TOKENIZER, load
+from edge_stack.policies.smolvla.description import GRAPHS, TOKENIZER, Description, load
 from edge_stack.policies.smolvla.flow import Floats, Guidance, Leftover, integrate, time_embeddings
 from edge_stack.policies.smolvla.parts import Part, open_part
 from edge_stack.policies.smolvla.tokenizer import Tokenizer
@@ -48,9 +48,12 @@ class SmolVLARuntime:
         seed: int = 0,
         fresh_noise: bool = False,
         flow_steps: int | None = None,
+        open_graph: Callable[[Description, str], Part] | None = None,
     ) -> None:
         """
         Open a folder. threads: of a graph on the CPU, and of OpenCV in this process. flow_steps: other than its own.
+
+        open_graph: opens a graph by its name elsewhere, on a server.
 
         Raises ConfigurationError that names the file that is wrong.
         """
@@ -62,7 +65,10 @@ class SmolVLARuntime:
         self._parts: dict[str, Part] = {}
         try:
             for name in GRAPHS:
-                self._parts[name] = open_part(folder, name, d, device, threads)
+                if open_graph is not None:
+                    self._parts[name] = open_graph(d, name)
+                else:
+                    self._parts[name] = open_part(folder, name, d, device, threads)
         except BaseException:
             self.close()
             raise
