@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -27,9 +27,11 @@ from edge_stack.gate import CriticalJob
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
 from edge_stack.nodes.main import run
+from edge_stack.nodes.parameters import ParameterValues
 from edge_stack.nodes.vla_inputs import PolicyInputs
 from edge_stack.nodes.vla_messages import chunk_message, policy_status, status_texts
 from edge_stack.nodes.vla_parameters import PARAMETERS, off_board_settings
+from edge_stack.offboard.place_health import PlacementSettings
 from edge_stack.offboard.placement import make_placed
 from edge_stack.policies.base import TASK, Policy, PolicySettings, PolicyUnavailable, make_policy
 from edge_stack.policies.chunk_stream import ChunkStream
@@ -84,7 +86,7 @@ class VlaNode(StackNode):
             device=p.device,
             threads=p.threads,
         )
-        policy = _placed(p.places, p.policy, settings) if p.places else make_policy(p.policy, settings)
+        policy = _policy(p, settings)
         self._policy = policy
         try:
             policy.load()
@@ -294,9 +296,13 @@ class VlaNode(StackNode):
             self._statuses.publish(status)
 
 
-def _placed(places: Sequence[str], name: str, settings: PolicySettings) -> Policy:
-    """Return a policy at several places: its features follow from them and cannot be set, which nobody does."""
-    return cast(Policy, make_placed(places, name, settings))
+def _policy(p: ParameterValues, settings: PolicySettings) -> Policy:
+    """Make the policy that the parameters name, not loaded yet."""
+    if not p.places:
+        return make_policy(p.policy, settings)
+    placement = PlacementSettings(age_max_s=p.place_age_max_s)
+    # What it is follows from its places and cannot be set, which nobody does.
+    return cast(Policy, make_placed(p.places, p.policy, settings, placement))
 
 
 def main() -> None:

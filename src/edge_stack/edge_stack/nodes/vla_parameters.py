@@ -61,6 +61,13 @@ PARAMETERS: tuple[Parameter, ...] = (
         element=str,
     ),
     Parameter(
+        "place_age_max_s",
+        0.5,
+        "A place that takes longer for a chunk is left: its observation would be too old.",
+        minimum=0.01,
+        maximum=60.0,
+    ),
+    Parameter(
         "merge",
         BLEND,
         "How overlapping chunks join where the policy does not guide them; blend: fusion's blend_s alone.",

@@ -369,6 +369,8 @@ def _delayed(observation: Observation, elapsed_s: float, step_s: float) -> Obser
     return {**observation, DELAY_STEPS: delay}
 
 
-def make_placed(places: Sequence[str], policy: str, settings: PolicySettings) -> PlacedPolicy:
+def make_placed(
+    places: Sequence[str], policy: str, settings: PolicySettings, placement: PlacementSettings | None = None
+) -> PlacedPolicy:
     """Make a policy at several places, best first and written as make_place reads them; not loaded yet."""
-    return PlacedPolicy([make_place(text, policy, settings) for text in places])
+    return PlacedPolicy([make_place(text, policy, settings) for text in places], placement)
