@@ -368,6 +368,29 @@ def _milliseconds(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}"
 
 
+def _policy(result: Result) -> View:
+    lines, bars = [], []
+    for row in result["rows"]:
+        ms, parity, times = row["ms"], row["parity_max_abs"], row["times_torch"]
+        lines.append(
+            [
+                row["policy"],
+                row["backend"],
+                row["part"],
+                *(f"{ms[name]:.1f}" for name in ("p50", "p99", "max")),
+                ms["count"],
+                "" if times is None else f"{times:.1f}",
+                row["peak_mb"],
+                "" if parity is None else f"{parity:.1g}",
+            ]
+        )
+        if row["part"] == "all":
+            bars.append(Bar(row["backend"], _named(ms), row["policy"], row["backend"]))
+    columns = ("policy", "backend", "part", "p50 ms", "p99 ms", "max ms", "n", "times torch", "peak MB", "parity")
+    chart = Chart("ms a chunk", bars, 1e3 / CONTROL_RATE_HZ, "one control period")
+    return View("SmolVLA, one chunk on one core", columns, lines, chart, result["notes"])
+
+
 _VIEWS: dict[str, Callable[[Result], View]] = {
     "tick": _tick,
     "stack": _stack,
@@ -377,6 +400,7 @@ _VIEWS: dict[str, Callable[[Result], View]] = {
     "thermal": _thermal,
     "faults": _faults,
     "offload": _offload,
+    "policy": _policy,
 }
 
 
