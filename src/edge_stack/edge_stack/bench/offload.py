@@ -167,8 +167,10 @@ class Run:
     def measure(self, phase: Phase) -> dict[str, Any]:
         """Let a phase's episodes happen and return its row."""
         self.network.set(phase.network)
-        if not phase.network.cut:
+        if not phase.network.cut and "://" not in self._place():
             self._settle(SETTLE_LIMIT_S)
+            # The episode in which it moved belongs to no row.
+            self._wait(partial(self._ended, self._task()[0]), EPISODE_LIMIT_S)
         before = self.network.counts()
         attempts, successes = self._task()
         begin_s = time.time()
