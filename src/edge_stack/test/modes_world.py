@@ -67,6 +67,7 @@ class World:
     stuck: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
     held_down: set[str] = field(default_factory=set)
+    parked: set[str] = field(default_factory=set)
     failing: dict[str, str] = field(default_factory=dict)
     wanted: dict[str, State] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
@@ -114,7 +115,7 @@ class World:
             self.modes.append(self.machine.mode)
 
     def request(self, target: str, available_mb: float | None = None) -> str:
-        return self.machine.request(target, "test", self.now_s, available_mb)
+        return self.machine.request(target, "test", self.now_s, available_mb, self.parked)
 
     def _carry_out(self, wave: Wave) -> None:
         self.waves.append(wave)

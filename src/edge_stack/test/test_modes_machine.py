@@ -158,6 +158,19 @@ def test_a_node_whose_parameters_or_class_differ_is_reloaded_and_has_its_own_bac
     assert set(world.states.values()) == {State.ACTIVE}
 
 
+def test_a_node_that_is_parked_holds_no_switch_up(world: World) -> None:
+    world.stuck.add("vla")
+    world.parked.add("vla")
+    world.request("look")
+    world.run()
+    outcome = world.outcomes[-1]
+    assert outcome.success and outcome.mode == "look"
+    assert outcome.message.endswith("; without vla: parked")
+    world.stuck.clear()  # its time is over
+    world.run()
+    assert world.states["vla"] is world.machine.told["vla"].state
+
+
 def test_a_node_that_does_not_follow_in_time_brings_the_old_mode_back(world: World) -> None:
     world.stuck.add("vla")
     world.request("look")

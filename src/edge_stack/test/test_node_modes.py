@@ -20,6 +20,7 @@ from edge_stack_msgs.srv import SetMode
 from sensor_msgs.msg import BatteryState, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from edge_stack.nodes import qos
 from edge_stack.testing import NodeProcess, Peer, ros_domain
@@ -36,13 +37,19 @@ NODES: dict[str, dict[str, Any]] = {
         "rate_hz": 5.0,
         "parameters": {"needs_file": ""},
     },
-    "extra": {"executable": "toy", "class": "background", "stage": 2, "rate_hz": 2.0},
+    "extra": {
+        "executable": "toy",
+        "class": "background",
+        "stage": 2,
+        "rate_hz": 2.0,
+        "parameters": {"accelerator": "cpu"},
+    },
 }
 MODES: dict[str, Any] = {
     "start": "work",
     "timeout_s": 3.0,
     "dwell_s": 0.5,
-    "nodes": {"extra": {"memory_mb": 150}},
+    "nodes": {"extra": {"memory_mb": 150, "duration_ms": 100.0}},
     "modes": {
         "work": {"exit": [{"call": "arm/park"}]},
         "focus": {
@@ -52,11 +59,15 @@ MODES: dict[str, Any] = {
                 {"publish": {"topic": "said", "text": "focus"}},
             ],
         },
+        "brief": {"nodes": {"eye": {"rate_hz": 3.0}}},
+        "greedy": {"nodes": {"extra": {"rate_hz": 12.0}}},
         "broken": {"nodes": {"eye": {"parameters": {"needs_file": "/nowhere/model.onnx"}}}},
     },
     "rules": [
         {"to": "work", "from": ["focus"], "instruction": "work"},
         {"to": "focus", "from": ["work"], "battery": {"below": 0.2, "for_s": 0.4}},
+        {"to": "brief", "from": ["work"], "detection": {"class": "person", "score": 0.6, "for_s": 0.3}},
+        {"to": "work", "from": ["brief"], "after_s": 1.0},
     ],
 }
 
@@ -85,6 +96,8 @@ class Stack:
         self.requests = node.create_publisher(String, "mode/request", qos.request())
         self.instructions = node.create_publisher(String, "instruction", qos.state())
         self.battery = node.create_publisher(BatteryState, "battery_state", qos.sensor())
+        self._detections = node.create_publisher(Detection2DArray, "detect/detections", qos.result())
+        self.seen: tuple[str, float] | None = None  # what perception sees, and how sure it is
         self._joints = node.create_publisher(JointState, "joint_states", qos.sensor())
         self._charge = 1.0
         node.create_service(Trigger, "arm/park", self._park)
@@ -107,6 +120,12 @@ class Stack:
         joints.header.stamp = self.peer.node.get_clock().now().to_msg()
         self._joints.publish(joints)
         self.battery.publish(BatteryState(percentage=self._charge))
+        message = Detection2DArray()
+        if self.seen is not None:
+            result = ObjectHypothesisWithPose()
+            result.hypothesis.class_id, result.hypothesis.score = self.seen
+            message.detections.append(Detection2D(results=[result]))
+        self._detections.publish(message)
 
     def _park(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.parked += 1
@@ -156,6 +175,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def stack(running: Stack) -> Stack:
     running.park_refusal = ""
     running.set_charge(1.0)
+    running.seen = None
     return running.in_mode("work")
 
 
@@ -206,11 +226,39 @@ def test_rules_switch_by_battery_and_by_instruction(stack: Stack) -> None:
     assert stack.states[-1].mode == "work"
 
 
+def test_a_rule_switches_by_detection_and_another_one_back_after_a_time(stack: Stack) -> None:
+    stack.seen = ("person", 0.5)  # not sure enough
+    count = len(stack.states)
+    stack.peer.spin_until(lambda: len(stack.states) >= count + 10)
+    assert {state.mode for state in stack.states} == {"work"}
+    stack.seen = ("person", 0.9)
+    stack.wait_for("brief")
+    assert any("(rule: detection class_id person" in state.transition for state in stack.states)
+    stack.peer.spin_until(lambda: stack.peer.statuses["eye"].target_hz == 3.0, 5.0, "the rate of the mode")
+    stack.states.clear()
+    stack.wait_for("work")
+    assert any("(rule: timeout after_s 1.0)" in state.transition for state in stack.states)
+    # The person is there still: a rule fires again only once its condition has let go.
+    count = len(stack.states)
+    stack.peer.spin_until(lambda: len(stack.states) >= count + 15)
+    assert stack.states[-1].mode == "work"
+
+
+def test_a_mode_that_does_not_fit_the_slack_is_refused_with_the_figures(stack: Stack) -> None:
+    answer = stack.set_mode("greedy")
+    assert not answer.success
+    assert answer.message == (
+        "mode greedy does not fit cpu: 120 % (extra 120) are wanted of 90 %, "
+        "which is 0.9 of the slack that nobody critical leaves"
+    )
+    assert stack.states[-1].mode == "work"
+
+
 def test_a_mode_that_does_not_exist_or_fails_leaves_the_old_one_in_force_and_says_why(stack: Stack) -> None:
     answer = stack.set_mode("fokus")
     assert (answer.success, answer.message) == (
         False,
-        "there is no mode 'fokus'; there are broken, focus, work",
+        "there is no mode 'fokus'; there are brief, broken, focus, greedy, work",
     )
     answer = stack.set_mode("broken")
     assert not answer.success

@@ -11,7 +11,7 @@ Nothing here sends anything or knows ROS; time is monotonic, s.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,8 +28,9 @@ class Seen:
     """
     One node as it is seen. settled: it has taken or refused all parameters. refusals: why, by parameter.
 
-    troubled: lost or failing. given_up: not tried again. held_down: the governor wants less of it than the mode, for want of
-    memory; it comes up later by itself, so nobody waits for it. message: why.
+    troubled: lost or failing. given_up: not tried again. parked: left down for a while, as it keeps dying. held_down: the
+    governor wants less of it than the mode, for want of memory; it comes up later by itself, so nobody waits for it.
+    message: why.
     """
 
     state: State
@@ -37,6 +38,7 @@ class Seen:
     refusals: Mapping[str, str] = field(default_factory=dict)
     troubled: bool = False
     given_up: bool = False
+    parked: bool = False
     held_down: bool = False
     message: str = ""
 
@@ -74,6 +76,7 @@ class _Transition:
     left: bool = False  # an exit hook of the old mode went out
     entered: bool = False  # an entry hook of the new mode went out
     failure: str = ""
+    absent: frozenset[str] = frozenset()  # parked when it was asked for: nobody waits for them
 
 
 class ModeMachine:
@@ -102,11 +105,19 @@ class ModeMachine:
         reason = "the nodes are found in it" if adopted else "start"
         self._transition = _Transition(Phase.START, target, reason, waves, now_s, float("inf"))
 
-    def request(self, target: str, reason: str, now_s: float, available_mb: float | None = None) -> str:
+    def request(
+        self,
+        target: str,
+        reason: str,
+        now_s: float,
+        available_mb: float | None = None,
+        absent: Collection[str] = (),
+    ) -> str:
         """
         Ask for a mode; return why it is refused, or an empty string.
 
-        reason: who asks. available_mb: memory that the board has left, MiB; None if it does not tell.
+        reason: who asks. available_mb: memory that the board has left, MiB; None if it does not tell. absent: nodes that are
+        parked, which the mode does without until they are back.
         """
         mode = self._config.modes.get(target)
         if mode is None:
@@ -129,7 +140,9 @@ class ModeMachine:
         leaving = self._config.modes[self.mode].exit
         waves = plan(self.told, mode, rates, self._defaults, leaving=leaving, entering=mode.entry)
         until_s = now_s + self._config.timeout_s
-        self._transition = _Transition(Phase.SWITCH, target, reason, waves, now_s, until_s)
+        self._transition = _Transition(
+            Phase.SWITCH, target, reason, waves, now_s, until_s, absent=frozenset(absent)
+        )
         return ""
 
     @property
@@ -239,7 +252,7 @@ class ModeMachine:
             ]
             if refused:
                 return "; ".join(refused), ""
-            if _arrived(node, wave.states.get(name), wave.down):
+            if name in transition.absent or _arrived(node, wave.states.get(name), wave.down):
                 continue
             about = f"{name} is {node.state.label}" + (f" ({node.message})" if node.message else "")
             if node.given_up and transition.phase is Phase.SWITCH:
@@ -279,6 +292,8 @@ class ModeMachine:
         message = f"{before} -> {self.mode} in {took_s:.2f} s ({transition.reason})"
         if transition.failure:
             message += f"; {transition.failure}"
+        if transition.absent:
+            message += f"; without {', '.join(sorted(transition.absent))}: parked"
         return Outcome(transition.target, True, self.mode, message)
 
 

@@ -87,6 +87,8 @@ class SupervisorNode(StackNode):
         self._watch = ProcessWatch(self._supervision)
         self.ceilings: dict[str, Ceiling] = {}
         """What the mode wants of each node (full name); empty without modes."""
+        self.memory_available_mb: float | None = None
+        """What the board has left, MiB; None while it does not tell."""
         self.mode = ""
         """The mode in force; before there is one, that of a former supervisor whose nodes are adopted."""
         self._startup_due = False

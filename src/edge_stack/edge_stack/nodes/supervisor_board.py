@@ -190,6 +190,7 @@ class BoardPart(SupervisorPart):
         self._keep_off()
         thread = self._thread
         state = None if thread is None else thread.latest(now_s)
+        self.node.memory_available_mb = None if state is None else state.memory_available_mb
         if thread is None or state is None:
             return
         if now_s - self._decided_s >= 0.9 * self.node.params.board_period_s:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from edge_stack_msgs.msg import NodeStatus, StackState
 from edge_stack_msgs.srv import SetMode
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -261,8 +260,8 @@ class ModesPart(SupervisorPart):
             refusal = "modes are switched in a stack that is up; this one is not"
         else:
             was_under_way = machine.under_way
-            available_mb = psutil.virtual_memory().available / 2**20
-            refusal = machine.request(mode, reason, now_s, available_mb)
+            absent = {name for name, node in self._seen().items() if node.parked}
+            refusal = machine.request(mode, reason, now_s, self.node.memory_available_mb, absent)
             if machine.under_way and not was_under_way:
                 log.info(f"mode: {machine.mode} -> {mode} ({reason})")
         if refusal:
@@ -356,6 +355,7 @@ def _seen(node: ManagedNode, told: State, now_s: float) -> Seen:
         refusals=settings.refusals,
         troubled=node.troubled,
         given_up=node.given_up,
+        parked=node.parked,
         held_down=lower(node.own_goal, told) is not told,
         message=node.message(now_s),
     )
