@@ -24,6 +24,7 @@ from edge_stack.errors import ConfigurationError
 from edge_stack.faults import KINDS, Fault, FaultRunner, load_scenario, parse_fault
 from edge_stack.faults.injections import Hang, Hog, Ramp
 from edge_stack.faults.kinds import NODE
+from edge_stack.faults.random_faults import random_faults
 
 SCENARIOS = sorted((Path(__file__).parents[1] / "config" / "scenarios").glob("*.yaml"))
 PARAMETER_FAULTS = (
@@ -300,3 +301,24 @@ def test_the_network_of_everybody_is_not_touched_without_the_right_to() -> None:
     run = python(TOUCH)
     assert run.returncode != 0
     assert "PermissionError" in run.stderr
+
+
+# ---- random ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_faults_and_each_can_be_written_and_read() -> None:
+    nodes = ("detect", "fusion")
+    faults = random_faults(7, 600.0, nodes)
+    assert faults == random_faults(7, 600.0, nodes) != random_faults(8, 600.0, nodes)
+    assert tuple(parse_fault(str(fault)) for fault in faults) == faults
+
+
+@given(seed=st.integers(0, 2**31), duration_s=st.floats(1.0, 1000.0))
+def test_random_faults_begin_and_end_in_time_and_are_of_the_kinds_that_can_be_done(
+    seed: int, duration_s: float
+) -> None:
+    faults = random_faults(seed, duration_s, ("detect",), without=("dds_drop", "clock_jump"))
+    assert all(fault.at_s <= duration_s + 0.1 for fault in faults)
+    assert all(fault.at_s + fault.duration_s <= duration_s + 0.2 for fault in faults)
+    assert {fault.kind for fault in faults} <= set(KINDS) - {"dds_drop", "clock_jump"}
+    assert len(faults) <= duration_s / 4.0

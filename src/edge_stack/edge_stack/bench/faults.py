@@ -12,7 +12,10 @@ the task's attempts that succeed, against a run without a fault. lost: what did 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import random
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,15 +29,20 @@ import numpy as np
 import yaml
 
 from edge_stack.bench import common
+from edge_stack.bench.faults_listen import observe
 from edge_stack.bench.faults_observe import CommandLimits, Observations
 from edge_stack.config import StackConfig, config_folder, load_config
-from edge_stack.faults import Fault, FaultRunner, parse_fault
+from edge_stack.faults import KINDS, Fault, FaultRunner, parse_fault
+from edge_stack.faults.random_faults import random_faults
 from edge_stack.robot import Robot, load_robot
 
 SETTLE_S = 6.0
 WELL_S = 1.0
 RECOVERY_LIMIT_S = 30.0
-STAMP_AGE_S = 0.5
+# After many faults a node may be parked for a minute, and memory comes back after half of one.
+RANDOM_RECOVERY_LIMIT_S = 120.0
+# Whether a network of one's own may be had is tried in a process that is none the worse for it.
+_NETWORK_TRIAL = "from edge_stack.faults.injections import own_network; own_network()"
 STARTUP_LIMIT_S = 60.0
 # The simulated board runs in quick motion, so that an hour of heat fits into seconds, and its governor with it. (The
 # predictive one learns what a board does over minutes of real time: the table decides.)
@@ -100,18 +108,23 @@ def run(cases: Sequence[Case], config_path: str | None = None) -> tuple[list[dic
     return rows, notes
 
 
-def _in_process(case: Case | None, config_path: str | None) -> dict[str, Any]:
+def _in_process(
+    case: Case | None, config_path: str | None, arguments: Sequence[str] = (), limit_s: float = 300.0
+) -> dict[str, Any]:
     """Run one case in a process of its own: a network of its own has to be entered with one thread."""
-    import json
-    import subprocess
-
     with tempfile.TemporaryDirectory(prefix="edge_bench_") as folder:
         path = Path(folder) / "row.json"
         command = [sys.executable, "-m", __spec__.name if __spec__ else "edge_stack.bench.faults"]
         command += ["--row", str(path), "--only", case.fault if case is not None else "none"]
         command += ["--config", config_path] if config_path else []
+        command += arguments
         done = subprocess.run(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, timeout=300.0
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=limit_s,
         )
         if done.returncode != 0:
             return {"error": (done.stderr.strip().splitlines() or ["it ended"])[-1]}
@@ -119,8 +132,37 @@ def _in_process(case: Case | None, config_path: str | None) -> dict[str, Any]:
         return row
 
 
-def run_case(case: Case | None, config_path: str | None = None) -> dict[str, Any]:
-    """Run the stack with one fault (None: without) in this process and return its row."""
+def run_random(
+    duration_s: float, seed: int, config_path: str | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Run the stack with random faults for so long; return one row and what could not be done."""
+    print(f"random faults for {duration_s:g} s, seed {seed}", file=sys.stderr, flush=True)
+    arguments = ["--random", str(duration_s), "--seed", str(seed)]
+    limit_s = STARTUP_LIMIT_S + SETTLE_S + duration_s + RANDOM_RECOVERY_LIMIT_S + 60.0
+    row = _in_process(None, config_path, arguments, limit_s)
+    if "error" in row:
+        return [], [f"random faults, seed {seed}: not done: {row['error']}"]
+    return [row], []
+
+
+def _random_list(config: StackConfig, duration_s: float, seed: int) -> tuple[Fault, ...]:
+    nodes = [node.name for node in config.select(sim=True)]
+    without = set()
+    if subprocess.run(
+        [sys.executable, "-c", _NETWORK_TRIAL], stderr=subprocess.DEVNULL, check=False
+    ).returncode:
+        without = {kind.name for kind in KINDS.values() if kind.own_network}
+    return random_faults(seed, duration_s, nodes, without)
+
+
+def run_case(
+    case: Case | None, config_path: str | None = None, chance: tuple[float, int] | None = None
+) -> dict[str, Any]:
+    """
+    Run the stack with one fault (None: without) in this process and return its row.
+
+    chance: duration, s, and seed of random faults in place of one.
+    """
     import os
 
     from edge_stack.errors import ConfigurationError
@@ -134,6 +176,8 @@ def run_case(case: Case | None, config_path: str | None = None) -> dict[str, Any
     folder = tempfile.TemporaryDirectory(prefix="edge_bench_")
     try:
         config = _configure(load_config(config_path), case, Path(folder.name))
+        if chance is not None:
+            faults = list(_random_list(config, *chance))
         config = prepare(config, faults)
     except ConfigurationError as error:
         return {"error": str(error)}
@@ -153,11 +197,15 @@ def run_case(case: Case | None, config_path: str | None = None) -> dict[str, Any
         try:
             processes.start()
             monitor = Monitor(record)
-            _observe(monitor, seen, lock)
+            observe(monitor, seen, lock)
             runner = FaultRunner(faults, RunningStack(processes, monitor), lambda _: None)
-            begin_s, end_s, over_s = _let_happen(seen, lock, runner, faults)
+            begin_s, end_s, over_s = _let_happen(seen, lock, runner, faults, record if chance else None)
             with lock, monitor.lock:
-                return _row(case, faults, runner, seen, record, (begin_s, end_s, over_s))
+                row = _row(case, faults, runner, seen, record, (begin_s, end_s, over_s))
+            if chance is not None:
+                row["fault"] = f"random, {chance[0]:g} s, seed {chance[1]}"
+                row["faults"] = [str(fault) for fault in faults]
+            return row
         finally:
             if runner is not None:
                 runner.close()
@@ -197,9 +245,13 @@ def _limits(robot: Robot, rate_hz: float) -> CommandLimits:
 
 
 def _let_happen(
-    seen: Observations, lock: threading.Lock, runner: FaultRunner, faults: Sequence[Fault]
+    seen: Observations, lock: threading.Lock, runner: FaultRunner, faults: Sequence[Fault], record: Any = None
 ) -> tuple[float, float, float]:
-    """Wait until all is well, do the fault, wait until all is well again; return begin, end of the cause, and now."""
+    """
+    Wait until all is well, do the faults, wait until all is well again; return begin, end of the cause, and now.
+
+    record: of the run, to wait for a success of the task after many faults too.
+    """
 
     def wait(condition: Any, limit_s: float) -> bool:
         until_s = time.monotonic() + limit_s
@@ -211,21 +263,26 @@ def _let_happen(
         return False
 
     begun_s = time.monotonic()
+    settle_s = SETTLE_S if record is None else WELL_S
     if not wait(
-        lambda: seen.well_since(begun_s, SETTLE_S, time.monotonic()) is not None, STARTUP_LIMIT_S + SETTLE_S
+        lambda: seen.well_since(begun_s, settle_s, time.monotonic()) is not None, STARTUP_LIMIT_S + settle_s
     ):
         raise RuntimeError(
             "the stack did not come up well: " + "; ".join(s.text for s in seen.signs if s.ended_s is None)
         )
     begin_s = time.monotonic()
     runner.start(begin_s)
-    wait(lambda: all(d.ended_s is not None or d.error for d in runner.done), 60.0)
+    last_s = max((fault.at_s + fault.duration_s for fault in faults), default=0.0)
+    wait(lambda: all(d.ended_s is not None or d.error for d in runner.done), last_s + 60.0)
     end_s = time.monotonic() if faults else begin_s + 8.0
+    before = record.task.as_dict()["successes"] if record is not None else 0
     wait(
         lambda: (
-            time.monotonic() - end_s > 5.0 and seen.well_since(end_s, WELL_S, time.monotonic()) is not None
+            time.monotonic() - end_s > 5.0
+            and seen.well_since(end_s, WELL_S, time.monotonic()) is not None
+            and (record is None or record.task.as_dict()["successes"] > before)
         ),
-        RECOVERY_LIMIT_S if faults else 14.0,
+        RANDOM_RECOVERY_LIMIT_S if record is not None else RECOVERY_LIMIT_S if faults else 14.0,
     )
     return begin_s, end_s, time.monotonic()
 
@@ -239,9 +296,10 @@ def _row(
     times: tuple[float, float, float],
 ) -> dict[str, Any]:
     begin_s, end_s, over_s = times
-    if any(done.error for done in runner.done):
-        return {"error": runner.done[0].error}
-    if faults:
+    errors = [f"{done.fault}: {done.error}" for done in runner.done if done.error]
+    if errors and case is not None:
+        return {"error": errors[0]}
+    if case is not None:
         begin_s, end_s = runner.done[0].began_s or begin_s, runner.done[0].ended_s or end_s
     task = record.task.as_dict()
     row: dict[str, Any] = {
@@ -262,9 +320,11 @@ def _row(
             if s.began_s >= begin_s
         ][:40],
     }
-    if case is None:
+    if case is None and not faults:
         return row
-    sign = seen.first_sign(case.sign, begin_s)
+    if case is None:
+        row["not_done"] = errors  # of a node that was away just then
+    sign = None if case is None else seen.first_sign(case.sign, begin_s)
     if sign is not None:
         row["detected_ms"] = round((sign.began_s - begin_s) * 1e3, 1)
         row["sign"] = sign.text
@@ -289,66 +349,6 @@ def _reaction(seen: Observations, begin_s: float, over_s: float) -> str:
     return "; ".join(said[:3]) or "none needed: control runs on"
 
 
-def _observe(monitor: Any, seen: Observations, lock: threading.Lock) -> None:
-    """Feed what arrives into the observations."""
-    from edge_stack_msgs.msg import ControlStatus, NodeStatus, StackState
-    from sensor_msgs.msg import JointState
-
-    from edge_stack.nodes import qos
-
-    states = {
-        ControlStatus.RUN: "run",
-        ControlStatus.SLOW: "slow",
-        ControlStatus.HOLD: "hold",
-        ControlStatus.STOP: "stop",
-    }
-
-    def command(message: JointState) -> None:
-        now_s = time.monotonic()
-        # When it was commanded, not when this process came to read it; with a simulated clock that cannot be told.
-        age_s = time.time() - message.header.stamp.sec - message.header.stamp.nanosec * 1e-9
-        with lock:
-            seen.command(now_s - age_s if 0.0 <= age_s < STAMP_AGE_S else now_s, message.position)
-
-    def joints(message: JointState) -> None:
-        with lock:
-            seen.joints(message.position)
-
-    def control(message: ControlStatus) -> None:
-        with lock:
-            # What the policy asks for at a limit is the task's business, not a fault's.
-            own = message.reason in ("limit_position", "limit_velocity")
-            reason = "ok" if own else message.reason
-            seen.control(time.monotonic(), states[message.state], reason, message.max_gap_ms * 1e-3)
-
-    def stack(message: StackState) -> None:
-        troubles = {}
-        for node in message.nodes:
-            # A mode is no trouble; what the governor wants is.
-            reason = "; ".join(r for r in node.reason.split("; ") if not r.startswith("mode"))
-            text = "; ".join(filter(None, (node.fault, node.message, reason)))
-            if text or node.state != (node.wanted or node.state):
-                troubles[node.name.rsplit("/", 1)[-1]] = text or node.state
-        with lock:
-            seen.stack(time.monotonic(), message.state == StackState.ACTIVE, troubles)
-
-    def status(message: NodeStatus) -> None:
-        counts = {f"{e.topic}: {e.event}": e.count for e in message.events}
-        counts["work: deadline_missed"] = message.deadline_misses
-        with lock:
-            seen.events(time.monotonic(), message.name.rsplit("/", 1)[-1], counts)
-
-    node = monitor.node
-    # Deep queues: this process may come late to read, which is not the stack's doing.
-    every_command = qos.command(0.0, offered=False)
-    every_command.depth = 200
-    node.create_subscription(JointState, "joint_command", command, every_command)
-    node.create_subscription(JointState, "joint_states", joints, qos.sensor(offered=False))
-    node.create_subscription(ControlStatus, "control_status", control, qos.status())
-    node.create_subscription(StackState, "stack_state", stack, qos.state())
-    node.create_subscription(NodeStatus, "node_status", status, qos.status())
-
-
 def _difference(task: Mapping[str, int], baseline: Mapping[str, int]) -> float | None:
     if not task["attempts"] or not baseline["attempts"]:
         return None
@@ -362,14 +362,26 @@ def main(argv: list[str] | None = None) -> int:
     common.add_output_options(parser)
     parser.add_argument("--config", metavar="FILE", help="another robot.yaml")
     parser.add_argument("--only", action="append", metavar="FAULT", help="only faults that begin so")
+    parser.add_argument(
+        "--random", type=float, metavar="SECONDS", help="instead: random faults of all kinds for so long"
+    )
+    parser.add_argument("--seed", type=int, help="of the random faults; without it one is drawn, and printed")
     parser.add_argument("--row", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
+    if options.random is not None and options.random <= 0.0:
+        parser.error(f"--random {options.random:g}: must be above 0")
     if options.row:
+        chance = (options.random, options.seed) if options.random else None
         case = next((c for c in CASES if c.fault == options.only[0]), None)
         from edge_stack.tools.report import write_report
 
-        write_report(Path(options.row), run_case(case, options.config))
+        write_report(Path(options.row), run_case(case, options.config, chance))
         return 0
+    if options.random is not None:
+        seed = random.randrange(2**31) if options.seed is None else options.seed
+        rows, notes = run_random(options.random, seed, options.config)
+        code = common.report(options, "faults", rows, notes)
+        return code if rows and not rows[0]["lost"] and not rows[0]["unsafe_commands"] else 1
     cases = [c for c in CASES if not options.only or c.fault.startswith(tuple(options.only))]
     if not cases:
         parser.error(f"--only {' '.join(options.only)}: there are {', '.join(c.fault for c in CASES)}")

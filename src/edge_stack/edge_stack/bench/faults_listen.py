@@ -1,0 +1,77 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Listens to a stack for the benchmark of faults: messages in, plain values for faults_observe out.
+
+Its unit is one message. ROS is imported when it begins, in the process that runs the stack.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from edge_stack.bench.faults_observe import Observations
+
+STAMP_AGE_S = 0.5
+
+
+def observe(monitor: Any, seen: Observations, lock: threading.Lock) -> None:
+    """Feed what arrives at a monitor's node into the observations, with the lock held."""
+    from edge_stack_msgs.msg import ControlStatus, NodeStatus, StackState
+    from sensor_msgs.msg import JointState
+
+    from edge_stack.nodes import qos
+
+    states = {
+        ControlStatus.RUN: "run",
+        ControlStatus.SLOW: "slow",
+        ControlStatus.HOLD: "hold",
+        ControlStatus.STOP: "stop",
+    }
+
+    def command(message: JointState) -> None:
+        now_s = time.monotonic()
+        # When it was commanded, not when this process came to read it; with a simulated clock that cannot be told.
+        age_s = time.time() - message.header.stamp.sec - message.header.stamp.nanosec * 1e-9
+        with lock:
+            seen.command(now_s - age_s if 0.0 <= age_s < STAMP_AGE_S else now_s, message.position)
+
+    def joints(message: JointState) -> None:
+        with lock:
+            seen.joints(message.position)
+
+    def control(message: ControlStatus) -> None:
+        with lock:
+            # What the policy asks for at a limit is the task's business, not a fault's.
+            own = message.reason in ("limit_position", "limit_velocity")
+            reason = "ok" if own else message.reason
+            seen.control(time.monotonic(), states[message.state], reason, message.max_gap_ms * 1e-3)
+
+    def stack(message: StackState) -> None:
+        troubles = {}
+        for node in message.nodes:
+            # A mode is no trouble; what the governor wants is.
+            reason = "; ".join(r for r in node.reason.split("; ") if not r.startswith("mode"))
+            text = "; ".join(filter(None, (node.fault, node.message, reason)))
+            if text or node.state != (node.wanted or node.state):
+                troubles[node.name.rsplit("/", 1)[-1]] = text or node.state
+        with lock:
+            seen.stack(time.monotonic(), message.state == StackState.ACTIVE, troubles)
+
+    def status(message: NodeStatus) -> None:
+        counts = {f"{e.topic}: {e.event}": e.count for e in message.events}
+        counts["work: deadline_missed"] = message.deadline_misses
+        with lock:
+            seen.events(time.monotonic(), message.name.rsplit("/", 1)[-1], counts)
+
+    node = monitor.node
+    # Deep queues: this process may come late to read, which is not the stack's doing.
+    every_command = qos.command(0.0, offered=False)
+    every_command.depth = 200
+    node.create_subscription(JointState, "joint_command", command, every_command)
+    node.create_subscription(JointState, "joint_states", joints, qos.sensor(offered=False))
+    node.create_subscription(ControlStatus, "control_status", control, qos.status())
+    node.create_subscription(StackState, "stack_state", stack, qos.state())
+    node.create_subscription(NodeStatus, "node_status", status, qos.status())
