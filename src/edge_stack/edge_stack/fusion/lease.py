@@ -24,11 +24,11 @@ import numpy.typing as npt
 from edge_stack.fusion import command_page as at
 from edge_stack.fusion.command_page import Locks, Words
 
-SILENT_PERIODS = 1.5
-"""An owner that has not ticked for so long is replaced: at the standby's next tick, 1.6 periods after the last command."""
-PHASE = 0.6
-"""Ticks of a standby come so many periods after the owner's."""
-_PHASE_TOLERANCE = 0.1
+PHASE = 0.45
+"""Ticks of a standby come so many periods after the owner's, give or take the tolerance."""
+_PHASE_TOLERANCE = 0.05
+SILENT_PERIODS = 1.3
+"""An owner that has not ticked for so long is replaced: at the standby's tick 1.45 periods after the owner's last one."""
 # A process that has not ticked for so many periods is not ready to take over.
 _READY_PERIODS = 3
 
