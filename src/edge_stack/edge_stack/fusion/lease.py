@@ -45,10 +45,13 @@ class Page(Protocol):
     """What a lease needs of the shared page."""
 
     words: Words
-    locks: Locks
     positions: npt.NDArray[np.float64]
     slot: int
     joints: int
+
+    @property
+    def locks(self) -> Locks:
+        """Locks of this process."""
 
 
 class Lease:
