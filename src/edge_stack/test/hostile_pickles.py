@@ -129,6 +129,8 @@ HOSTILE: dict[str, bytes] = {
     "huge place in the memo": b"\x80\x04Nr\xff\xff\xff\xff.",
     "what the memo does not have": b"\x80\x04j\xff\xff\xff\xff.",
     "doubled references": doubling(200),
+    "doubled references as a name": doubling(200)[:-1] + b"\x8c\x01x\x93.",
+    "doubled references as a module": doubling(200)[:-1] + b"h\x14\x8c\x01x\x93.",
     "a list in itself": b"\x80\x04]\x94h\x00a.",
     "nested deeply": deep(90_000),
     "a million operations": b"\x80\x04" + b"N0" * 500_000 + b"N.",

@@ -133,8 +133,11 @@ class Reader:
     # ---- opcodes
 
     def _global(self, module: Any, name: Any) -> None:
+        # Only text is ever put into text: what stands for itself many times over would fill all memory.
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise PickleRefused("a name that is no text")
         full = f"{module} {name}"
-        if not isinstance(module, str) or not isinstance(name, str) or full not in self._allowed:
+        if full not in self._allowed:
             raise PickleRefused(f"the name '{full[:100]}' is not one of those that are expected")
         self._push(Global(full))
 
