@@ -13,7 +13,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def _timed(function: Callable[..., Any], ms: dict[str, float], part: str) -> Cal
 
 
 def _measure(
-    once: Callable[[dict[str, Any]], dict[str, float]], shapes: dict[str, tuple[int, ...]], count: int
+    once: Callable[[dict[str, Any]], dict[str, float]], shapes: Mapping[str, tuple[int, ...]], count: int
 ) -> dict[str, list[float]]:
     """Return milliseconds of each part, one for each chunk."""
     random = np.random.default_rng(0)
