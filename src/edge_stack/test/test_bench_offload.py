@@ -54,12 +54,16 @@ def test_quantiles_of_nothing_are_none() -> None:
 
 
 def test_a_run_begins_on_board_and_ends_with_cuts_in_as_many_episodes() -> None:
-    first, *networks, last = phases(3, brief=False)
+    first, *networks, last = phases(3)
     assert first.network.cut and not first.cuts and last.cuts
     assert first.episodes == last.episodes == 6
     assert {phase.network.rtt_ms for phase in networks} == {1.0, 20.0, 80.0}
     assert {phase.network.loss for phase in networks} == {0.0, 0.02, 0.1}
     assert {phase.network.mbit_s for phase in networks} == {None, 5.0}
+
+
+def test_another_transport_meets_the_networks_on_which_transports_differ() -> None:
+    assert [phase.name for phase in phases(2, transport_only=True)] == ["20 ms", "20 ms, 5 Mbit/s"]
 
 
 def test_lerobots_server_is_measured_where_there_is_a_checkpoint_for_it() -> None:

@@ -4,9 +4,10 @@
 The demo with its policy on a server behind an emulated network: chunks in time, changes of place, success.
 
 Its unit is one row: some episodes of the task on one network. The stack (simulated robot, fusion, supervisor, vla, detect)
-and the policy server are real processes; between them each IP packet is delayed, lost or held back. The first row of each
-run is the policy on board, with the network cut; all rows of a run are of the same processes. fallback_gap_ms: longest time
-between two commands around a change of place or a cut. no_fresh_action_ms: longest time for which the newest chunk was over.
+and the policy server are real processes; between them each IP packet is delayed, lost or held back. The first row
+is the policy on board, with the network cut; all rows of a transport are of the same processes. fallback_gap_ms: longest
+time between two commands around a change of place or a cut. no_fresh_action_ms: longest time for which the newest chunk was
+over.
 """
 
 from __future__ import annotations
@@ -55,18 +56,25 @@ class Phase:
     cuts: bool = False
 
 
-def phases(episodes: int, brief: bool) -> list[Phase]:
-    """Return the rows of one run. episodes: of most rows; those that success is judged by have twice as many."""
+def phases(episodes: int, *, quick: bool = False, transport_only: bool = False) -> list[Phase]:
+    """
+    Return the rows of one run.
+
+    episodes: of most rows; those that success is judged by have twice as many. quick: fewer networks. transport_only: what
+    says how it compares with another transport that has met everything else.
+    """
     near = Network(rtt_ms=20.0)
-    board = Phase(ON_BOARD, Network(cut=True), 2 * episodes)
-    cut = Phase(f"20 ms, cut for {CUT_S:g} s", near, 2 * episodes, cuts=True)
     slow = replace(near, mbit_s=5.0)
     networks = [near, slow]
-    if not brief:
+    if not quick and not transport_only:
         # The worst last: after it the way back to the server is the longest.
         networks = [Network(rtt_ms=1.0), near, Network(rtt_ms=80.0), slow]
         networks += [replace(near, loss=0.02), replace(near, loss=0.1)]
-    return [board, *(Phase(str(network), network, episodes) for network in networks), cut]
+    rows = [Phase(str(network), network, episodes) for network in networks]
+    if transport_only:
+        return rows
+    cut = Phase(f"20 ms, cut for {CUT_S:g} s", near, 2 * episodes, cuts=True)
+    return [Phase(ON_BOARD, Network(cut=True), 2 * episodes), *rows, cut]
 
 
 @dataclass(frozen=True)
@@ -321,7 +329,7 @@ def run(
                 continue
             try:
                 stack.wait_for_start()
-                todo = phases(episodes, brief=quick or index > 0)
+                todo = phases(episodes, quick=quick, transport_only=index > 0)
                 for number, phase in enumerate(todo, 1):
                     _say(f"{transport.name} {number}/{len(todo)}: {phase.name}, {phase.episodes} episodes")
                     row = stack.measure(phase)
