@@ -187,7 +187,7 @@ def pythons(monkeypatch: pytest.MonkeyPatch, *minors: int) -> None:
     monkeypatch.setattr(interpreters, "ask", ask)
 
 
-@pytest.mark.parametrize(("minors", "chosen"), [((11, 12, 13), 12), ((13, 11), 13), ((12,), 12)])
+@pytest.mark.parametrize(("minors", "chosen"), [((10, 11, 12, 13), 12), ((11, 13), 13), ((10, 11), 11)])
 def test_an_extra_gets_a_python_that_it_exists_for(
     monkeypatch: pytest.MonkeyPatch, minors: tuple[int, ...], chosen: int
 ) -> None:
@@ -197,23 +197,23 @@ def test_an_extra_gets_a_python_that_it_exists_for(
 
 
 def test_where_no_python_fits_an_extra_the_remedy_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    pythons(monkeypatch, 11, 10)
-    with pytest.raises(EdgeError, match=r"and lerobot: Python 3\.12 to 3\.13 is needed") as refused:
+    pythons(monkeypatch, 14, 10)
+    with pytest.raises(EdgeError, match=r"and lerobot: Python 3\.11 to 3\.13 is needed") as refused:
         interpreters.choose(WHEELS, ["lerobot"])
     assert "python3.12-venv" in refused.value.remedy
 
 
 def test_a_ros_of_another_python_cannot_have_the_extra(tmp_path: Path) -> None:
     humble = Underlay("humble", fake_ros(tmp_path, "humble", "3.10"), (3, 10))
-    with pytest.raises(EdgeError, match=r"lerobot needs Python 3\.12 to 3\.13, ROS 2 Humble .* Python 3\.10"):
+    with pytest.raises(EdgeError, match=r"lerobot needs Python 3\.11 to 3\.13, ROS 2 Humble .* Python 3\.10"):
         interpreters.choose(humble, ["lerobot"])
 
 
 def test_a_wanted_python_that_does_not_fit_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    pythons(monkeypatch, 11, 12)
-    monkeypatch.setenv("EDGE_PYTHON", "python3.11")
+    pythons(monkeypatch, 10, 12)
+    monkeypatch.setenv("EDGE_PYTHON", "python3.10")
     with pytest.raises(
-        EdgeError, match=r"EDGE_PYTHON=python3\.11 does not fit .* lerobot: Python 3\.12 to 3\.13"
+        EdgeError, match=r"EDGE_PYTHON=python3\.10 does not fit .* lerobot: Python 3\.11 to 3\.13"
     ):
         interpreters.choose(WHEELS, ["lerobot"])
 

@@ -18,7 +18,7 @@ from edge_tool.underlay import Underlay
 
 OLDEST, NEWEST = (3, 10), (3, 14)
 # Extras that do not exist for every Python: those that they exist for, the preferred one first.
-FOR_EXTRA = {"lerobot": ((3, 12), (3, 13))}
+FOR_EXTRA = {"lerobot": ((3, 12), (3, 13), (3, 11))}
 
 _QUESTION = """
 import importlib.util, json, os, sys, sysconfig

@@ -21,7 +21,7 @@ def run(workspace: Workspace, arguments: list[str]) -> int:
         default=[],
         choices=installation.EXTRAS,
         help="also install: ultralytics and torch (AGPL-3.0, large) for .pt files, export, training; cuda for models on"
-        " an NVIDIA GPU; lerobot and torch (large; Python 3.12 or 3.13) for LeRobot's policies and datasets;"
+        " an NVIDIA GPU; lerobot and torch (large; Python 3.11 to 3.13) for LeRobot's policies and datasets;"
         " triton (small) for models on a Triton Inference Server",
     )
     parser.add_argument("--system", action="store_true", help="as root: also install missing system packages")

@@ -41,7 +41,7 @@ def step(index: int) -> dict[str, Any]:
 def read(folder: Path) -> Any:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    return LeRobotDataset("local/read", root=folder)
+    return LeRobotDataset("local/read", root=folder, video_backend="pyav")
 
 
 def write(folder: Path, contract: PolicyContract = CONTRACT, **options: Any) -> DatasetWriter:

@@ -29,7 +29,7 @@ from edge_stack.policies.base import (
 )
 from edge_stack.policies.contract import ImageFeature, load_contract, plain_contract
 from edge_stack.policies.lerobot.history import History
-from edge_stack.policies.lerobot.installed import require_lerobot
+from edge_stack.policies.lerobot.installed import lerobot_version, require_lerobot
 from edge_stack.robot import load_robot
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -330,6 +330,8 @@ def test_a_new_chunk_goes_on_where_the_old_one_is(smolvla: Path) -> None:
 
 @needs_lerobot
 def test_a_chunk_of_actions_relative_to_the_state_goes_on_too(smolvla: Path, tmp_path: Path) -> None:
+    if lerobot_version() < (0, 6):
+        pytest.skip("LeRobot has relative actions since 0.6")
     folder = Path(shutil.copytree(smolvla, tmp_path / "relative"))
     for file, name, place in (
         ("pre", "relative_actions_processor", -1),
@@ -397,7 +399,7 @@ def test_a_checkpoint_that_is_not_there(path: str, text: str, monkeypatch: pytes
         ),
         ("config.json", "{", "config.json: is not valid JSON"),
         ("config.json", "{}", "has no field 'type'"),
-        ("config.json", '{"type": "nonsense"}', "cannot load this nonsense policy: Policy type 'nonsense'"),
+        ("config.json", '{"type": "nonsense"}', "cannot load this nonsense policy: "),
         ("model.safetensors", None, "has no model.safetensors"),
         ("model.safetensors", "junk", "cannot load this act policy"),
         ("policy_preprocessor.json", None, "older than LeRobot 0.4"),

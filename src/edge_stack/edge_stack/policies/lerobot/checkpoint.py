@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from edge_stack.errors import ConfigurationError
 from edge_stack.policies.contract import ACTION, FeatureShapes
-from edge_stack.policies.lerobot.installed import lerobot_version, require_lerobot, supports_rtc
+from edge_stack.policies.lerobot.installed import require_lerobot, supports_rtc
 from edge_stack.policies.lerobot.smolvla_offline import VLM_FOLDER
 
 EMPTY_CAMERA = ".empty_camera_"
@@ -123,9 +124,8 @@ def load_checkpoint(path: str, device: str) -> Checkpoint:
     except ConfigurationError:
         raise
     except Exception as error:
-        version = ".".join(map(str, lerobot_version() or ()))
         raise ConfigurationError(
-            f"{folder}: LeRobot {version} cannot load this {kind} policy: {_first_line(error)}{_hint(error)}"
+            f"{folder}: LeRobot {version('lerobot')} cannot load this {kind} policy: {_first_line(error)}{_hint(error)}"
         ) from error
     return Checkpoint(folder, kind, config, policy, preprocessor, postprocessor, rename)
 
