@@ -386,7 +386,18 @@ def _policy(result: Result) -> View:
         )
         if row["part"] == "all":
             bars.append(Bar(row["backend"], _named(ms), row["policy"], row["backend"]))
-    columns = ("policy", "backend", "part", "p50 ms", "p99 ms", "max ms", "n", "times torch", "peak MB", "parity")
+    columns = (
+        "policy",
+        "backend",
+        "part",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "n",
+        "times torch",
+        "peak MB",
+        "parity",
+    )
     chart = Chart("ms a chunk", bars, 1e3 / CONTROL_RATE_HZ, "one control period")
     return View("SmolVLA, one chunk on one core", columns, lines, chart, result["notes"])
 
