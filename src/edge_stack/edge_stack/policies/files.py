@@ -24,7 +24,7 @@ def find_policy(name: str) -> Path:
     Return the path that a name stands for.
 
     name: "demo"; ``package://<package>/<path below its share folder>``; or a path, ``~`` allowed. ConfigurationError where
-    the package is not installed or nothing is there.
+    the name is empty, the package is not installed, or nothing is there of it.
     """
     if not name:
         raise ConfigurationError(f"policy_path: is empty; name a policy's folder, or {DEMO}")
@@ -41,7 +41,7 @@ def find_policy(name: str) -> Path:
         package, _, rest = name[len(_PACKAGE_SCHEME) :].partition("/")
         path = share_folder(package) / rest
     else:
-        path = Path(name).expanduser()
+        return Path(name).expanduser()  # who reads it says best what is wrong with it
     if not path.exists():
         raise ConfigurationError(f"policy_path: {path}: no such file or folder")
     return path

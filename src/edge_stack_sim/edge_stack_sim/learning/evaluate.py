@@ -23,14 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack.policies import PolicySettings, make_policy
-from edge_stack.policies.base import IMAGES, STATE, TASK, TIME_S, Policy
-from edge_stack.policies.contract import load_contract
+from edge_stack.policies.base import STATE, TASK, TIME_S, Policy
+from edge_stack.policies.contract import PolicyContract, load_contract
 from edge_stack.robot import Robot, load_robot
 from edge_stack.share import share_folder
 from edge_stack_sim.expert import Expert, glance
 from edge_stack_sim.learning.closed_loop import ClosedLoop, Predict
 from edge_stack_sim.learning.demonstrations import HORIZON
-from edge_stack_sim.scene import CAMERA
 from edge_stack_sim.task import PlaceTask, TaskState
 from edge_stack_sim.world import World
 
@@ -66,15 +65,13 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def predictor(policy: Policy) -> Predict:
+def predictor(policy: Policy, contract: PolicyContract) -> Predict:
     """Let a policy that sees the simulator's camera drive the arm."""
-    contract = getattr(policy, "contract", None)
-    images = contract.images if contract is not None else ()
 
     def predict(
         frame: NDArray[np.uint8], state: NDArray[np.float64], task: str, now_s: float
     ) -> NDArray[np.float64]:
-        seen = {image.key: image.fit(frame) for image in images} or {IMAGES + CAMERA: frame}
+        seen = {image.key: image.fit(frame) for image in contract.images}
         return policy.predict_action_chunk(
             {STATE: state.astype(np.float32), TASK: task, TIME_S: now_s, **seen}
         )
@@ -83,13 +80,19 @@ def predictor(policy: Policy) -> Predict:
 
 
 def evaluate(
-    name: str, robot: Robot, seeds: Sequence[int], policy: Policy | None = None, *, show: bool = False
+    name: str,
+    robot: Robot,
+    seeds: Sequence[int],
+    policy: Policy | None = None,
+    contract: PolicyContract | None = None,
+    *,
+    show: bool = False,
 ) -> Outcome:
-    """Run a policy, or the expert where none is given, from each seed once."""
+    """Run a policy with its contract, or the expert where none is given, from each seed once."""
     world = World(seed=seeds[0])
     expert = Expert(robot)
     task = PlaceTask(world)
-    drive = None if policy is None else predictor(policy)
+    drive = None if policy is None or contract is None else predictor(policy, contract)
     times_s: list[float] = []
 
     def predict(
@@ -162,7 +165,7 @@ def main() -> None:
     seeds = range(options.seed, options.seed + options.episodes)
     outcomes = [
         evaluate("expert", robot, seeds, show=True),
-        evaluate(options.policy, robot, seeds, policy, show=True),
+        evaluate(options.policy, robot, seeds, policy, contract, show=True),
     ]
     policy.close()
     print(f"{'policy':14}{'success':>10}{'95 %':>14}{'seconds':>10}{'ms a chunk':>12}")

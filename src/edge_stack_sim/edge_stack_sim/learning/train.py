@@ -110,7 +110,7 @@ def train(plan: Plan, shop: Workshop) -> Path:
 
 def driver(student: Student, statistics: Statistics, device: torch.device) -> Predict:
     """Let the student drive the arm, as the exported policy would."""
-    noise = torch.randn(1, HORIZON, 6, generator=torch.Generator().manual_seed(0)).to(device)
+    noise = torch.zeros(1, HORIZON, 6, device=device)  # grows into the middle of what may be done
 
     @torch.no_grad()
     def predict(
@@ -151,7 +151,7 @@ def _finish(student: Student, shop: Workshop) -> Path:
     student.policy.to("cpu").eval()
     student.policy.save_pretrained(checkpoint)
     shop.say("exporting")
-    exported = export(checkpoint, policy, language_tokens=LANGUAGE_TOKENS, units="rad")
+    exported = export(checkpoint, policy, language_tokens=LANGUAGE_TOKENS, units="rad", noise_scale=0.0)
     milliseconds = sum(exported.onnx_ms.values())
     shop.say(f"{policy}: {milliseconds:.1f} ms a chunk, parity {exported.description.parity_max_abs:.1g}")
     return policy

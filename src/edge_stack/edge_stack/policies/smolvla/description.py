@@ -85,7 +85,8 @@ class Description:
 
     pixels: side of the square that images are scaled to, with padding if `padded`. image_tokens: of one camera.
     language_tokens: the instruction is cut or padded to so many. pad_token: its number. state_width, action_width: of the
-    model's padded vectors. flow_steps: of one chunk. time_*: of the embedding of time. rtc_*: LeRobot's RTCConfig.
+    model's padded vectors. flow_steps: of one chunk. noise_scale: of the noise that a chunk grows from; LeRobot's is 1, and 0
+    gives the middle of what the policy would do. time_*: of the embedding of time. rtc_*: LeRobot's RTCConfig.
     precision: fp32 or fp16. parity_max_abs: against LeRobot in torch, in the model's units, as measured by the export.
     """
 
@@ -109,6 +110,7 @@ class Description:
     rtc_schedule: str = "LINEAR"
     rtc_max_weight: float = 10.0
     rtc_horizon: int = 10
+    noise_scale: float = 1.0
     precision: str = "fp32"
     parity_max_abs: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -221,6 +223,7 @@ def _check(description: Description, path: Path) -> None:
         "time_width",
     ):
         require(getattr(description, name) > 0, f"{name}: must be above 0")
+    require(0.0 <= description.noise_scale <= 1.0, "noise_scale: must be from 0 to 1")
     require(description.rtc_schedule in SCHEDULES, f"rtc_schedule: must be one of {', '.join(SCHEDULES)}")
     require(
         description.rtc_max_weight > 0 and description.rtc_horizon > 0,

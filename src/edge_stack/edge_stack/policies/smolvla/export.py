@@ -63,6 +63,7 @@ def export(
     precision: str = "fp32",
     language_tokens: int | None = None,
     units: str = "",
+    noise_scale: float = 1.0,
     runs: int = 3,
     say: Say = lambda _: None,
 ) -> Exported:
@@ -70,8 +71,8 @@ def export(
     Export a checkpoint into a folder, which must not exist yet, be empty, or be an earlier export.
 
     language_tokens: the instruction is cut or padded to so many; fewer are faster. None: the checkpoint's own. units: of
-    state and action, where known; checked against the robot's contract when the policy is loaded. runs: timed on both
-    sides.
+    state and action, where known; checked against the robot's contract when the policy is loaded. noise_scale: of what a
+    chunk grows from when it runs, 0 to 1. runs: timed on both sides.
 
     Raises:
         ConfigurationError: it is no SmolVLA, something is missing or not supported, or the graphs give something else.
@@ -98,7 +99,9 @@ def export(
                 f"{folder}: the exported graphs differ from LeRobot by {parity:.2g}, more than {BOUNDS[precision]:g} for"
                 f" {precision}; nothing was written"
             )
-        description = Description(**{**vars(description), "parity_max_abs": parity})
+        description = Description(
+            **{**vars(description), "parity_max_abs": parity, "noise_scale": noise_scale}
+        )
         description.save(place)
         if out.exists():
             shutil.rmtree(out)
@@ -224,6 +227,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--units", choices=UNITS, default="", help="of state and action, checked against the contract"
     )
+    parser.add_argument(
+        "--noise-scale",
+        type=_share,
+        default=1.0,
+        help="of the noise that chunks grow from; 0: the middle of what the policy would do (default: 1, as LeRobot)",
+    )
     parser.add_argument("--runs", type=_positive, default=3, help="chunks to compare and time (default: 3)")
     arguments = parser.parse_args(argv)
     out = arguments.out or Path(Path(arguments.checkpoint).name + "-onnx")
@@ -241,6 +250,7 @@ def main(argv: list[str] | None = None) -> int:
             precision="fp16" if arguments.fp16 else "fp32",
             language_tokens=arguments.language_tokens,
             units=arguments.units,
+            noise_scale=arguments.noise_scale,
             runs=arguments.runs,
             say=lambda text: print(f"[{time.monotonic() - start:5.1f} s] {text}", flush=True),
         )
@@ -272,6 +282,13 @@ def _print_table(out: Path, exported: Exported) -> None:
             f"peak memory of this export: {exported.peak_mb:.0f} MB",
         ],
     )
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -8,7 +8,8 @@ computed again: the instruction's tokens, those of a camera whose image is the s
 
 The noise that a chunk grows from is drawn from the seed once, and is the same for every chunk: a chunk is then a function of
 what is seen, so that tests and incidents repeat, and two chunks in a row do not differ by chance alone. LeRobot draws anew
-each time; `fresh_noise` does too, from the same seed.
+each time; `fresh_noise` does too, from the same seed. A policy that was exported with a noise_scale of 0 grows its chunks
+from zero, which is nearer to the mean of what was demonstrated.
 """
 
 from __future__ import annotations
@@ -227,4 +228,5 @@ class SmolVLARuntime:
 
     def _draw(self) -> Floats:
         d = self.description
-        return self._random.standard_normal((1, d.chunk_size, d.action_width)).astype(np.float32)
+        noise = self._random.standard_normal((1, d.chunk_size, d.action_width))
+        return (noise * d.noise_scale).astype(np.float32)
