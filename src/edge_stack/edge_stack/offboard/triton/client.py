@@ -36,7 +36,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", _ANSWER_LIMIT_BYTES),
     # gRPC's own would leave a server that is back alone for up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5000),  # by its name not evident: how long one attempt to connect may take
+    # Whatever its name says: how long one attempt to connect may take.
+    ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     # Each model has a connection of its own, so that a large answer to one does not hold up the others.
     ("grpc.use_local_subchannel_pool", 1),

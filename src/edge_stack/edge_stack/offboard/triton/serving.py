@@ -5,7 +5,7 @@ How a Triton server shall serve a node's model: its config.pbtxt, from the node'
 
 Its unit of work is one ONNX file. A model's queue is short, drops what waits longer than its result would be of use, and
 puts the requests of higher classes first; a critical model has none. With --rate-limit=execution_count the server puts
-critical models before essential and background ones, too. Batches are small for essential models, larger for background ones.
+critical models before essential and background ones, too. Batches are small for essential models, larger for others.
 """
 
 from __future__ import annotations
