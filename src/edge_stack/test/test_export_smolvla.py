@@ -128,6 +128,62 @@ def test_half_precision_is_checked_against_full_and_nothing_is_written_beyond_th
     assert list(tmp_path.iterdir()) == []
 
 
+def on_the_cpu(stages: Any, example: Any) -> Any:
+    """Run stages one after the other as the graphs do, and with the shapes that they were captured with."""
+
+    import torch
+
+    def run(feeds: Any) -> Any:
+        assert {name: (x.shape, x.dtype) for name, x in feeds.items()} == {
+            name: (x.shape, x.dtype) for name, x in example.items()
+        }
+        with torch.inference_mode():
+            tensors = tuple(torch.from_numpy(feeds[name]) for name in example)
+            for stage in stages:
+                tensors = stage(*tensors)
+        return [tensors.numpy()]
+
+    return run
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_the_stages_that_are_captured_on_a_gpu_give_what_sample_actions_gives(
+    built: Any, guided: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_stack.policies.smolvla.capture import captured_sampler
+
+    case = make_case(seed=5, delay=3, left=9)
+    eager = lerobot_chunk(built, case, guided=guided)
+    monkeypatch.setattr(built.policy.model, "sample_actions", captured_sampler(built.policy, 16, on_the_cpu))
+    np.testing.assert_allclose(lerobot_chunk(built, case, guided=guided), eager, atol=2e-5)
+
+
+def test_a_captured_inference_is_used_only_if_it_gives_what_eager_torch_gives(built: Any) -> None:
+    import torch
+
+    from edge_stack.policies.smolvla.capture import use_captured
+
+    policy = built.policy
+    case = make_case()
+    image = torch.from_numpy(case.image).permute(2, 0, 1).float() / 255.0
+    batch = built.preprocessor(
+        {IMAGE: image, "observation.state": torch.from_numpy(case.state), "task": TASK}
+    )
+    own = policy.model.sample_actions
+
+    def broken(stages: Any, example: Any) -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    assert use_captured(policy, batch, broken) == "operation not permitted when stream is capturing"
+    assert "differs from eager torch by" in use_captured(
+        policy, batch, lambda stages, example: lambda feeds: [feeds["noise"] + 1.0]
+    )
+    assert policy.model.sample_actions == own
+    assert use_captured(policy, batch, on_the_cpu) == ""
+    assert policy.model.sample_actions != own
+    policy.model.sample_actions = own
+
+
 def test_another_policy_and_what_is_no_checkpoint_are_refused(tmp_path: Path) -> None:
     from edge_stack.policies.smolvla.export import export
 

@@ -11,6 +11,7 @@ RTCProcessor. It never trains, and imports lerobot only when it loads.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,8 @@ class LeRobotPolicy:
         self._checkpoint = checkpoint
         try:
             self.predict_action_chunk(self._example())
+            if checkpoint.kind == "smolvla" and device.startswith("cuda"):
+                self._capture(checkpoint, device)
         except Exception as error:
             self.close()
             raise ConfigurationError(
@@ -121,6 +124,18 @@ class LeRobotPolicy:
 
             del checkpoint
             torch.cuda.empty_cache()
+
+    def _capture(self, checkpoint: Checkpoint, device: str) -> None:
+        """Replay SmolVLA as CUDA graphs where that works and gives the same."""
+        from edge_stack.policies.smolvla.capture import cuda_capture, use_captured
+
+        reason = use_captured(
+            checkpoint.policy, self._prepared(checkpoint, self._example()), cuda_capture(device)
+        )
+        if reason:
+            warnings.warn(
+                f"{checkpoint.folder}: runs without CUDA graphs, several times slower: {reason}", stacklevel=3
+            )
 
     # ---- one prediction
 

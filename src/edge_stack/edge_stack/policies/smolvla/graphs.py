@@ -39,7 +39,8 @@ class Vision(nn.Module):
         super().__init__()
         vlm = model.vlm_with_expert.get_vlm_model()
         self.vision, self.connector = vlm.vision_model, vlm.connector
-        pixels = torch.zeros(1, 3, side, side)
+        place = self.vision.embeddings.position_embedding.weight.device
+        pixels = torch.zeros(1, 3, side, side, device=place)
         patches = side // self.vision.embeddings.patch_size
         found: list[Tensor] = []
         hook = self.vision.embeddings.position_embedding.register_forward_hook(
@@ -47,7 +48,9 @@ class Vision(nn.Module):
         )
         try:
             with torch.no_grad():
-                self.vision.embeddings(pixels, torch.ones(1, patches, patches, dtype=torch.bool))
+                self.vision.embeddings(
+                    pixels, torch.ones(1, patches, patches, dtype=torch.bool, device=place)
+                )
         finally:
             hook.remove()
         self.register_buffer("positions", found[0].reshape(1, patches * patches, -1).clone())
@@ -78,12 +81,13 @@ class Prefix(nn.Module):
         self.cameras, self.image_tokens = cameras, image_tokens
         start = model.global_image_start_token if model.add_image_special_tokens else torch.zeros(0).long()
         end = model.image_end_token if model.add_image_special_tokens else torch.zeros(0).long()
-        self.register_buffer("start", start[None])
-        self.register_buffer("end", end[None])
+        place = model.state_proj.weight.device
+        self.register_buffer("start", start[None].to(place))
+        self.register_buffer("end", end[None].to(place))
         real = cameras * (image_tokens + len(start) + len(end)) + language_tokens + 1
         self.padding = max(0, int(model.prefix_length) - real)
         # Only the state's token is hidden from those before it; padding is masked anyhow.
-        blocks = torch.zeros(real + self.padding)
+        blocks = torch.zeros(real + self.padding, device=place)
         blocks[real - 1] = 1.0
         order = blocks.cumsum(0)
         self.register_buffer("visible", (order[None, :] <= order[:, None])[None])
@@ -105,16 +109,16 @@ class Prefix(nn.Module):
             present = image_mask[:, camera : camera + 1]
             embeddings += [start, images[:, first : first + self.image_tokens], end]
             masks += [
-                torch.ones(1, start.shape[1]),
+                language_mask.new_ones(1, start.shape[1]),
                 present.expand(1, self.image_tokens),
-                torch.ones(1, end.shape[1]),
+                language_mask.new_ones(1, end.shape[1]),
             ]
         words = embed(language)
         embeddings += [words * math.sqrt(words.shape[-1]), self.state_proj(state)[:, None, :]]
-        masks += [language_mask, torch.ones(1, 1)]
+        masks += [language_mask, language_mask.new_ones(1, 1)]
         if self.padding:
-            embeddings.append(torch.zeros(1, self.padding, words.shape[-1], dtype=words.dtype))
-            masks.append(torch.zeros(1, self.padding))
+            embeddings.append(words.new_zeros(1, self.padding, words.shape[-1]))
+            masks.append(language_mask.new_zeros(1, self.padding))
         hidden = torch.cat(embeddings, dim=1)
         mask = torch.cat(masks, dim=1)
         positions = mask.cumsum(1) - 1.0
@@ -149,7 +153,7 @@ class Denoise(nn.Module):
         self.head_dim = with_expert.vlm.config.text_config.head_dim
         self.action_in_proj, self.action_out_proj = model.action_in_proj, model.action_out_proj
         self.time_in, self.time_out = model.action_time_mlp_in, model.action_time_mlp_out
-        steps = torch.arange(model.config.chunk_size)
+        steps = torch.arange(model.config.chunk_size, device=model.state_proj.weight.device)
         self.register_buffer("steps", steps.float()[None])
         self.register_buffer("causal", (steps[None, :] <= steps[:, None])[None])
 
@@ -231,7 +235,7 @@ def project(layer: Any, hidden: Tensor, head_dim: int) -> tuple[Tensor, Tensor, 
 
 def rope_of(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
     """Return cosine and sine [1, T, 1, d / 2] of positions [1, T]."""
-    exponents = (2.0 / head_dim) * torch.arange(head_dim // 2, dtype=torch.float32)
+    exponents = (2.0 / head_dim) * torch.arange(head_dim // 2, dtype=torch.float32, device=positions.device)
     radians = positions.float()[..., None] / (_WAVELENGTH**exponents)
     return torch.cos(radians)[:, :, None, :], torch.sin(radians)[:, :, None, :]
 
