@@ -66,8 +66,8 @@ MODES: dict[str, Any] = {
     "rules": [
         {"to": "work", "from": ["focus"], "instruction": "work"},
         {"to": "focus", "from": ["work"], "battery": {"below": 0.2, "for_s": 0.4}},
-        {"to": "brief", "from": ["work"], "detection": {"class": "person", "score": 0.6, "for_s": 0.3}},
         {"to": "work", "from": ["brief"], "after_s": 1.0},
+        {"to": "brief", "from": ["work"], "detection": {"class": "person", "score": 0.6, "for_s": 0.3}},
     ],
 }
 
