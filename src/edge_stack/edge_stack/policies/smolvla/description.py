@@ -85,9 +85,9 @@ class Description:
 
     pixels: side of the square that images are scaled to, with padding if `padded`. image_tokens: of one camera.
     language_tokens: the instruction is cut or padded to so many. pad_token: its number. state_width, action_width: of the
-    model's padded vectors. flow_steps: of one chunk. noise_scale: of the noise that a chunk grows from; LeRobot's is 1, 0
-    gives the middle of what the policy would do. time_*: of the embedding of time. rtc_*: LeRobot's RTCConfig.
-    precision: fp32 or fp16. parity_max_abs: against LeRobot in torch, in the model's units, as measured by the export.
+    model's padded vectors. flow_steps: of one chunk. noise_scale: of the noise that a chunk grows from; LeRobot's is 1, and
+    0 gives the middle of what the policy would do. time_*: of the embedding of time. rtc_*: LeRobot's RTCConfig. precision:
+    fp32 or fp16. parity_max_abs: against LeRobot in torch, in the model's units, as measured by the export.
     """
 
     images: tuple[Image, ...]

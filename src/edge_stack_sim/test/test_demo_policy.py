@@ -1,0 +1,76 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The demo's learned policy does what it is told, from the camera's pixels, in the simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime")
+
+from edge_stack.errors import ConfigurationError
+from edge_stack.policies import PolicySettings, make_policy
+from edge_stack.policies.contract import load_contract
+from edge_stack.policies.files import DEMO, find_policy
+from edge_stack.robot import load_robot
+from edge_stack_sim.learning.evaluate import evaluate
+from edge_stack_sim.scene import HOME, OBJECTS
+
+SHIPPED_AT_MOST = 20_000_000  # bytes
+
+
+def test_it_succeeds_on_scenes_it_has_not_seen(robot_file: Path, world: object) -> None:
+    robot = load_robot(robot_file)
+    contract = load_contract(robot_file.parents[1] / "policies" / "demo.yaml", robot)
+    policy = make_policy("smolvla", PolicySettings(robot, path=DEMO, contract=contract))
+    policy.load()
+    try:
+        outcome = evaluate("smolvla", robot, range(500_000, 500_008), policy, contract)
+    finally:
+        policy.close()
+    assert outcome.successes >= 5, f"failed on {outcome.failed}"
+
+
+def test_where_it_reaches_depends_on_the_instruction(robot_file: Path, world: object) -> None:
+    robot = load_robot(robot_file)
+    contract = load_contract(robot_file.parents[1] / "policies" / "demo.yaml", robot)
+    policy = make_policy("smolvla", PolicySettings(robot, path=DEMO, contract=contract))
+    policy.load()
+    places = {"red_cube": -0.6, "green_cube": -0.2, "blue_cube": 0.2, "yellow_cylinder": 0.6}
+    for name, bearing in places.items():
+        world.set_object(name, 0.22 * np.cos(bearing), 0.22 * np.sin(bearing))  # type: ignore[attr-defined]
+    world.set_mark(0.14, 0.0)  # type: ignore[attr-defined]
+    world.step(None, 1)  # type: ignore[attr-defined]
+    image = contract.images[0].fit(world.render())  # type: ignore[attr-defined]
+    try:
+        reached = {}
+        for name in OBJECTS:
+            policy.reset()
+            chunk = policy.predict_action_chunk(
+                {
+                    "observation.images.table": image,
+                    "observation.state": np.array(HOME, dtype=np.float32),
+                    "task": f"put the {name.replace('_', ' ')} on the mark",
+                    "time_s": 0.0,
+                }
+            )
+            reached[name] = chunk[-1, 0]  # pan
+    finally:
+        policy.close()
+    for name, bearing in places.items():
+        assert reached[name] == pytest.approx(bearing, abs=0.15), reached
+
+
+def test_it_is_small() -> None:
+    assert sum(file.stat().st_size for file in find_policy(DEMO).iterdir()) < SHIPPED_AT_MOST
+
+
+def test_a_policy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="policy_path: is empty"):
+        find_policy("")
+    with pytest.raises(ConfigurationError, match="no_such_package"):
+        find_policy("package://no_such_package/policy")
+    assert find_policy("~/policy") == Path("~/policy").expanduser()
