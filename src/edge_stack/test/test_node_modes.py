@@ -233,11 +233,9 @@ def test_a_rule_switches_by_detection_and_another_one_back_after_a_time(stack: S
     assert {state.mode for state in stack.states} == {"work"}
     stack.seen = ("person", 0.9)
     stack.wait_for("brief")
-    assert any("(rule: detection class_id person" in state.transition for state in stack.states)
     stack.peer.spin_until(lambda: stack.peer.statuses["eye"].target_hz == 3.0, 5.0, "the rate of the mode")
     stack.states.clear()
     stack.wait_for("work")
-    assert any("(rule: timeout after_s 1.0)" in state.transition for state in stack.states)
     # The person is there still: a rule fires again only once its condition has let go.
     count = len(stack.states)
     stack.peer.spin_until(lambda: len(stack.states) >= count + 15)
