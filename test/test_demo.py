@@ -21,7 +21,18 @@ from typing import Any
 import psutil
 import pytest
 
-NODES = ("classify", "detect", "fusion", "fusion_standby", "obb", "pose", "segment", "sim", "supervisor", "vla")
+NODES = (
+    "classify",
+    "detect",
+    "fusion",
+    "fusion_standby",
+    "obb",
+    "pose",
+    "segment",
+    "sim",
+    "supervisor",
+    "vla",
+)
 MODELS = ("classify", "detect", "obb", "pose", "segment")
 
 
