@@ -32,7 +32,7 @@ from edge_stack_sim.world import World
 Say = Callable[[str], None]
 
 BATCH = 64
-DRAWS = 4  # of noise for each prefix
+DRAWS = 2  # of noise for each prefix
 FEATURE_BATCH = 200
 _MARK = 4
 _BEARING, _RADIUS = 0.5, (0.21, 0.03)  # rad; mean and deviation, m

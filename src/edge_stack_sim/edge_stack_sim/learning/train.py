@@ -46,7 +46,8 @@ from edge_stack_sim.learning.lessons import (
 from edge_stack_sim.learning.model import INSTRUCTIONS, LANGUAGE_TOKENS, Statistics, Student, statistics_of
 
 SHARD = 2000  # samples in a file
-SEE, ACT, AGAIN = Pace(1500, 8.0, 2e-3), Pace(2500, 15.0, 1.2e-3), Pace(1500, 9.0, 8e-4)
+SEE, ACT, AGAIN = Pace(2000, 10.0, 2e-3), Pace(2000, 16.0, 1.2e-3), Pace(1000, 8.0, 1e-3)
+OWN_SHARE = 2  # how often what the policy itself got into is taken, for once that a demonstration is
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Plan:
     see: Pace = SEE
     act: Pace = ACT
     rounds: int = 2
-    round_samples: int = 8_000
+    round_samples: int = 5_000
     again: Pace = AGAIN
 
 
@@ -100,7 +101,7 @@ def train(plan: Plan, shop: Workshop) -> Path:
         learn_to_act(student, join(lessons), plan.act, shop.device, shop.say)
         _keep(student, acted)
     for number in range(plan.rounds):
-        lessons.append(_follow(plan, shop, student, statistics, number))
+        lessons += [_follow(plan, shop, student, statistics, number)] * OWN_SHARE
         done = shop.out / f"round{number + 1}.safetensors"
         if not _restore(student, done):
             learn_to_act(student, join(lessons), plan.again, shop.device, shop.say)
