@@ -72,7 +72,8 @@ def test_chunks_come_from_the_server_while_it_answers_and_never_stop(
             assert 0.0 < status.rtt_p50_s < 1.0
             server.send_signal(signal.SIGSTOP)
             status = wait(lambda s: s.place == "local", "chunks from here: the server stands still")
-            assert status.place_changes == 2 and "no chunk within" in status.place_reason
+            assert status.place_changes == 2
+            assert any(words in status.place_reason for words in ("no chunk within", "no answer in time"))
             assert status.loss > 0.0
             server.send_signal(signal.SIGCONT)
             status = wait(lambda s: s.place == address, "chunks from the server again")

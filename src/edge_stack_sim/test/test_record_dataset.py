@@ -113,15 +113,16 @@ def test_what_the_stack_sees_and_commands_becomes_a_dataset(
     try:
         wait_for_the_recorder(peer, process)
         driver.start()
-        peer.spin_until(lambda: driver.statuses[-1].attempts >= 2, 30.0)
+        peer.spin_until(lambda: driver.statuses[-1].attempts >= 3, 30.0)
         peer.spin_until(lambda: driver.statuses[-1].state == "running")
-        process.send_signal(signal.SIGTERM)  # in the middle of the third
+        process.send_signal(signal.SIGTERM)  # in the middle of the fourth
         said = ended(peer, process)
     finally:
         process.kill()
     assert process.returncode == 0, said
     dataset = read(tmp_path / "set")
-    assert dataset.num_episodes == 2, said
+    # The recorder may not have heard yet that the third is over; half an episode is never kept.
+    assert dataset.num_episodes in (2, 3), said
     assert dataset.fps == 24
     assert dataset.meta.robot_type == "so101_sim"
     lengths = [int(episode["length"]) for episode in dataset.meta.episodes]
