@@ -59,7 +59,8 @@ def test_only_inputs_and_outputs_of_the_whole_model_are_copied(model: Path, devi
     inference.run({"image": np.zeros((1, 3, 64, 64), np.float32)})
     assert device.log.count("copy in") == 1
     assert device.log.count("copy out") == 2
-    assert device.log.count("wait") == 4
+    # Where to cut follows from measured times, so that there may be fewer pieces than asked for.
+    assert device.log.count("wait") == len(inference) > 1
 
 
 def test_segments_bounded_in_time_are_measured_where_they_run(model: Path, device: HostDevice):
