@@ -43,7 +43,11 @@ _REPORT_EVERY = 100
 
 @dataclass(frozen=True)
 class Pace:
-    """steps: at most. minutes: at most; the learning rate ends at whichever comes first. rate: the highest."""
+    """
+    steps: at most. minutes: at most, of each thread's processor; the learning rate ends at whichever comes first. rate: the highest.
+
+    Processor time, so that a machine that does other things too makes the training longer and not worse.
+    """
 
     steps: int
     minutes: float
@@ -237,8 +241,8 @@ def _steps(
     student.train()
     optimizer = torch.optim.AdamW(parameters, lr=pace.rate, weight_decay=1e-3, betas=(0.9, 0.98))
     mean = [p.detach().clone() for p in parameters]
-    began, step = time.monotonic(), 0
-    while (done := pace.progress(step, time.monotonic() - began)) < 1.0:
+    began, step = time.process_time(), 0
+    while (done := pace.progress(step, (time.process_time() - began) / torch.get_num_threads())) < 1.0:
         rate = pace.rate * min(1.0, (step + 1) / 100) * (0.03 + 0.97 * 0.5 * (1.0 + math.cos(math.pi * done)))
         for group in optimizer.param_groups:
             group["lr"] = rate
