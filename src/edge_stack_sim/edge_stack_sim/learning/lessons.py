@@ -44,9 +44,10 @@ _REPORT_EVERY = 100
 @dataclass(frozen=True)
 class Pace:
     """
-    steps: at most. minutes: at most, of each thread's processor; the learning rate ends at whichever comes first. rate: the highest.
+    How long to train; the learning rate ends at whichever limit comes first.
 
-    Processor time, so that a machine that does other things too makes the training longer and not worse.
+    steps: at most. minutes: at most, of each thread's processor time: a busy machine makes the training
+    longer, not worse. rate: the highest.
     """
 
     steps: int
