@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_stack.bench.faults import CASES
+from edge_stack.bench.faults_limits import missed_limits
 from edge_stack.bench.faults_observe import CommandLimits, Observations
 from edge_stack.faults import KINDS, parse_fault
 
@@ -109,3 +110,42 @@ def test_a_command_that_moves_during_a_hold_is_unsafe(seen: Observations) -> Non
     assert seen.unsafe_commands(0.0, 1.0) == len(
         [t for t in range(1, 24) if (t - 1) * PERIOD_S > 0.2 and t * PERIOD_S < 0.4]
     )
+
+
+def test_the_cause_of_what_the_governor_does_ends_when_the_board_is_no_longer_strained(
+    seen: Observations,
+) -> None:
+    for now_s, strained in ((1.0, False), (5.0, True), (6.0, True), (9.0, False), (9.5, True), (9.7, False)):
+        seen.board(now_s, strained)
+    assert seen.cool_since(8.0) == 9.0
+    assert seen.cool_since(2.0) is None, "it was not strained when the fault ended"
+    assert seen.cool_since(9.8) is None
+
+
+WELL = {
+    "detected_ms": 100.0,
+    "control_gap_ms": 42.0,
+    "unsafe_commands": 0,
+    "recovered_ms": 900.0,
+    "lost": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "said"),
+    [
+        ("node_kill", {}, []),
+        ("node_kill", {"detected_ms": 501.0}, ["noticed after 501 ms, limit 500"]),
+        ("camera_stall", {"detected_ms": 450.0}, ["noticed after 450 ms, limit 400"]),
+        ("cpu_hog", {"detected_ms": 3000.0}, []),
+        ("cpu_hog", {"detected_ms": None}, ["not noticed"]),
+        ("node_hang", {"control_gap_ms": 84.0}, ["no command for 84.0 ms, limit 83.3"]),
+        ("policy_nan", {"unsafe_commands": 2}, ["2 unsafe commands"]),
+        ("fan_fail", {"recovered_ms": 3001.0}, ["well again after 3001 ms, limit 3000"]),
+        ("fan_fail", {"recovered_ms": None, "lost": ["node obb: died"]}, ["not all came back"]),
+        ("", {"detected_ms": None, "recovered_ms": None}, []),
+        ("", {"detected_ms": None, "recovered_ms": 60000.0}, []),
+    ],
+)
+def test_a_row_says_which_limits_it_missed(kind: str, changed: dict[str, object], said: list[str]) -> None:
+    assert missed_limits({**WELL, **changed}, kind, PERIOD_S) == said

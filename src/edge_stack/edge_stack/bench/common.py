@@ -24,7 +24,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edge_stack.bench.views import View, view_of
+from edge_stack.bench.view import View
+from edge_stack.bench.views import view_of
 from edge_stack.runtime import process
 
 # A busy Python process. PR_SET_PDEATHSIG (1): the kernel ends it when the benchmark ends, however that happens.

@@ -13,16 +13,31 @@ import time
 from typing import Any
 
 from edge_stack.bench.faults_observe import Observations
+from edge_stack.governor.settings import GovernorSettings
 
 STAMP_AGE_S = 0.5
 
 
-def observe(monitor: Any, seen: Observations, lock: threading.Lock) -> None:
-    """Feed what arrives at a monitor's node into the observations, with the lock held."""
-    from edge_stack_msgs.msg import ControlStatus, NodeStatus, StackState
+def sent_at_s(message: Any) -> float:
+    """Return when a message was sent (monotonic, s), not when this process came to read it, as far as its stamp tells."""
+    now_s = time.monotonic()
+    age_s = time.time() - message.header.stamp.sec - message.header.stamp.nanosec * 1e-9
+    return (
+        now_s - age_s if 0.0 <= age_s < STAMP_AGE_S else now_s
+    )  # with a simulated clock that cannot be told
+
+
+def observe(monitor: Any, seen: Observations, lock: threading.Lock, governor: GovernorSettings) -> None:
+    """
+    Feed what arrives at a monitor's node into the observations, with the lock held.
+
+    governor: what the stack's governor goes by, to tell when the board gives it no more reason to lower rates.
+    """
+    from edge_stack_msgs.msg import BoardState, ControlStatus, NodeStatus, StackState
     from sensor_msgs.msg import JointState
 
     from edge_stack.nodes import qos
+    from edge_stack.nodes.governor_messages import board_reading
 
     states = {
         ControlStatus.RUN: "run",
@@ -32,11 +47,9 @@ def observe(monitor: Any, seen: Observations, lock: threading.Lock) -> None:
     }
 
     def command(message: JointState) -> None:
-        now_s = time.monotonic()
-        # When it was commanded, not when this process came to read it; with a simulated clock that cannot be told.
-        age_s = time.time() - message.header.stamp.sec - message.header.stamp.nanosec * 1e-9
+        sent_s = sent_at_s(message)
         with lock:
-            seen.command(now_s - age_s if 0.0 <= age_s < STAMP_AGE_S else now_s, message.position)
+            seen.command(sent_s, message.position)
 
     def joints(message: JointState) -> None:
         with lock:
@@ -66,6 +79,11 @@ def observe(monitor: Any, seen: Observations, lock: threading.Lock) -> None:
         with lock:
             seen.events(time.monotonic(), message.name.rsplit("/", 1)[-1], counts)
 
+    def board(message: BoardState) -> None:
+        reading = board_reading(message, time.monotonic())
+        with lock:
+            seen.board(sent_at_s(message), governor.strained(reading))
+
     node = monitor.node
     # Deep queues: this process may come late to read, which is not the stack's doing.
     every_command = qos.command(0.0, offered=False)
@@ -75,3 +93,4 @@ def observe(monitor: Any, seen: Observations, lock: threading.Lock) -> None:
     node.create_subscription(ControlStatus, "control_status", control, qos.status())
     node.create_subscription(StackState, "stack_state", stack, qos.state())
     node.create_subscription(NodeStatus, "node_status", status, qos.status())
+    node.create_subscription(BoardState, "board_state", board, qos.state())

@@ -54,6 +54,7 @@ class Observations:
     signs: list[Sign] = field(default_factory=list)
     well: list[tuple[float, bool]] = field(default_factory=list)
     begun_s: list[float] = field(default_factory=list)
+    strained: list[tuple[float, bool]] = field(default_factory=list)
     _open: dict[str, dict[str, Sign]] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
     _active: bool = False
@@ -97,6 +98,11 @@ class Observations:
                 self.signs.append(Sign(key, now_s, now_s))
             self._counts[key] = count
 
+    def board(self, now_s: float, strained: bool) -> None:
+        """Take one reading of the board. strained: a signal is above where the governor gives rates back."""
+        if not self.strained or self.strained[-1][1] != strained:
+            self.strained.append((now_s, strained))
+
     def exit(self, now_s: float, node: str) -> None:
         """Take note that a process ended."""
         self.signs.append(Sign(f"process {node}: ended", now_s, now_s))
@@ -118,6 +124,10 @@ class Observations:
 
     # ---- what it means
 
+    def troubles(self) -> list[str]:
+        """Return what is said to be wrong now."""
+        return sorted({sign.text for sign in self.signs if sign.ended_s is None})
+
     def first_sign(self, pattern: str, after_s: float) -> Sign | None:
         """Return the first sign after a time whose text matches, or that was there then and is still said."""
         found = [s for s in self.signs if s.began_s >= after_s and re.search(pattern, s.text)]
@@ -132,18 +142,31 @@ class Observations:
                 return begin_s
         return None
 
-    def control_gap_s(self, begin_s: float, end_s: float) -> float:
-        """
-        Return the longest time between two commands in a stretch, and from its begin and to its end, s.
+    def cool_since(self, after_s: float) -> float | None:
+        """Return when, after a time, the board was no longer strained; None if it was not strained then, or never ceased."""
+        before = [strained for since_s, strained in self.strained if since_s <= after_s]
+        if not before or not before[-1]:
+            return None
+        return next(
+            (since_s for since_s, strained in self.strained if since_s > after_s and not strained), None
+        )
 
-        Commands may be lost on the way here, and fusion knows the longest gap of its life: the lesser is nearer the truth.
+    def gaps_s(self, begin_s: float, end_s: float) -> list[float]:
+        """
+        Return every time between two commands in a stretch, and from its begin and to its end, s; infinite: there was none.
+
+        Commands may be lost on the way here, and fusion knows the longest gap of its life: no gap is longer than that.
         """
         times = sorted(t for t, _ in self.commands)
         before = max((t for t in times if t <= begin_s), default=begin_s)
         inside = [before, *(t for t in times if begin_s < t <= end_s)]
         after = min((t for t in times if t > end_s), default=end_s)
-        seen_s = max((b - a for a, b in zip(inside, [*inside[1:], after], strict=True)), default=math.inf)
-        return min(seen_s, self.own_gap_s) if math.isfinite(self.own_gap_s) else seen_s
+        seen = [b - a for a, b in zip(inside, [*inside[1:], after], strict=True)]
+        return [min(gap_s, self.own_gap_s) for gap_s in seen] if math.isfinite(self.own_gap_s) else seen
+
+    def control_gap_s(self, begin_s: float, end_s: float) -> float:
+        """Return the longest time between two commands in a stretch, and from its begin and to its end, s."""
+        return max(self.gaps_s(begin_s, end_s))
 
     def unsafe_commands(self, begin_s: float, end_s: float) -> int:
         """

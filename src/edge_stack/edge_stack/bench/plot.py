@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from edge_stack.bench.views import Bar, Chart, Timeline, View
+from edge_stack.bench.view import Bar, Chart, Timeline, View
 from edge_stack.errors import ConfigurationError
 
 # Colours that people who cannot tell red from green tell apart (Okabe and Ito, 2008).

@@ -9,72 +9,11 @@ or draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
+from edge_stack.bench import views_stack
+from edge_stack.bench.view import CONTROL_RATE_HZ, Bar, Chart, Result, View, grouped, named, quantiles
 from edge_stack.errors import ConfigurationError
-
-Result = Mapping[str, Any]
-CONTROL_RATE_HZ = 24.0
-PERCENTILES = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
-
-
-@dataclass(frozen=True)
-class Bar:
-    """
-    One configuration in a chart.
-
-    percentiles: from "p50" to "max", in the chart's unit, of those that were measured. group: bars of one group stand
-    together under its name. series: bars of one series have one colour. throughput: drawn beside; None: there is none.
-    """
-
-    label: str
-    percentiles: Mapping[str, float]
-    group: str = ""
-    series: str = ""
-    throughput: float | None = None
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Bars on a logarithmic scale. limit: a line that they should stay left of, and its name."""
-
-    unit: str
-    bars: Sequence[Bar]
-    limit: float | None = None
-    limit_name: str = ""
-    throughput: str = ""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Lines over time, by name. limit: a line that they should stay below, and its name."""
-
-    unit: str
-    lines: Mapping[str, Sequence[float]]
-    limit: float | None = None
-    limit_name: str = ""
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """Panels below each other, over one time axis, min."""
-
-    time_min: Sequence[float]
-    panels: Sequence[Panel]
-
-
-@dataclass(frozen=True)
-class View:
-    """A result as a table (columns, lines) and a chart."""
-
-    title: str
-    columns: Sequence[str]
-    lines: Sequence[Sequence[Any]]
-    chart: Chart | Timeline
-    notes: Sequence[str] = field(default=())
 
 
 def view_of(result: Result) -> View:
@@ -97,51 +36,21 @@ def _tick(result: Result) -> View:
         [
             row["config"],
             row["load"],
-            *_quantiles(row["lateness_ms"], 3),
+            *quantiles(row["lateness_ms"], 3),
             row["n"],
             row["skipped"],
             row["stolen_ms"],
         ]
         for row in rows
     ]
-    bars = [Bar(row["config"], _named(row["lateness_ms"]), row["load"], row["config"]) for row in rows]
+    bars = [Bar(row["config"], named(row["lateness_ms"]), row["load"], row["config"]) for row in rows]
     return View(
         f"Lateness of a {result['rate_hz']:g} Hz tick",
         ("configuration", "load", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "n", "skipped", "stolen ms"),
         lines,
-        Chart("lateness, ms", _grouped(bars), 1e3 / result["rate_hz"], "period"),
+        Chart("lateness, ms", grouped(bars), 1e3 / result["rate_hz"], "period"),
         result["notes"],
     )
-
-
-def _stack(result: Result) -> View:
-    lines, bars = [], []
-    for row in result["rows"]:
-        control, task = row["control"], row["task"]
-        late = control["lateness_ms"]
-        lines.append(
-            [
-                row["config"],
-                row["load"],
-                f"{control['rate_hz']:.2f}",
-                *_quantiles(late, 2),
-                f"{control['max_gap_ms']:.1f}",
-                control["deadline_misses"],
-                control["commands"],
-                f"{row['models_per_s']:.1f} of {row['models_wanted_per_s']:g}",
-                f"{task['successes']} of {task['attempts']}",
-                row["stolen_ms"],
-            ]
-        )
-        remark = f"longest gap {control['max_gap_ms']:.1f} ms, {control['deadline_misses']} missed"
-        bars.append(Bar(row["config"], _named(late), row["load"], row["config"], row["models_per_s"], remark))
-    columns = (
-        "configuration", "load", "Hz", "late p50 ms", "p99 ms", "p99.9 ms", "max ms", "longest gap ms", "missed", "n",
-        "inferences/s", "task", "stolen ms",
-    )  # fmt: skip
-    rate_hz = result.get("rate_hz", CONTROL_RATE_HZ)
-    chart = Chart("lateness of the control tick, ms", _grouped(bars), 1e3 / rate_hz, "period", "inferences/s")
-    return View("The whole demo", columns, lines, chart, result["notes"])
 
 
 def _contention(result: Result) -> View:
@@ -187,7 +96,7 @@ def _contention(result: Result) -> View:
             "of the slack",
         ),
         lines,
-        Chart("critical inference, ms", _grouped(bars), 1e3 / rate_hz, "deadline", beside_name),
+        Chart("critical inference, ms", grouped(bars), 1e3 / rate_hz, "deadline", beside_name),
         result["notes"],
     )
 
@@ -223,7 +132,7 @@ def _gate(result: Result) -> View:
         "Asking the admission gate",
         ("configuration", "processes", "p50 us", "p99 us", "max us", "admitted/s", "CPU us each", "n"),
         lines,
-        Chart("from asking to being admitted, us", _grouped(bars), throughput="admitted/s"),
+        Chart("from asking to being admitted, us", grouped(bars), throughput="admitted/s"),
         result["notes"],
     )
 
@@ -263,109 +172,9 @@ def _transport(result: Result) -> View:
             "memcpy ms",
         ),
         lines,
-        Chart("latency, ms", _grouped(bars), throughput="CPU of all processes, % of one core"),
+        Chart("latency, ms", grouped(bars), throughput="CPU of all processes, % of one core"),
         result["notes"],
     )
-
-
-def _thermal(result: Result) -> View:
-    rows = result["rows"]
-    columns = {
-        "governor": "governor",
-        "throttled_s": "throttled s",
-        "control_misses": "control misses",
-        "detections_per_s": "detections/s",
-        "background_per_s": "background/s",
-        "max_temp_c": "max C",
-        "mean_power_w": "mean W",
-        "rate_changes": "rate changes",
-        "most_rate_changes_per_minute": "most a minute",
-    }
-
-    def lines(name: str) -> dict[str, Sequence[float]]:
-        return {row["governor"]: row["series"][name] for row in rows}
-
-    panels = [
-        Panel("hottest zone, C", lines("temperature_c"), result["throttle_c"], "throttles"),
-        Panel("GPU clock, MHz (20 s mean)", lines("gpu_mhz")),
-        Panel("background, inferences/s", lines("background_hz")),
-        Panel("control deadlines missed", lines("control_misses")),
-    ]
-    return View(
-        f"{result['seconds'] / 60.0:.0f} simulated minutes of full load in a room of {result['ambient_c']:g} C",
-        tuple(columns.values()),
-        [[row[name] for name in columns] for row in rows],
-        Timeline([second / 60.0 for second in rows[0]["series"]["time_s"]], panels),
-        result["notes"],
-    )
-
-
-def _faults(result: Result) -> View:
-    lines, bars = [], []
-    for row in result["rows"]:
-        task = row["task"]
-        lines.append(
-            [
-                row["fault"],
-                _milliseconds(row["detected_ms"]),
-                row["sign"].partition(";")[0],
-                _milliseconds(row["recovered_ms"]),
-                f"{row['control_gap_ms']:.1f}",
-                row["deadline_misses"],
-                row["unsafe_commands"],
-                f"{task['successes']} of {task['attempts']}",
-                ", ".join(row["lost"]),
-            ]
-        )
-        noticed = f"noticed after {row['detected_ms']:.0f} ms" if row["detected_ms"] is not None else ""
-        bars.append(Bar(row["fault"], {"max": row["control_gap_ms"]}, remark=noticed))
-    columns = (
-        "fault", "noticed ms", "by", "well again ms", "longest gap ms", "missed", "unsafe", "task", "lost",
-    )  # fmt: skip
-    chart = Chart("longest time between two commands, ms", bars, 2e3 / CONTROL_RATE_HZ, "two periods")
-    return View("Faults done to the whole demo", columns, lines, chart, result["notes"])
-
-
-def _offload(result: Result) -> View:
-    lines, bars = [], []
-    for row in result["rows"]:
-        rtt, age = row["rtt_ms"], row["action_age_ms"]
-        away = sum(share for place, share in row["places"].items() if "://" in place)
-        lines.append(
-            [
-                row["transport"],
-                row["network"],
-                f"{100 * away:.0f}",
-                *(_milliseconds(rtt[name]) for name in ("p50", "p99")),
-                f"{row['bytes'] / 1e3:.1f}",
-                *(_milliseconds(age[name]) for name in ("p50", "p99")),
-                row["actions_late"],
-                _milliseconds(row["no_fresh_action_ms"]),
-                row["changes"],
-                f"{row['fallback_gap_ms']:.1f}",
-                f"{row['successes']} of {row['attempts']}",
-            ]
-        )
-        task = f"{row['successes']} of {row['attempts']} episodes"
-        bars.append(
-            Bar(row["network"], {"max": row["control_gap_ms"]}, row["transport"], "gap", 100 * away, task)
-        )
-    columns = (
-        "transport", "network", "off board %", "rtt p50 ms", "p99 ms", "kB a chunk", "action age p50 ms", "p99 ms",
-        "actions late", "without a fresh one ms", "changes", "gap at a change ms", "episodes",
-    )  # fmt: skip
-    chart = Chart(
-        "longest time between two commands, ms",
-        bars,
-        2e3 / CONTROL_RATE_HZ,
-        "two periods",
-        "chunks off board, %",
-    )
-    return View(f"The policy {result['device']} off board", columns, lines, chart, result["notes"])
-
-
-def _milliseconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.0f}"
 
 
 def _policy(result: Result) -> View:
@@ -385,7 +194,7 @@ def _policy(result: Result) -> View:
             ]
         )
         if row["part"] == "all":
-            bars.append(Bar(row["backend"], _named(ms), row["policy"], row["backend"]))
+            bars.append(Bar(row["backend"], named(ms), row["policy"], row["backend"]))
     columns = (
         "policy",
         "backend",
@@ -404,26 +213,13 @@ def _policy(result: Result) -> View:
 
 _VIEWS: dict[str, Callable[[Result], View]] = {
     "tick": _tick,
-    "stack": _stack,
+    "stack": views_stack.stack,
     "contention": _contention,
     "gate": _gate,
     "transport": _transport,
-    "thermal": _thermal,
-    "faults": _faults,
-    "offload": _offload,
+    "thermal": views_stack.thermal,
+    "faults": views_stack.faults,
+    "modes": views_stack.modes,
+    "offload": views_stack.offload,
     "policy": _policy,
 }
-
-
-def _grouped(bars: Sequence[Bar]) -> list[Bar]:
-    """Bring the bars of a group together, groups in the order in which they first appear."""
-    order = list(dict.fromkeys(bar.group for bar in bars))
-    return sorted(bars, key=lambda bar: order.index(bar.group))
-
-
-def _named(figures: Mapping[str, float | None]) -> dict[str, float]:
-    return {label: value for name, label in PERCENTILES.items() if (value := figures.get(name)) is not None}
-
-
-def _quantiles(figures: Mapping[str, float], digits: int) -> list[str]:
-    return [f"{figures[name]:.{digits}f}" if name in figures else "" for name in PERCENTILES]

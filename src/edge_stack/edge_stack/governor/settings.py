@@ -109,6 +109,25 @@ class GovernorSettings:
         match = re.search(r"(\d+(?:\.\d+)?)\s*W\b", power_mode or "")
         return float(match[1]) if match else None
 
+    def signals(self, board: BoardState) -> dict[str, float]:
+        """Return the table's signals of heat, power and memory that a board tells, by name; larger = worse."""
+        signals = {}
+        limit_c, budget_w = self.limit(board), self.budget_w(board.power_mode)
+        if board.max_temperature_c is not None and limit_c is not None:
+            signals["temperature_c"] = board.max_temperature_c - limit_c
+        if board.total_power_w is not None and budget_w is not None:
+            signals["power"] = board.total_power_w / budget_w
+        if board.memory_pressure is not None:
+            signals["memory_pressure"] = board.memory_pressure
+        return signals
+
+    def strained(self, board: BoardState) -> bool:
+        """Whether a signal of the board is above where the table gives rates back, or memory below where nodes come back."""
+        thresholds = self.table.signals
+        above = any(n in thresholds and v >= thresholds[n].raise_ for n, v in self.signals(board).items())
+        short = board.memory_available_mb is not None and board.memory_available_mb < self.memory.low_mb
+        return above or short or bool(board.throttling) or bool(board.lost)
+
 
 def default_settings_path() -> Path:
     """Return the shipped governor.yaml."""

@@ -114,14 +114,7 @@ class TableController:
 
     def _read(self, board: BoardState, nodes: Sequence[NodeDemand], now_s: float) -> dict[str, float]:
         """Return the value of each signal that is known, larger = worse."""
-        settings = self._settings
-        values: dict[str, float | None] = {"memory_pressure": board.memory_pressure}
-        limit_c = settings.limit(board)
-        if board.max_temperature_c is not None and limit_c is not None:
-            values["temperature_c"] = board.max_temperature_c - limit_c
-        budget_w = settings.budget_w(board.power_mode)
-        if budget_w is not None and board.total_power_w is not None:
-            values["power"] = board.total_power_w / budget_w
+        values: dict[str, float | None] = {**self._settings.signals(board)}
         for priority_class, misses in self._misses.items():
             values[f"{priority_class}_misses"] = misses.share(nodes, now_s)
         delays = [n.admission_delay_s * n.wanted_hz for n in nodes if n.priority_class == ESSENTIAL]

@@ -86,6 +86,22 @@ def board_message(state: BoardState, stamp: Time) -> BoardStateMessage:
     return message
 
 
+def board_reading(message: BoardStateMessage, time_s: float) -> BoardState:
+    """Return what a message tells of a reading, for who decides by it: heat, power and memory. time_s: monotonic."""
+    return BoardState(
+        time_s,
+        message.source,
+        max_temperature_c=_told(message.max_temperature_c),
+        throttle_temperature_c=_told(message.throttle_temperature_c),
+        throttling=message.throttling,
+        total_power_w=_told(message.total_power_w),
+        power_mode=message.power_mode or None,
+        memory_pressure=_told(message.memory_pressure),
+        memory_available_mb=_told(message.memory_available_mb),
+        lost=tuple(message.lost),
+    )
+
+
 def governor_message(
     allocation: Allocation | None,
     demands: Sequence[NodeDemand],
@@ -160,6 +176,10 @@ def _status(name: str, level: bytes, text: str, values: Mapping[str, str]) -> Di
 
 def _known(value: float | None) -> float:
     return math.nan if value is None else float(value)
+
+
+def _told(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _figure(value: float | None, unit: str = "") -> str:

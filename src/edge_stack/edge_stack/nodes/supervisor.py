@@ -60,7 +60,7 @@ EXECUTABLE = "supervisor"
 # What the supervisor does beside keeping nodes up, in order of their steps.
 PARTS: tuple[type[SupervisorPart], ...] = (ModesPart, BoardPart)
 TICK_S = 0.1  # also the period of stack_state, which others take for the supervisor's heartbeat
-PART_TICKS = 2  # parts are stepped at every second tick
+PART_TICKS = 2  # parts are stepped at every second tick, unless the board is to be read more often than that
 DIAGNOSTICS_PERIOD_S = 1.0
 
 
@@ -95,6 +95,7 @@ class SupervisorNode(StackNode):
         self._memory = Memory(self.get_fully_qualified_name())
         self._statuses: dict[str, NodeStatus] = {}
         self._ticks = 0
+        self._part_ticks = PART_TICKS
         self._calls = SupervisionClients(self)
         self._request: _Request | None = None
         self._shown: dict[str, tuple[State, int, Health, Fault]] = {}
@@ -118,6 +119,7 @@ class SupervisorNode(StackNode):
         self._supervision = StackSupervision(specs, limits_from(p))
         self._watch = ProcessWatch(self._supervision)
         self._statuses = {}
+        self._part_ticks = 1 if p.board_period_s < PART_TICKS * TICK_S else PART_TICKS
         self._declare_rates(specs)
         adopted, rates, self.mode = self._memory.recall(self._supervision, time.monotonic())
         known = {name: rate_hz for name, rate_hz in rates.items() if name in self._specs}
@@ -206,7 +208,7 @@ class SupervisorNode(StackNode):
             self._startup_due = False
             if self._supervision.goal is None:
                 self._supervision.request(Verb.STARTUP, now_s)
-        if self._ticks % PART_TICKS == 0:
+        if self._ticks % self._part_ticks == 0:
             for part in self._parts:
                 self._guarded(part, functools.partial(part.step, now_s))
         for note in self._watch.tick(now_s):

@@ -1,0 +1,43 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What must hold of the stack whatever befalls it, and which of it one row of the benchmark of faults missed.
+
+Its unit is one row. Commands go on while fusion holds or stops the robot, so the limit of their gap knows no exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NOTICED_MS = {
+    "node_kill": 500.0,
+    "node_hang": 500.0,
+    "supervisor_kill": 500.0,
+    "camera_stall": 400.0,  # two deadlines of a reader, which is late after three frames' time: 0.2 s at 15 Hz
+}
+"""By kind of fault: it must be noticed so soon; any other one some time."""
+GAP_PERIODS = 2.0
+RECOVERED_MS = 3000.0
+
+
+def missed_limits(row: Mapping[str, Any], kind: str, period_s: float) -> list[str]:
+    """Return which limits a row missed, with the figures. kind: of its fault; empty: none, or many."""
+    over = []
+    noticed_ms, limit_ms = row["detected_ms"], NOTICED_MS.get(kind)
+    if kind and noticed_ms is None:
+        over.append("not noticed")
+    elif limit_ms is not None and noticed_ms > limit_ms:
+        over.append(f"noticed after {noticed_ms:.0f} ms, limit {limit_ms:.0f}")
+    gap_ms, most_ms = row["control_gap_ms"], GAP_PERIODS * period_s * 1e3
+    if gap_ms > most_ms:
+        over.append(f"no command for {gap_ms:.1f} ms, limit {most_ms:.1f}")
+    if row["unsafe_commands"]:
+        over.append(f"{row['unsafe_commands']} unsafe commands")
+    recovered_ms = row["recovered_ms"]
+    if kind and recovered_ms is not None and recovered_ms > RECOVERED_MS:
+        over.append(f"well again after {recovered_ms:.0f} ms, limit {RECOVERED_MS:.0f}")
+    if row["lost"]:
+        over.append("not all came back")
+    return over
