@@ -66,6 +66,15 @@ def test_giving_way_is_never_refused_even_if_it_still_does_not_fit(world: World)
     assert world.request("bare") == ""
 
 
+def test_the_way_back_to_the_start_mode_is_open_however_slow_the_machine_was(world: World) -> None:
+    assert world.request("bare") == ""
+    world.run()
+    for name in ("detect", "segment", "pose"):
+        world.needs.observe(name, State.ACTIVE, 100.0, inference_ms=200.0)
+    assert "does not fit cpu" in world.request("fast")
+    assert world.request("work") == ""
+
+
 def test_memory_and_times_are_learned_from_what_nodes_report() -> None:
     needs = Needs(config(WORK))
     needs.observe("segment", State.UNCONFIGURED, 75.0)

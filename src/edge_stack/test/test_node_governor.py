@@ -17,6 +17,7 @@ pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from edge_stack_msgs.msg import BoardState, GovernorState, NodeAllocation, NodeStatus
 
+from edge_stack.bench.common import busy_cores
 from edge_stack.nodes import qos
 from edge_stack.testing import NodeProcess, Peer, ros_domain
 
@@ -200,3 +201,15 @@ def test_a_pinned_node_is_left_alone_and_the_governor_can_be_switched_off_live(s
     assert stack.peer.set_parameter("supervisor", "governor", "none") == (True, "")
     stack.wait_for_rates(eye=8.0, extra=6.0)
     stack.peer.spin_until(lambda: stack.states[-1].controller == "none", 5.0)
+
+
+def test_cores_that_other_programs_keep_busy_are_said(stack: Stack) -> None:
+    stack.start()
+    # Where the tests beside this one keep all cores busy, it may have been said already.
+    with busy_cores():
+        stack.peer.spin_until(
+            lambda: any(event.event == "cpu_busy" for event in stack.peer.statuses["supervisor"].events),
+            15.0,
+            "the event",
+        )
+    assert "every core is busy" in stack.supervisor.output()

@@ -183,10 +183,15 @@ UP = {"fusion": "active", "eye": "active", "extra": "active"}
 FOCUS = {**UP, "extra": "unconfigured"}
 
 
-def test_it_starts_in_the_start_mode_once_every_node_is_up(running: Stack) -> None:
-    # The switch itself may be over between two states.
+def test_it_starts_in_the_start_mode_once_every_node_is_up_and_says_so(running: Stack) -> None:
     first = next(state for state in running.states if state.mode == "work")
     assert running.node_states(first) == UP
+    # In the log: to whoever looks at the states, the switch may be over between two of them.
+    begun, done = "mode: start in work; there are ", "mode: start -> work in "
+    running.peer.spin_until(
+        lambda: done in running.processes["supervisor"].output(), 5.0, "the switch in the log"
+    )
+    assert begun in running.processes["supervisor"].output()
 
 
 @pytest.mark.exclusive

@@ -90,12 +90,21 @@ class Needs:
     # ---- time
 
     def slack_refusal(self, present: Mapping[str, NodeTarget], mode: Mode) -> str:
-        """Say, with the figures, why a mode does not fit the time that critical work leaves; empty if it does."""
+        """
+        Say, with the figures, why a mode does not fit the time that critical work leaves; empty if it does.
+
+        One that asks for no more than the start mode fits: that is what was configured, and the times were learned on a
+        machine that may have been busy with something else.
+        """
+        start = self._config.modes[self._config.start].nodes
         for accelerator in sorted(set(self._config.accelerators.values())):
             critical, others = self._loads(mode.nodes, accelerator)
             slack = max(0.0, 1.0 - sum(critical.values()))
             limit = self._config.slack_share * slack
-            before = sum(load for loads in self._loads(present, accelerator) for load in loads.values())
+            before = max(
+                sum(load for loads in self._loads(targets, accelerator) for load in loads.values())
+                for targets in (present, start)
+            )
             wanted = sum(others.values())
             if wanted <= limit + 1e-9 or wanted + sum(critical.values()) <= before + 1e-9:
                 continue

@@ -20,6 +20,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from edge_stack_msgs.msg import BoardState as BoardStateMessage
 from edge_stack_msgs.msg import GovernorState
 
+from edge_stack.board.clocks import CpuClock
+from edge_stack.board.files import BoardFiles
 from edge_stack.board.reader import READERS, BoardReader, open_reader
 from edge_stack.board.types import BoardState
 from edge_stack.config import NodeConfig, load_config
@@ -42,7 +44,7 @@ from edge_stack.nodes.governor_messages import (
 )
 from edge_stack.nodes.parameters import Parameter
 from edge_stack.nodes.supervisor_part import SupervisorPart
-from edge_stack.supervision import ManagedNode, NodeSpec, State
+from edge_stack.supervision import ManagedNode, NodeSpec, StackPhase, State
 
 if TYPE_CHECKING:
     from edge_stack.nodes.supervisor import SupervisorNode
@@ -50,8 +52,8 @@ if TYPE_CHECKING:
 NONE = "none"
 # A reader that has told nothing for so many periods hangs: what it told last counts no more.
 SILENT_PERIODS = 4
-# Cores that are this busy, by so many readings in a row, are worth a word.
-BUSY_LOAD, BUSY_READINGS = 0.97, 2
+# Cores that are this busy, at every look for so long, are worth a word. A look is a step of the parts.
+BUSY_LOAD, BUSY_S = 0.97, 1.0
 
 
 class BoardThread:
@@ -131,7 +133,10 @@ class BoardPart(SupervisorPart):
         self._governor: StackGovernor | None = None
         self._allocation: Allocation | None = None
         self._decided_s = -math.inf
-        self._busy = 0
+        # Of the machine on which the models run, whatever board is read.
+        self._cores = CpuClock(BoardFiles())
+        self._idle_s = math.inf  # when a core was last seen idle; infinite: nobody looks
+        self._said_busy = False
         self._off: dict[str, str] = {}  # nodes that are cleaned up to free memory, and why
         self._variant: dict[str, int] = {}
         self._governed: set[str] = set()  # nodes whose rates are set here
@@ -188,6 +193,7 @@ class BoardPart(SupervisorPart):
     def step(self, now_s: float) -> None:
         """Decide when there is a new reading; hold the nodes to what was decided last."""
         self._keep_off()
+        self._watch_cores(now_s)
         thread = self._thread
         state = None if thread is None else thread.latest(now_s)
         self.node.memory_available_mb = None if state is None else state.memory_available_mb
@@ -198,18 +204,19 @@ class BoardPart(SupervisorPart):
             self._decide(thread, state, now_s)
         self._apply()
 
-    def _watch_load(self, state: BoardState) -> None:
+    def _watch_cores(self, now_s: float) -> None:
         """Count and say that all cores are busy, with other programs too: control is safe from them, perception is not."""
-        if state.cpu_load is None or state.cpu_load < BUSY_LOAD:
-            self._busy = 0
-            return
-        self._busy += 1
-        if self._busy == BUSY_READINGS:
+        load = self._cores.load()
+        # While nodes come up, their models are what the cores are busy with.
+        if load is None or load < BUSY_LOAD or self.node.supervision.phase is not StackPhase.ACTIVE:
+            self._idle_s, self._said_busy = now_s, False
+        elif now_s - self._idle_s >= BUSY_S and not self._said_busy:
+            self._said_busy = True
             self.node.stats.event("board", "cpu_busy")
+            self.node.publish_status()
             self.node.get_logger().warning("every core is busy; models may get less than their rates")
 
     def _decide(self, thread: BoardThread, state: BoardState, now_s: float) -> None:
-        self._watch_load(state)
         pids = [status.pid for n in self._nodes.values() if (status := self.node.status(n.full_name))]
         thread.watch(pids)
         pinned = self.node.params.governor_pinned
