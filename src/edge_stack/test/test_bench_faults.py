@@ -12,7 +12,7 @@ import pytest
 
 from edge_stack.bench.faults import CASES
 from edge_stack.bench.faults_limits import missed_limits
-from edge_stack.bench.faults_observe import CommandLimits, Observations
+from edge_stack.bench.faults_observe import CommandLimits, Observations, trouble
 from edge_stack.faults import KINDS, parse_fault
 
 PERIOD_S = 1.0 / 24.0
@@ -110,6 +110,26 @@ def test_a_command_that_moves_during_a_hold_is_unsafe(seen: Observations) -> Non
     assert seen.unsafe_commands(0.0, 1.0) == len(
         [t for t in range(1, 24) if (t - 1) * PERIOD_S > 0.2 and t * PERIOD_S < 0.4]
     )
+
+
+@pytest.mark.parametrize(
+    ("fault", "message", "reason", "state", "text"),
+    [
+        ("", "", "", "active", ""),
+        ("", "", "", "inactive", "inactive"),
+        ("died", "its process ended; coming back", "", "missing", "died; its process ended; coming back"),
+        ("", "task: the red cube is out of reach", "", "active", ""),
+        ("", "slow: limit_position", "", "active", ""),
+        ("", "slow: object_near", "", "active", "slow: object_near"),
+        ("", "hold: stale_action", "", "active", "hold: stale_action"),
+        ("", "", "mode", "active", ""),
+        ("", "", "mode; power: 105% of the budget", "active", "power: 105% of the budget"),
+    ],
+)  # fmt: skip
+def test_what_is_the_tasks_or_a_modes_is_no_trouble(
+    fault: str, message: str, reason: str, state: str, text: str
+) -> None:
+    assert trouble(fault, message, reason, state, "active") == text
 
 
 def test_the_cause_of_what_the_governor_does_ends_when_the_board_is_no_longer_strained(

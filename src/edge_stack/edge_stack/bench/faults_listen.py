@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from edge_stack.bench.faults_observe import Observations
+from edge_stack.bench.faults_observe import TASK_REASONS, Observations, trouble
 from edge_stack.governor.settings import GovernorSettings
 
 STAMP_AGE_S = 0.5
@@ -57,19 +57,15 @@ def observe(monitor: Any, seen: Observations, lock: threading.Lock, governor: Go
 
     def control(message: ControlStatus) -> None:
         with lock:
-            # What the policy asks for at a limit is the task's business, not a fault's.
-            own = message.reason in ("limit_position", "limit_velocity")
-            reason = "ok" if own else message.reason
+            reason = "ok" if message.reason in TASK_REASONS else message.reason
             seen.control(time.monotonic(), states[message.state], reason, message.max_gap_ms * 1e-3)
 
     def stack(message: StackState) -> None:
-        troubles = {}
-        for node in message.nodes:
-            # A mode is no trouble; what the governor wants is.
-            reason = "; ".join(r for r in node.reason.split("; ") if not r.startswith("mode"))
-            text = "; ".join(filter(None, (node.fault, node.message, reason)))
-            if text or node.state != (node.wanted or node.state):
-                troubles[node.name.rsplit("/", 1)[-1]] = text or node.state
+        troubles = {
+            node.name.rsplit("/", 1)[-1]: text
+            for node in message.nodes
+            if (text := trouble(node.fault, node.message, node.reason, node.state, node.wanted))
+        }
         with lock:
             seen.stack(time.monotonic(), message.state == StackState.ACTIVE, troubles)
 

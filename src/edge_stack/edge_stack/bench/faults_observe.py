@@ -21,6 +21,21 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 # A command this near to the measured position is at it, rad or m.
 _NEAR = 0.1
+# What the policy asks for at a limit, and why it cannot do its task, are the task's business and no fault's.
+TASK_REASONS = ("limit_position", "limit_velocity")
+_TASK_TEXTS = ("task: ", *(f"slow: {reason}" for reason in TASK_REASONS))
+
+
+def trouble(fault: str, message: str, reason: str, state: str, wanted: str) -> str:
+    """
+    Return what is wrong with a node, by what the supervisor says of it; empty if nothing is.
+
+    A mode is no trouble, what the governor wants is.
+    """
+    said = [part for part in message.split("; ") if part and not part.startswith(_TASK_TEXTS)]
+    wants = [part for part in reason.split("; ") if part and not part.startswith("mode")]
+    text = "; ".join([*([fault] if fault else []), *said, *wants])
+    return text or (state if wanted and state != wanted else "")
 
 
 @dataclass

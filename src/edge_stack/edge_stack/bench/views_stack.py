@@ -125,6 +125,7 @@ def offload(result: Result) -> View:
     for row in result["rows"]:
         rtt, age = row["rtt_ms"], row["action_age_ms"]
         away = sum(share for place, share in row["places"].items() if "://" in place)
+        between = f"{row['between_successes']} of {row['between_attempts']}"
         lines.append(
             [
                 row["transport"],
@@ -137,7 +138,10 @@ def offload(result: Result) -> View:
                 milliseconds(row["no_fresh_action_ms"]),
                 row["changes"],
                 f"{row['fallback_gap_ms']:.1f}",
+                f"{sum(row['models_hz'].values()):.1f}",
                 f"{row['successes']} of {row['attempts']}",
+                percent_range(row["success_95"]),
+                f"{between}, {row['not_cut']} not cut" if row["not_cut"] else between,
             ]
         )
         task = f"{row['successes']} of {row['attempts']} episodes"
@@ -146,7 +150,8 @@ def offload(result: Result) -> View:
         )
     columns = (
         "transport", "network", "off board %", "rtt p50 ms", "p99 ms", "kB a chunk", "action age p50 ms", "p99 ms",
-        "actions late", "without a fresh one ms", "changes", "gap at a change ms", "episodes",
+        "actions late", "without a fresh one ms", "changes", "gap at a change ms", "YOLO/s", "success", "95 %",
+        "between",
     )  # fmt: skip
     chart = Chart(
         "longest time between two commands, ms",
@@ -156,6 +161,11 @@ def offload(result: Result) -> View:
         "chunks off board, %",
     )
     return View(f"The policy {result['device']} off board", columns, lines, chart, result["notes"])
+
+
+def percent_range(bounds: Sequence[float] | None) -> str:
+    """Return an interval of shares in percent: "76-100 %"; nothing where there is none."""
+    return f"{100 * bounds[0]:.0f}-{100 * bounds[1]:.0f} %" if bounds is not None else ""
 
 
 def modes(result: Result) -> View:

@@ -260,7 +260,7 @@ class VlaNode(StackNode):
         now_ns = self.get_clock().now().nanoseconds
         stream.sent(chunk, observation, captured_ns / _NS, now_ns / _NS)
         if policy.problem:
-            self.report_problem(policy.problem)
+            self.report_problem(f"task: {policy.problem}")
         else:
             self.clear_problem()
         stages = {"observe": (observed - began) * 1e3, "inference": (predicted - observed) * 1e3}
