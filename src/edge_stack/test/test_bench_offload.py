@@ -8,9 +8,11 @@ import math
 
 import pytest
 
-from edge_stack.bench.offload import Subject, phases
 from edge_stack.bench.offload_observe import Chunk, Observations, PolicyReport, longest_gap_s, quantiles
+from edge_stack.bench.offload_plan import Subject, left_out, phases, subject_of
+from edge_stack.bench.offload_stack import Episodes
 from edge_stack.bench.views import view_of
+from edge_stack.config import default_config_path, load_config
 
 PERIOD_S = 1.0 / 24.0
 
@@ -54,16 +56,18 @@ def test_quantiles_of_nothing_are_none() -> None:
 
 
 def test_a_run_begins_on_board_and_ends_with_cuts_in_as_many_episodes() -> None:
-    first, *networks, last = phases(3)
+    first, *networks, last = phases(3, 12)
     assert first.network.cut and not first.cuts and last.cuts
-    assert first.episodes == last.episodes == 6
+    assert first.episodes == last.episodes == 12
+    assert {phase.episodes for phase in networks} == {3}
     assert {phase.network.rtt_ms for phase in networks} == {1.0, 20.0, 80.0}
     assert {phase.network.loss for phase in networks} == {0.0, 0.02, 0.1}
     assert {phase.network.mbit_s for phase in networks} == {None, 5.0}
 
 
-def test_another_transport_meets_the_networks_on_which_transports_differ() -> None:
-    assert [phase.name for phase in phases(2, transport_only=True)] == ["20 ms", "20 ms, 5 Mbit/s"]
+def test_another_transport_meets_cuts_and_the_networks_on_which_transports_differ() -> None:
+    names = [phase.name for phase in phases(2, 12, transport_only=True)]
+    assert names == ["20 ms", "20 ms, 5 Mbit/s", "20 ms, cut for 5 s"]
 
 
 def test_lerobots_server_is_measured_where_there_is_a_checkpoint_for_it() -> None:
@@ -73,16 +77,52 @@ def test_lerobots_server_is_measured_where_there_is_a_checkpoint_for_it() -> Non
     assert "/other/python" in way.server and "--host=10.77.0.2" in way.server
 
 
+def test_the_stacks_own_policy_is_measured_unless_another_is_named() -> None:
+    config = load_config(default_config_path())
+    (own,) = (node.parameters for node in config.nodes if node.name == "vla")
+    subject = subject_of(config, "", "", "", "", "python")
+    assert (subject.policy, subject.path) == (own["policy"], own["policy_path"])
+    assert subject.contract == own["policy_contract"]
+    assert subject_of(config, "visual_servo", "", "", "", "python") == Subject(
+        "visual_servo", lerobot_python="python"
+    )
+
+
+def test_all_perception_runs_unless_it_is_left_out_and_what_the_policy_needs_always() -> None:
+    config = load_config(default_config_path())
+    assert left_out(config, "smolvla", without_yolo=False) == ()
+    assert set(left_out(config, "smolvla", without_yolo=True)) == set(config.run_by("yolo"))
+    assert "detect" not in left_out(config, "visual_servo", without_yolo=True)
+
+
+def test_episodes_that_do_not_count_are_shown_beside_those_that_do() -> None:
+    row = Episodes(attempts=4, successes=3, cuts_s=[1.0, 6.0], not_cut=1).row(9, 7)
+    assert (row["attempts"], row["successes"], row["success"], row["cuts"]) == (4, 3, 0.75, 1)
+    assert (row["between_attempts"], row["between_successes"], row["not_cut"]) == (5, 4, 1)
+    low, high = row["success_95"]
+    assert low < 0.75 < high
+    assert Episodes().row(0, 0)["success"] is None and Episodes().row(0, 0)["success_95"] is None
+
+
 def test_a_result_is_shown_also_where_the_server_was_never_reached() -> None:
     figures = Observations(reports=[PolicyReport(0.5, "local", 0, "start", math.nan, math.nan)]).figures(
         0.0, 1.0
     )
-    task = {"bytes": 0, "attempts": 2, "successes": 1, "network": "on board", "transport": "none"}
-    result = {"bench": "offload", "device": "visual_servo", "notes": [], "rows": [{**task, **figures}]}
-    view = view_of(result)
+    row = {
+        "bytes": 0,
+        "network": "on board",
+        "transport": "none",
+        "models_hz": {"detect": 5.0, "pose": 4.9},
+        **Episodes(attempts=2, successes=1, not_cut=3).row(2, 1),
+        **figures,
+    }
+    view = view_of({"bench": "offload", "device": "visual_servo", "notes": [], "rows": [row]})
     (line,) = view.lines
     assert dict(zip(view.columns, line, strict=True)).items() >= {
         ("off board %", "0"),
         ("rtt p50 ms", ""),
-        ("episodes", "1 of 2"),
+        ("YOLO/s", "9.9"),
+        ("success", "1 of 2"),
+        ("95 %", "9-91 %"),
+        ("between", "0 of 0, 3 not cut"),
     }

@@ -7,13 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from edge_stack.robot import load_robot
 from edge_stack_sim.expert import OPEN, Expert, Glance, Stage, glance
 from edge_stack_sim.learning.closed_loop import ClosedLoop
 from edge_stack_sim.learning.demonstrations import HORIZON, IMAGE_SIDE, demonstrate, follow
-from edge_stack_sim.learning.evaluate import evaluate, wilson
+from edge_stack_sim.learning.evaluate import evaluate
 from edge_stack_sim.scene import HOME, OBJECTS
 from edge_stack_sim.task import PlaceTask, TaskState
 from edge_stack_sim.world import World
@@ -85,10 +84,3 @@ def test_a_policy_that_stays_at_home_fails(robot_file: Path, world: World) -> No
     task = PlaceTask(world, seed=1, timeout_s=2.0)
     task.prepare()
     assert loop.run(task) is TaskState.TIMED_OUT
-
-
-@pytest.mark.parametrize(
-    ("successes", "low", "high"), [(85, 0.7672, 0.9069), (100, 0.9630, 1.0), (0, 0.0, 0.0370)]
-)
-def test_intervals_are_wilsons(successes: int, low: float, high: float) -> None:
-    assert wilson(successes, 100) == pytest.approx((low, high), abs=1e-4)

@@ -133,7 +133,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help="of what success is judged by: on board, and with cuts (default: %(default)s)",
     )
     parser.add_argument(
-        "--without-yolo", action="store_true", help="leave out the perception nodes that the policy can do without"
+        "--without-yolo",
+        action="store_true",
+        help="leave out the perception nodes that the policy can do without",
     )
     parser.add_argument("--quick", action="store_true", help="few networks, one episode each")
     parser.add_argument("--transport", action="append", help="only this one: grpc, jpeg; grpc, raw; lerobot")

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_stack.intervals import wilson
 from edge_stack.policies import PolicySettings, make_policy
 from edge_stack.policies.base import STATE, TASK, TIME_S, Policy
 from edge_stack.policies.contract import PolicyContract, load_contract
@@ -32,8 +33,6 @@ from edge_stack_sim.learning.closed_loop import ClosedLoop, Predict
 from edge_stack_sim.learning.demonstrations import HORIZON
 from edge_stack_sim.task import PlaceTask, TaskState
 from edge_stack_sim.world import World
-
-_Z_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,6 @@ class Outcome:
     duration_s: float
     inference_ms: float
     failed: tuple[int, ...]
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Return Wilson's 95 % score interval of a proportion (Wilson 1927, JASA 22:209)."""
-    if trials == 0:
-        return 0.0, 1.0
-    share, square = successes / trials, _Z_95**2
-    centre = (share + square / (2 * trials)) / (1 + square / trials)
-    half = _Z_95 * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2)) / (1 + square / trials)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def predictor(policy: Policy, contract: PolicyContract) -> Predict:
