@@ -43,8 +43,10 @@ if TYPE_CHECKING:
 SETTLE_S = 6.0
 WELL_S = 1.0
 RECOVERY_LIMIT_S = 30.0
-# After many faults a node may be parked for a minute, and memory comes back after half of one.
-RANDOM_RECOVERY_LIMIT_S = 120.0
+# After many faults a node may be parked for a minute, memory comes back after half of one, and the governor, in real time
+# here, gives back one step of one node's rate in 20 s.
+RANDOM_RECOVERY_LIMIT_S = 420.0
+MOST_SIGNS = 40
 # Whether a network of one's own may be had is tried in a process that is none the worse for it.
 _NETWORK_TRIAL = "from edge_stack.faults.injections import own_network; own_network()"
 # The simulated board runs in quick motion, so that an hour of heat fits into seconds, and its governor with it. (The
@@ -262,7 +264,7 @@ def _row(
         return {"error": errors[0]}
     if case is not None:
         begin_s, end_s = runner.done[0].began_s or begin_s, runner.done[0].ended_s or end_s
-    task = record.task.as_dict()
+    task, unsafe = record.task.as_dict(), seen.unsafe_commands(begin_s, over_s)
     row: dict[str, Any] = {
         "fault": str(faults[0]).replace("@0", "") if faults else "none",
         "detected_ms": None,
@@ -272,15 +274,20 @@ def _row(
         "recovered_ms": None,
         "control_gap_ms": round(seen.control_gap_s(begin_s, over_s) * 1e3, 1),
         "deadline_misses": record.control.total("deadline_misses"),
-        "unsafe_commands": seen.unsafe_commands(begin_s, over_s),
+        "unsafe_commands": len(unsafe),
+        "unsafe": [{"at_ms": round((u.at_s - begin_s) * 1e3), "why": u.why} for u in unsafe],
         "commands": sum(begin_s <= t <= over_s for t, _ in seen.commands),
         "task": {key: task[key] for key in ("attempts", "successes")},
         "lost": [],
         "signs": [
-            {"at_ms": round((s.began_s - begin_s) * 1e3), "text": s.text}
+            {
+                "at_ms": round((s.began_s - begin_s) * 1e3),
+                "until_ms": None if s.ended_s is None else round((s.ended_s - begin_s) * 1e3),
+                "text": s.text,
+            }
             for s in seen.signs
             if s.began_s >= begin_s
-        ][:40],
+        ][: MOST_SIGNS if case is not None else None],
     }
     if case is None and not faults:
         return row

@@ -57,6 +57,14 @@ class CommandLimits:
     period_s: float
 
 
+@dataclass(frozen=True)
+class Unsafe:
+    """A command that should not have been given, when (s), and what is wrong with it."""
+
+    at_s: float
+    why: str
+
+
 @dataclass
 class Observations:
     """Everything that was seen in one run."""
@@ -183,31 +191,35 @@ class Observations:
         """Return the longest time between two commands in a stretch, and from its begin and to its end, s."""
         return max(self.gaps_s(begin_s, end_s))
 
-    def unsafe_commands(self, begin_s: float, end_s: float) -> int:
+    def unsafe_commands(self, begin_s: float, end_s: float) -> list[Unsafe]:
         """
-        Count commands that are not finite, out of range, faster than the joints may move, or that move during a hold.
+        Return commands that are not finite, out of range, faster than the joints may move, or that move during a hold.
 
         Speed is judged over the time that passed, and over two periods at least: arrivals are jittered, commands are not.
         A command counts as during a hold if the status before and the status after it both say hold or stop. One that begins
         anew at the measured position, after the robot was lost, moves nothing.
         """
-        limits, unsafe = self.limits, 0
+        limits, unsafe = self.limits, []
         holds = self._holds()
         previous: tuple[float, FloatArray] | None = None
         for now_s, positions in self.commands:
-            wrong = not bool(np.isfinite(positions).all())
-            wrong = wrong or bool(
-                (positions < limits.position_min - 1e-6).any()
-                or (positions > limits.position_max + 1e-6).any()
-            )
-            if previous is not None and not wrong and now_s not in self.begun_s:
+            why = ""
+            if not np.isfinite(positions).all():
+                why = "not finite"
+            elif (positions < limits.position_min - 1e-6).any() or (
+                positions > limits.position_max + 1e-6
+            ).any():
+                why = f"out of range: {np.round(positions, 4).tolist()}"
+            elif previous is not None and now_s not in self.begun_s:
                 moved = np.abs(positions - previous[1])
-                allowed_s = max(now_s - previous[0], 0.0) + 2.0 * limits.period_s
-                wrong = bool((moved > limits.velocity_max * allowed_s + 1e-6).any())
-                held = any(a < previous[0] and now_s < b for a, b in holds)
-                wrong = wrong or (held and bool((moved > 1e-6).any()))
+                past_s = max(now_s - previous[0], 0.0)
+                if (moved > limits.velocity_max * (past_s + 2.0 * limits.period_s) + 1e-6).any():
+                    why = f"moved {moved.max():.4f} in {1e3 * past_s:.1f} ms"
+                elif any(a < previous[0] and now_s < b for a, b in holds) and (moved > 1e-6).any():
+                    why = f"moved {moved.max():.6f} during a hold"
             previous = (now_s, positions)
-            unsafe += wrong and begin_s <= now_s <= end_s
+            if why and begin_s <= now_s <= end_s:
+                unsafe.append(Unsafe(now_s, why))
         return unsafe
 
     def _holds(self) -> list[tuple[float, float]]:
