@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from edge_stack.errors import ConfigurationError
 from edge_stack.offboard.place import Place, make_place
-from edge_stack.offboard.place_health import PlacementSettings
+from edge_stack.offboard.place_health import PlaceHealth, PlacementSettings
 from edge_stack.offboard.place_worker import Call, Outcome, PlaceWorker, compute
 from edge_stack.offboard.placement import PlacedPolicy, make_placed
 from edge_stack.policies.base import (
@@ -273,6 +273,52 @@ def test_a_cut_is_left_within_the_same_chunk_and_its_reason_is_said() -> None:
     assert status.place == "remote" and status.changes == 3
     assert "good probes in a row" in status.reason
     assert status.places[0].rtt_p50_ms == pytest.approx(20.0)
+
+
+def test_a_call_that_takes_far_longer_than_calls_do_is_not_waited_for() -> None:
+    world = World(durations={0: lambda now_s: 0.02 if now_s < 20.0 else math.inf, 1: lambda _: 0.04})
+    policy = two_places(world)
+    drive(world, policy, 19.0, NAMES)
+    assert policy.place == "remote"
+    began_s = world.now_s = 20.0
+    policy.time_limit_s = 1.2
+    assert policy.predict_action_chunk(OBSERVATION)[0, 0] == 1
+    assert world.now_s - began_s == pytest.approx(PlacementSettings().wait_min_s + 0.04)
+    assert policy.status().reason == "remote: no chunk within 300 ms"
+
+
+def test_a_chunk_that_comes_after_the_wait_teaches_how_long_calls_take() -> None:
+    world = World(durations={0: lambda now_s: 0.4 if 20.0 <= now_s < 20.5 else 0.02, 1: lambda _: 0.04})
+    policy = two_places(world)
+    drive(world, policy, 19.0, NAMES)
+    health = policy._sites[0].health
+    before_s = health.wait_s
+    world.now_s = 20.0
+    policy.time_limit_s = 1.2
+    assert policy.predict_action_chunk(OBSERVATION)[0, 0] == 1  # given up
+    drive(world, policy, 22.0, NAMES)
+    assert health.wait_s > before_s
+
+
+@given(st.lists(st.floats(0.0, 1.0), max_size=80))
+def test_a_place_is_waited_for_as_long_as_it_may_take_and_never_longer_than_chunks_may_be_old(
+    durations_s: list[float],
+) -> None:
+    limits = PlacementSettings()
+    health = PlaceHealth(limits, 0.0)
+    for number, duration_s in enumerate(durations_s):
+        health.succeeded(duration_s, float(number))
+    assert limits.wait_min_s <= health.wait_s <= limits.age_max_s
+    if len(durations_s) >= 64 and len(set(durations_s[-64:])) == 1:
+        assert health.wait_s >= min(limits.age_max_s, durations_s[-1])
+
+
+@given(st.floats(0.001, 0.5), st.floats(0.0, 0.05), st.integers(0, 1000))
+def test_a_steady_network_is_never_given_up(rtt_s: float, jitter_s: float, seed: int) -> None:
+    steady = Stretch(math.inf, min(rtt_s, 0.4), jitter_s, 0.0)
+    world = World(durations={0: network([steady], seed), 1: local(seed)})
+    run = drive(world, two_places(world), 40.0, NAMES)
+    assert len(run.changes_s) == 1 and run.places[-1] == "remote"
 
 
 def test_a_call_that_leaves_no_time_for_the_next_place_is_not_begun() -> None:

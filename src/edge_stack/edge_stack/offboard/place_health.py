@@ -21,6 +21,7 @@ NOT_TRIED = "not tried yet"
 _WINDOW = 64  # durations behind the published quantiles
 _RECENT = 16  # durations behind what is expected of the next call
 _OUTCOMES = 50  # calls and probes behind the published loss
+_LEARNED = 16  # durations from which on their p99 says how long a call may take
 _ON_BOARD_REST = (
     9.0  # times a bad probe's duration, before the next: probes take no more than a tenth of the time
 )
@@ -31,13 +32,17 @@ class PlacementSettings:
     """
     When a place is left and when it is used again.
 
-    age_max_s: a chunk that takes longer is not waited for; its observation would be too old. good_probes: in a row, before a
+    age_max_s: a chunk that takes longer is not waited for; its observation would be too old. wait_times_p99, wait_min_s: nor
+    is one that takes so many times as long as calls do (p99), though never less than the minimum: it leaves time for one
+    retransmission of TCP, which takes Linux 0.2 s and a round trip at least. good_probes: in a row, before a
     place is used again. probe_period_s: between good probes; after a bad one the time doubles, up to probe_period_max_s.
     pause_s: after a fall nothing is probed for so long; it doubles with each fall up to pause_max_s, and begins anew once a
     place was in use for stable_s. margin_s: on top of what a call is expected to take.
     """
 
     age_max_s: float = 0.5
+    wait_times_p99: float = 4.0
+    wait_min_s: float = 0.3
     good_probes: int = 3
     probe_period_s: float = 0.4
     probe_period_max_s: float = 4.0
@@ -96,6 +101,15 @@ class PlaceHealth:
     def reserve_s(self) -> float:
         """The time to keep for a call that must not be late: the longest recent one and a margin, s."""
         return max(self._recent_s, default=0.0) + self._settings.margin_s
+
+    @property
+    def wait_s(self) -> float:
+        """How long a call in use is waited for: what takes far longer than calls do here is lost, s."""
+        settings = self._settings
+        if len(self._durations_s) < _LEARNED:
+            return settings.age_max_s
+        p99_s = 1e-3 * self.quantiles_ms()[1]
+        return min(settings.age_max_s, max(settings.wait_min_s, settings.wait_times_p99 * p99_s))
 
     @property
     def promising(self) -> bool:

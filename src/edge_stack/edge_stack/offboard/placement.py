@@ -247,9 +247,10 @@ class PlacedPolicy:
         now_s = self._clock()
         health = site.health
         last = site is self._sites[-1]
-        limit_s = None
+        limit_s = wait_s = None
         if not last:
             limit_s = min(dry_s - now_s - self._reserve_s(site), self.settings.age_max_s)
+            wait_s = min(limit_s, health.wait_s)
             if limit_s < health.expected_s or limit_s <= 0.0:
                 error = (
                     f"a chunk takes {1e3 * health.expected_s:.0f} ms (p50) and there were"
@@ -263,12 +264,13 @@ class PlacedPolicy:
             site.worker.start(
                 Call(_delayed(observation, now_s - began_s, site.policy.step_s), _forget(site), limit_s)
             )
-            outcome = site.worker.take(limit_s)
+            # What comes after the wait, within the limit, still teaches how long calls take.
+            outcome = site.worker.take(wait_s)
         now_s = self._clock()
         if outcome is None:
             site.abandoned = True
-            assert limit_s is not None
-            outcome = Outcome(None, f"no chunk within {1e3 * limit_s:.0f} ms", limit_s)
+            assert wait_s is not None
+            outcome = Outcome(None, f"no chunk within {1e3 * wait_s:.0f} ms", wait_s)
         if outcome.chunk is not None:
             health.succeeded(outcome.duration_s, now_s)
         else:
