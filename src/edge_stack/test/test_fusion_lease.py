@@ -65,13 +65,13 @@ class Processes(RuleBasedStateMachine):
         self.commands: list[tuple[int, int]] = []
         for slot in range(3):
             self.start(slot)
-        self.leases[0].want(True)
+        self.leases[0].want(True, self.now_ns)
 
     def start(self, slot: int) -> None:
         page = SharedMemory(self.words, self.positions, self.held, slot)
         if self.words[at.W_OWNER] == slot + 1:
             self.words[at.W_OWNER] = 0  # as the page does when a slot is claimed
-        self.leases[slot] = Lease(page, PERIOD_NS)
+        self.leases[slot] = Lease(page, PERIOD_NS, standby=slot > 0)
 
     def runs(self, slot: int) -> bool:
         return slot in self.leases and slot not in self.stopped
@@ -121,11 +121,17 @@ class Processes(RuleBasedStateMachine):
     @precondition(lambda self: any(self.runs(slot) for slot in range(3)))
     @rule(data=st.data())
     def another_one_commands_within_its_next_tick(self, data: st.DataObject) -> None:
-        """Whoever runs, with the others killed or silent, commands at its next tick, unless one was stopped with the pen."""
+        """
+        Whoever runs, with the others killed or silent, commands at its next tick, unless one was stopped with the pen.
+
+        A robot that nobody ever commanded, or whose owner's place was taken anew, is the principal's for a while.
+        """
         slot = data.draw(st.sampled_from([slot for slot in range(3) if self.runs(slot)]))
         for other in range(3):
             if other != slot and other not in self.commanding:
                 self.kill(other)
+        if self.words[at.W_OWNER] == 0 and slot > 0:
+            self.pass_time(1.4)
         self.look(slot)
         held = bool(self.commanding - {slot})
         assert (slot in self.commanding) or held
@@ -142,8 +148,10 @@ TestProcesses = Processes.TestCase
 
 def two() -> tuple[Lease, Lease, dict[int, int]]:
     words, positions, held = [0] * (at.W_ALIVE + at.SLOTS), np.zeros(1), {}
-    first, second = (Lease(SharedMemory(words, positions, held, slot), PERIOD_NS) for slot in (0, 1))
-    first.want(True)
+    first, second = (
+        Lease(SharedMemory(words, positions, held, slot), PERIOD_NS, standby=slot > 0) for slot in (0, 1)
+    )
+    first.want(True, 10_000)
     assert first.take(10_000)
     first.give([0.5], 10_000, 10_000)
     return first, second, held
@@ -183,10 +191,24 @@ def test_one_that_was_stopped_with_the_pen_in_its_hand_keeps_it_until_it_is_ende
 
 def test_nobody_commands_while_nobody_is_wanted_to() -> None:
     first, second, held = two()
-    first.want(False)
+    first.want(False, 10_500)
     held.clear()
     assert not first.take(11_000) and not second.take(20_000)
     assert second.last_command()[0] is None
+
+
+def test_commands_that_are_wanted_again_are_the_principals_and_the_standbys_if_none_come() -> None:
+    first, second, _ = two()
+    first.want(False, 10_500)
+    first.leave()
+    first.want(True, 50_000)
+    assert not second.turn(50_100) and not second.take(51_200)
+    assert first.take(50_900)
+    first.give([0.5], 50_900, 50_900)
+    first.want(False, 51_000)
+    first.leave()
+    first.want(True, 60_000)
+    assert second.take(61_400) and second.began is Why.FREE
 
 
 @pytest.mark.parametrize("late", [0, 100, 550, 999])

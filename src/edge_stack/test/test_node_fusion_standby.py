@@ -27,8 +27,8 @@ FUSION, STANDBY = "/left/fusion", "/left/fusion_standby"
 class Pair:
     """Both processes, in a namespace, and everything around them."""
 
-    def __init__(self, peer: Peer, robot_file: str) -> None:
-        self.peer = peer
+    def __init__(self, peer: Peer, robot_file: str, namespace: str = "/left") -> None:
+        self.peer, self.namespace = peer, namespace
         self.parameters = {**PARAMETERS, "robot_file": robot_file, "stop_clear_s": 0.5}
         self.fusion, self.standby = self.start("fusion"), self.start("fusion_standby", standby_of="fusion")
         self.stack = Stack(peer)
@@ -38,7 +38,7 @@ class Pair:
         self.roles()
 
     def start(self, name: str, **more: Any) -> NodeProcess:
-        return NodeProcess(MODULE, name, {**self.parameters, **more}, namespace="/left")
+        return NodeProcess(MODULE, name, {**self.parameters, **more}, namespace=self.namespace)
 
     def roles(self) -> tuple[NodeProcess, NodeProcess]:
         """Return who commands now, and who stands by: on a busy machine a late one may have been replaced already."""
@@ -47,7 +47,7 @@ class Pair:
             lambda: self.stack.status() and self.stack.status().standby_ready and self.stack.status()
         )
         pair = (self.fusion, self.standby)
-        return pair if ready.commander == FUSION else pair[::-1]
+        return pair if ready.commander == f"{self.namespace}/fusion" else pair[::-1]
 
     def until(self, commander: str, **fields: Any) -> ControlStatus:
         self.stack.statuses.clear()
@@ -98,6 +98,27 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         page = path_of(FUSION)
         pair.close()
         assert not page.exists()
+
+
+def test_the_death_of_a_stacks_fusion_is_its_own_standbys_and_no_business_of_the_stack_beside_it(
+    pair: Pair, tmp_path: Path
+) -> None:
+    with Peer("peer_of_the_other", namespace="/right") as peer:
+        right = Pair(peer, str(tmp_path / "robot.yaml"), "/right")
+        try:
+            victim, other = pair.roles()
+            pair.stack.commands.clear()
+            os.kill(victim.pid, signal.SIGKILL)
+            status = pair.until(f"{pair.namespace}/{other.name}")
+            assert status.takeovers > 0 and not status.standby_ready
+            pair.peer.spin_until(lambda: len(pair.stack.commands) >= 12)
+            right.stack.commands.clear()
+            right.peer.spin_until(lambda: len(right.stack.commands) >= 12)
+            right.roles()  # one of its two commands, the other one is ready to
+            assert right.stack.status().commander.startswith("/right/")
+            assert all(process.alive() for process in (right.fusion, right.standby, other))
+        finally:
+            right.close()
 
 
 def largest_step(commands: list[JointState]) -> float:
@@ -156,7 +177,7 @@ def test_a_fusion_that_is_deactivated_is_not_replaced(pair: Pair) -> None:
     peer.spin_until(lambda: sum(s.name == STANDBY for s in heard) >= 3)
     assert not pair.stack.commands and len(pair.stack.statuses) == seen
     assert peer.transition("fusion", "activate")
-    pair.roles()  # whichever of the two ticks first begins
+    pair.until(FUSION, standby_ready=True)
     assert peer.transition("fusion_standby", "deactivate")
     pair.until(FUSION, standby_ready=False)
 

@@ -8,7 +8,8 @@ commanded. Two things keep a second command from going out. The owner word names
 with its process, is held from the look at that word until the command is out. So a process that was stopped (SIGSTOP, a
 frozen machine) and wakes up finds another owner and commands nothing. One that was stopped with the pen in its hand keeps
 it, and nobody commands until it is ended, which the supervisor does. An owner is replaced at once when its process has
-ended, and when it has not ticked for SILENT_PERIODS. While nobody wants commands, because the node that the others stand
+ended, and when it has not ticked for SILENT_PERIODS. A robot that nobody commands is the principal's first: a standby
+begins after SILENT_PERIODS. While nobody wants commands, because the node that the others stand
 by for was deactivated, nobody commands. Nothing here knows clocks or files: tested over any order of steps and deaths.
 """
 
@@ -55,11 +56,12 @@ class Page(Protocol):
 
 
 class Lease:
-    """One process's part in it. For the thread that commands; wants() and the properties for any."""
+    """One process's part in it. For the thread that commands; want() and the properties for any."""
 
-    def __init__(self, page: Page, period_ns: int) -> None:
-        """Command nothing yet."""
+    def __init__(self, page: Page, period_ns: int, *, standby: bool = False) -> None:
+        """Command nothing yet. standby: leave a robot that nobody commands to the node that this one stands by for first."""
         self._page = page
+        self._standby = standby
         self._me = page.slot + 1
         self._period_ns = period_ns
         self.began: Why | None = None
@@ -83,11 +85,14 @@ class Lease:
             for slot in range(at.SLOTS)
         )
 
-    def want(self, wanted: bool) -> None:
+    def want(self, wanted: bool, now_ns: int) -> None:
         """Say whether anybody is to command. Once nobody was, commands begin anew, at the measured position."""
-        self._page.words[at.W_WANTED] = int(wanted)
+        words = self._page.words
+        if wanted and words[at.W_OWNER] == 0:
+            words[at.W_BEAT] = now_ns  # from now on the robot is free: before anybody may look
+        words[at.W_WANTED] = int(wanted)
         if not wanted:
-            self._page.words[at.W_COMMANDED] = 0
+            words[at.W_COMMANDED] = 0
 
     def leave(self) -> None:
         """Stop commanding, in good order: another one may begin."""
@@ -151,10 +156,9 @@ class Lease:
     def _grounds(self, now_ns: int) -> Why | None:
         words = self._page.words
         owner = words[at.W_OWNER]
+        silent = now_ns - words[at.W_BEAT] > SILENT_PERIODS * self._period_ns
         if owner == 0:
-            return Why.FREE
+            return Why.FREE if silent or not self._standby else None
         if not self._page.locks.is_locked(at.L_SLOTS + owner - 1):
             return Why.ENDED
-        if now_ns - words[at.W_BEAT] > SILENT_PERIODS * self._period_ns:
-            return Why.SILENT
-        return None
+        return Why.SILENT if silent else None

@@ -58,7 +58,7 @@ class CommandShare:
                 raise
             node.get_logger().error(f"{error}; commands go out all the same, without a standby")
             return
-        self._lease = Lease(self._page, round(period_s * _NS))
+        self._lease = Lease(self._page, round(period_s * _NS), standby=self._is_standby)
         if self._stop_requested:
             self._page.stop_requested = True
         if self._changed:
@@ -68,12 +68,12 @@ class CommandShare:
         """Begin to tick: as the one that commands, or as the standby of one."""
         self._commanded_ns, self.commands, self._said = 0, False, None
         if self._lease is not None and not self._is_standby:
-            self._lease.want(True)
+            self._lease.want(True, time.monotonic_ns())
 
     def end_commands(self) -> None:
         """Before ticks end: nobody is to command from now on, unless it is only the standby that goes."""
         if self._lease is not None and not self._is_standby:
-            self._lease.want(False)
+            self._lease.want(False, time.monotonic_ns())
 
     def leave(self) -> None:
         """After ticks have ended: another one may command."""
