@@ -66,8 +66,9 @@ def test_a_run_begins_on_board_and_ends_with_cuts_in_as_many_episodes() -> None:
 
 
 def test_another_transport_meets_cuts_and_the_networks_on_which_transports_differ() -> None:
-    names = [phase.name for phase in phases(2, 12, transport_only=True)]
-    assert names == ["20 ms", "20 ms, 5 Mbit/s", "20 ms, cut for 5 s"]
+    rows = phases(2, 12, transport_only=True)
+    assert [row.name for row in rows] == ["20 ms", "20 ms, 5 Mbit/s", "20 ms, cut for 5 s"]
+    assert [row.episodes for row in rows] == [12, 2, 12], "success with cuts beside success without"
 
 
 def test_lerobots_server_is_measured_where_there_is_a_checkpoint_for_it() -> None:

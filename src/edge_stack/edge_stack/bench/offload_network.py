@@ -219,8 +219,14 @@ def main(arguments: Sequence[str]) -> int:
     with contextlib.suppress(OSError):
         os.nice(-10)  # it stands for the wire, which is never late
     with open(log, "wb") as output:
+        # LeRobot's server writes logs into a folder of the one that it runs in.
         server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=_end_with_parent
+            command,
+            cwd=Path(log).parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=_end_with_parent,
         )
     print("{}", flush=True)
     try:

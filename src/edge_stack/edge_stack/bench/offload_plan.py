@@ -8,6 +8,7 @@ Its unit is one row of the table. Nothing is started here.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +43,8 @@ def phases(
     Return the rows of one run.
 
     episodes: of each network. judged_episodes: of the rows that success is judged by: on board, and with cuts. quick: fewer
-    networks. transport_only: what says how it compares with another transport that has met everything else.
+    networks. transport_only: what says how it compares with another transport that has met everything else: the networks on
+    which transports differ, and success with cuts beside success without.
     """
     near = Network(rtt_ms=20.0)
     slow = replace(near, mbit_s=5.0)
@@ -53,7 +55,9 @@ def phases(
         networks += [replace(near, loss=0.02), replace(near, loss=0.1)]
     rows = [Phase(str(network), network, episodes) for network in networks]
     rows.append(Phase(f"20 ms, cut for {CUT_S:g} s", near, judged_episodes, cuts=True))
-    if not transport_only:
+    if transport_only:
+        rows[0] = replace(rows[0], episodes=judged_episodes)
+    else:
         rows.insert(0, Phase(ON_BOARD, Network(cut=True), judged_episodes))
     return rows
 
@@ -118,7 +122,13 @@ def subject_of(
         policy = str(own.get("policy", ""))
         path = path or str(own.get("policy_path", ""))
         contract = contract or str(own.get("policy_contract", ""))
-    return Subject(policy, path, contract, checkpoint, lerobot_python)
+    files = (_absolute(text) for text in (path, contract, checkpoint, lerobot_python))
+    return Subject(policy, *files)
+
+
+def _absolute(text: str) -> str:
+    """Return a file's whole path, since servers run in folders of their own; what is no file as it is."""
+    return os.path.abspath(text) if os.path.exists(text) else text
 
 
 def left_out(config: StackConfig, policy: str, *, without_yolo: bool) -> Sequence[str]:
