@@ -12,7 +12,7 @@ import pytest
 
 from edge_stack.bench.faults import CASES
 from edge_stack.bench.faults_limits import missed_limits
-from edge_stack.bench.faults_observe import CommandLimits, Observations, trouble
+from edge_stack.bench.faults_observe import Account, CommandLimits, Observations, trouble
 from edge_stack.faults import KINDS, parse_fault
 
 PERIOD_S = 1.0 / 24.0
@@ -70,18 +70,33 @@ def test_the_gap_is_the_longest_time_without_a_command(seen: Observations) -> No
     assert seen.control_gap_s(5.0, 9.0) == pytest.approx(9.0 - 1.5 - 23 * PERIOD_S)
 
 
-def test_commands_that_were_lost_on_the_way_here_are_no_gap_of_control(seen: Observations) -> None:
+@pytest.mark.parametrize(
+    ("commander", "given", "gap_s"),
+    [
+        ("fusion", 48, 0.042),
+        ("fusion", 24, 1.5 - 23 * PERIOD_S),  # they were not lost: they were never given
+        ("fusion_standby", 48, 1.5 - 23 * PERIOD_S),  # which knows nothing of the other one
+    ],
+)
+def test_commands_that_were_lost_on_the_way_here_are_no_gap_of_control(
+    seen: Observations, commander: str, given: int, gap_s: float
+) -> None:
     commands(seen, 0.0, 24)
+    seen.control(0.5, "run", "ok", Account(0.5, "fusion", 100, 0.042))
     commands(seen, 1.5, 24)
-    seen.control(2.0, "run", "ok", 0.042)
-    assert seen.control_gap_s(0.5, 2.0) == pytest.approx(0.042)
-    seen.control(2.1, "run", "ok", 0.041)  # a new process, which has not seen the gap
-    assert seen.control_gap_s(0.5, 2.0) == pytest.approx(1.5 - 23 * PERIOD_S)
+    assert seen.control_gap_s(0.5, 2.4) == pytest.approx(1.5 - 23 * PERIOD_S)
+    seen.control(2.5, "run", "ok", Account(2.5, commander, 100 + given, 0.042))
+    assert seen.control_gap_s(0.5, 2.4) == pytest.approx(gap_s)
 
 
-def test_a_command_that_begins_anew_at_the_measured_position_is_safe(seen: Observations) -> None:
+@pytest.mark.parametrize(
+    "measured_s", [9 * PERIOD_S, 12 * PERIOD_S]
+)  # what was measured may arrive after the command
+def test_a_command_that_begins_anew_at_the_measured_position_is_safe(
+    seen: Observations, measured_s: float
+) -> None:
     commands(seen, 0.0, 10, 0.9)
-    seen.joints([-0.9])
+    seen.joints(measured_s, [-0.9])
     commands(seen, 10 * PERIOD_S, 10, -0.9)
     assert len(seen.unsafe_commands(0.0, 5.0)) == 0
     commands(seen, 20 * PERIOD_S, 10, 0.9)

@@ -109,8 +109,7 @@ def test_the_death_of_a_stacks_fusion_is_its_own_standbys_and_no_business_of_the
             victim, other = pair.roles()
             pair.stack.commands.clear()
             os.kill(victim.pid, signal.SIGKILL)
-            status = pair.until(f"{pair.namespace}/{other.name}")
-            assert status.takeovers > 0 and not status.standby_ready
+            assert pair.until(f"{pair.namespace}/{other.name}", standby_ready=False).takeovers > 0
             pair.peer.spin_until(lambda: len(pair.stack.commands) >= 12)
             right.stack.commands.clear()
             right.peer.spin_until(lambda: len(right.stack.commands) >= 12)

@@ -22,9 +22,8 @@ def sent_at_s(message: Any) -> float:
     """Return when a message was sent (monotonic, s), not when this process came to read it, as far as its stamp tells."""
     now_s = time.monotonic()
     age_s = time.time() - message.header.stamp.sec - message.header.stamp.nanosec * 1e-9
-    return (
-        now_s - age_s if 0.0 <= age_s < STAMP_AGE_S else now_s
-    )  # with a simulated clock that cannot be told
+    # With a clock that has jumped it cannot be told.
+    return now_s - age_s if 0.0 <= age_s < STAMP_AGE_S else now_s
 
 
 def observe(monitor: Any, seen: Observations, lock: threading.Lock, governor: GovernorSettings) -> None:
@@ -52,13 +51,14 @@ def observe(monitor: Any, seen: Observations, lock: threading.Lock, governor: Go
             seen.command(sent_s, message.position)
 
     def joints(message: JointState) -> None:
+        sent_s = sent_at_s(message)
         with lock:
-            seen.joints(message.position)
+            seen.joints(sent_s, message.position)
 
     def control(message: ControlStatus) -> None:
         with lock:
             reason = "ok" if message.reason in TASK_REASONS else message.reason
-            seen.control(time.monotonic(), states[message.state], reason, message.max_gap_ms * 1e-3)
+            seen.control(sent_at_s(message), states[message.state], reason, message.max_gap_ms * 1e-3)
 
     def stack(message: StackState) -> None:
         troubles = {

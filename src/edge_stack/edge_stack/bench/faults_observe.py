@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-# A command this near to the measured position is at it, rad or m.
-_NEAR = 0.1
+# A command this near to a position that was measured within so long before or after it is at it; rad or m, s.
+_NEAR, _MEASURED_S = 0.1, 0.3
 # What the policy asks for at a limit, and why it cannot do its task, are the task's business and no fault's.
 TASK_REASONS = ("limit_position", "limit_velocity")
 _TASK_TEXTS = ("task: ", *(f"slow: {reason}" for reason in TASK_REASONS))
@@ -65,6 +65,16 @@ class Unsafe:
     why: str
 
 
+@dataclass(frozen=True)
+class Account:
+    """What a process that commands said at a time (s): how many commands it has given, and its longest gap, s."""
+
+    at_s: float
+    commander: str
+    commands: int
+    max_gap_s: float
+
+
 @dataclass
 class Observations:
     """Everything that was seen in one run."""
@@ -72,11 +82,10 @@ class Observations:
     limits: CommandLimits
     commands: list[tuple[float, FloatArray]] = field(default_factory=list)
     controls: list[tuple[float, str, str]] = field(default_factory=list)
-    measured: FloatArray | None = None
-    own_gap_s: float = math.inf
+    accounts: list[Account] = field(default_factory=list)
+    measured: list[tuple[float, FloatArray]] = field(default_factory=list)
     signs: list[Sign] = field(default_factory=list)
     well: list[tuple[float, bool]] = field(default_factory=list)
-    begun_s: list[float] = field(default_factory=list)
     strained: list[tuple[float, bool]] = field(default_factory=list)
     _open: dict[str, dict[str, Sign]] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
@@ -85,24 +94,17 @@ class Observations:
     # ---- what arrives
 
     def command(self, now_s: float, positions: Sequence[float]) -> None:
-        """Take one command. One that is where the robot is measured, after it was not for a while, begins anew."""
-        command = np.asarray(positions, dtype=np.float64)
-        if self.commands and self.measured is not None and self._begins_anew(command, self.measured):
-            self.begun_s.append(now_s)
-        self.commands.append((now_s, command))
+        """Take one command."""
+        self.commands.append((now_s, np.asarray(positions, dtype=np.float64)))
 
-    def _begins_anew(self, command: FloatArray, measured: FloatArray) -> bool:
-        far = np.abs(self.commands[-1][1] - measured).max() > _NEAR
-        return bool(far and np.abs(command - measured).max() < _NEAR)
-
-    def joints(self, positions: Sequence[float]) -> None:
+    def joints(self, now_s: float, positions: Sequence[float]) -> None:
         """Take the measured joint positions."""
-        self.measured = np.asarray(positions, dtype=np.float64)
+        self.measured.append((now_s, np.asarray(positions, dtype=np.float64)))
 
-    def control(self, now_s: float, state: str, reason: str, own_gap_s: float = math.inf) -> None:
-        """Take one control status. own_gap_s: the longest gap between commands that fusion knows of."""
-        # A process that starts anew has not seen the gap before it.
-        self.own_gap_s = own_gap_s if own_gap_s >= self.own_gap_s or math.isinf(self.own_gap_s) else math.nan
+    def control(self, now_s: float, state: str, reason: str, account: Account | None = None) -> None:
+        """Take one control status. account: what its process says of its commands."""
+        if account is not None:
+            self.accounts.append(account)
         self.controls.append((now_s, state, reason))
         self.say(now_s, "control", [] if reason == "ok" else [f"control {state}: {reason}"])
 
@@ -178,14 +180,27 @@ class Observations:
         """
         Return every time between two commands in a stretch, and from its begin and to its end, s; infinite: there was none.
 
-        Commands may be lost on the way here, and fusion knows the longest gap of its life: no gap is longer than that.
+        Commands may be lost on the way here. Where the process that commanded before a gap did so after it too and has given
+        as many commands as that time takes, none was missing, and no gap is longer than the longest that it knows of.
         """
         times = sorted(t for t, _ in self.commands)
         before = max((t for t in times if t <= begin_s), default=begin_s)
         inside = [before, *(t for t in times if begin_s < t <= end_s)]
         after = min((t for t in times if t > end_s), default=end_s)
-        seen = [b - a for a, b in zip(inside, [*inside[1:], after], strict=True)]
-        return [min(gap_s, self.own_gap_s) for gap_s in seen] if math.isfinite(self.own_gap_s) else seen
+        return [
+            min(b - a, self._accounted_gap_s(a, b)) for a, b in zip(inside, [*inside[1:], after], strict=True)
+        ]
+
+    def _accounted_gap_s(self, begin_s: float, end_s: float) -> float:
+        """Return the longest gap there can have been between two times by the account of one process; infinite: none."""
+        if end_s - begin_s < 1.5 * self.limits.period_s:
+            return math.inf
+        first = next((a for a in reversed(self.accounts) if a.at_s <= begin_s), None)
+        last = next((a for a in self.accounts if a.at_s >= end_s), None)
+        if first is None or last is None or first.commander != last.commander:
+            return math.inf
+        due = (last.at_s - first.at_s) / self.limits.period_s
+        return last.max_gap_s if last.commands - first.commands >= due - 2.0 else math.inf
 
     def control_gap_s(self, begin_s: float, end_s: float) -> float:
         """Return the longest time between two commands in a stretch, and from its begin and to its end, s."""
@@ -210,24 +225,33 @@ class Observations:
                 positions > limits.position_max + 1e-6
             ).any():
                 why = f"out of range: {np.round(positions, 4).tolist()}"
-            elif previous is not None and now_s not in self.begun_s:
+            elif previous is not None:
                 moved = np.abs(positions - previous[1])
                 past_s = max(now_s - previous[0], 0.0)
                 if (moved > limits.velocity_max * (past_s + 2.0 * limits.period_s) + 1e-6).any():
                     why = f"moved {moved.max():.4f} in {1e3 * past_s:.1f} ms"
                 elif any(a < previous[0] and now_s < b for a, b in holds) and (moved > 1e-6).any():
                     why = f"moved {moved.max():.6f} during a hold"
+                why = "" if why and self._begins_anew(now_s, previous[1], positions) else why
             previous = (now_s, positions)
             if why and begin_s <= now_s <= end_s:
                 unsafe.append(Unsafe(now_s, why))
         return unsafe
+
+    def _begins_anew(self, now_s: float, before: FloatArray, command: FloatArray) -> bool:
+        """Whether a command is where the robot was just measured, and the one before it was not."""
+        return any(
+            np.abs(before - measured).max() > _NEAR and np.abs(command - measured).max() < _NEAR
+            for at_s, measured in self.measured
+            if abs(at_s - now_s) < _MEASURED_S
+        )
 
     def _holds(self) -> list[tuple[float, float]]:
         """Return stretches in which each status said hold or stop."""
         stretches: list[tuple[float, float]] = []
         begin_s: float | None = None
         last_s = 0.0
-        for now_s, state, _ in self.controls:
+        for now_s, state, _ in sorted(self.controls):
             if state in ("hold", "stop"):
                 begin_s = now_s if begin_s is None else begin_s
                 last_s = now_s
