@@ -265,6 +265,7 @@ def _row(
     if case is not None:
         begin_s, end_s = runner.done[0].began_s or begin_s, runner.done[0].ended_s or end_s
     task, unsafe = record.task.as_dict(), seen.unsafe_commands(begin_s, over_s)
+    gap_at_s, gap_s = max(seen.gaps(begin_s, over_s), key=lambda gap: gap[1])
     row: dict[str, Any] = {
         "fault": str(faults[0]).replace("@0", "") if faults else "none",
         "detected_ms": None,
@@ -272,7 +273,8 @@ def _row(
         "reaction": "",
         "cooled_ms": None,
         "recovered_ms": None,
-        "control_gap_ms": round(seen.control_gap_s(begin_s, over_s) * 1e3, 1),
+        "control_gap_ms": round(gap_s * 1e3, 1),
+        "gap_at_ms": round((gap_at_s - begin_s) * 1e3),
         "deadline_misses": record.control.total("deadline_misses"),
         "unsafe_commands": len(unsafe),
         "unsafe": [{"at_ms": round((u.at_s - begin_s) * 1e3), "why": u.why} for u in unsafe],

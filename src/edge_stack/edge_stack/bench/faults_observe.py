@@ -176,9 +176,9 @@ class Observations:
             (since_s for since_s, strained in self.strained if since_s > after_s and not strained), None
         )
 
-    def gaps_s(self, begin_s: float, end_s: float) -> list[float]:
+    def gaps(self, begin_s: float, end_s: float) -> list[tuple[float, float]]:
         """
-        Return every time between two commands in a stretch, and from its begin and to its end, s; infinite: there was none.
+        Return from when and how long (s) there was no command, for each in a stretch, and from its begin and to its end.
 
         Commands may be lost on the way here. Where the process that commanded before a gap did so after it too and has given
         as many commands as that time takes, none was missing, and no gap is longer than the longest that it knows of.
@@ -188,8 +188,13 @@ class Observations:
         inside = [before, *(t for t in times if begin_s < t <= end_s)]
         after = min((t for t in times if t > end_s), default=end_s)
         return [
-            min(b - a, self._accounted_gap_s(a, b)) for a, b in zip(inside, [*inside[1:], after], strict=True)
+            (a, min(b - a, self._accounted_gap_s(a, b)))
+            for a, b in zip(inside, [*inside[1:], after], strict=True)
         ]
+
+    def control_gap_s(self, begin_s: float, end_s: float) -> float:
+        """Return the longest time between two commands in a stretch, and from its begin and to its end, s."""
+        return max(gap_s for _, gap_s in self.gaps(begin_s, end_s))
 
     def _accounted_gap_s(self, begin_s: float, end_s: float) -> float:
         """Return the longest gap there can have been between two times by the account of one process; infinite: none."""
@@ -201,10 +206,6 @@ class Observations:
             return math.inf
         due = (last.at_s - first.at_s) / self.limits.period_s
         return last.max_gap_s if last.commands - first.commands >= due - 2.0 else math.inf
-
-    def control_gap_s(self, begin_s: float, end_s: float) -> float:
-        """Return the longest time between two commands in a stretch, and from its begin and to its end, s."""
-        return max(self.gaps_s(begin_s, end_s))
 
     def unsafe_commands(self, begin_s: float, end_s: float) -> list[Unsafe]:
         """

@@ -107,7 +107,7 @@ class _Switcher:
             refused = str(future.result().message)
         time.sleep(pause_s)
         with self._demo.lock:
-            gaps_s = tuple(self._demo.seen.gaps_s(begun_s, time.monotonic()))
+            gaps_s = tuple(gap_s for _, gap_s in self._demo.seen.gaps(begun_s, time.monotonic()))
         return Switch(load, source, target, settled_s, gaps_s, refused, () if refused else tuple(missing))
 
 
