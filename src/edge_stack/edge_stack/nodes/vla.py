@@ -35,9 +35,7 @@ from edge_stack.offboard.place_health import PlacementSettings
 from edge_stack.offboard.placement import make_placed
 from edge_stack.policies.base import TASK, Policy, PolicySettings, PolicyUnavailable, make_policy
 from edge_stack.policies.chunk_stream import ChunkStream
-from edge_stack.policies.contract import load_contract
-from edge_stack.robot import load_robot
-from edge_stack.share import share_folder
+from edge_stack.policies.settings import policy_settings
 from edge_stack.statistics import StatisticsSnapshot
 
 START_S = 0.5  # after activation, inputs that have not come yet are no problem
@@ -70,19 +68,15 @@ class VlaNode(StackNode):
     def configure_node(self) -> None:
         """Make and load the policy, and subscribe to what it needs."""
         p = self.params
-        robot = load_robot(
-            p.robot_file or share_folder("edge_stack") / "config" / "robots" / "so101_sim.yaml"
-        )
-        contract = load_contract(p.policy_contract, robot) if p.policy_contract else None
-        settings = PolicySettings(
-            robot,
+        settings = policy_settings(
+            p.robot_file,
+            p.policy_contract,
+            p.control_rate_hz,
             camera=p.camera,
-            step_s=1.0 / (contract.rate_hz if contract else p.control_rate_hz),
             horizon=p.horizon,
             path=p.policy_path,
             address=p.policy_address,
             off_board=off_board_settings(p),
-            contract=contract,
             device=p.device,
             threads=p.threads,
         )
@@ -103,8 +97,9 @@ class VlaNode(StackNode):
         self._at_gate: AbstractContextManager[object] = self._job or contextlib.nullcontext()
         if hasattr(policy, "while_on_board"):  # it enters the gate itself, where this computer computes
             policy.while_on_board, self._at_gate = self._at_gate, contextlib.nullcontext()
+        robot = settings.robot
         self._base_frame = robot.base_frame
-        self._inputs = PolicyInputs(self, policy, robot, contract, self._take_new_instruction)
+        self._inputs = PolicyInputs(self, policy, robot, settings.contract, self._take_new_instruction)
         self._chunks = self.publisher(ActionChunk, "action_chunk", qos.chunk())
         self._statuses = self.publisher(PolicyStatus, "policy_status", qos.state())
         self._policy_timer = self.steady_timer(STATUS_PERIOD_S, self._publish_policy_status)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from edge_stack.offboard import lerobot_transport_pb2 as pb
 from edge_stack.offboard.images import check_size
 from edge_stack.offboard.inert_pickle import PickleRefused
 from edge_stack.offboard.lerobot_wire import decode_actions, encode_observation, encode_setup
+from edge_stack.offboard.served import ServedPolicy
 from edge_stack.offboard.session import channel_options, error_text
 from edge_stack.offboard.settings import parse_address
 from edge_stack.policies.base import IMAGES, STATE, TASK, Observation, PolicySettings, PolicyUnavailable
@@ -41,23 +41,11 @@ _SETUP_PAUSE_S, _SETUP_PAUSE_MAX_S = 1.0, 30.0
 _DEFAULT_SIDE = 224  # of the example image of a camera whose size is not known
 
 
-class LeRobotServerPolicy:
+class LeRobotServerPolicy(ServedPolicy):
     """The checkpoint settings.path, as the server at settings.address (lerobot://HOST:PORT) finds it there."""
 
     def __init__(self, settings: PolicySettings) -> None:
-        self.name = "lerobot_server"
-        self.problem = ""
-        self.class_names: tuple[str, ...] = ()
-        self.guides_chunks = False
-        self.time_limit_s: float | None = None
-        """How long the next prediction may take, s; None: settings.off_board.timeout_s."""
-        self.rtt_s = math.nan
-        """From sending the last observation to its actions, s."""
-        self.server_s = math.nan
-        """The server does not say."""
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self._settings = settings
+        super().__init__("lerobot_server", settings, parse_address(settings.address, "lerobot"))
         self._contract = settings.contract or plain_contract(settings.robot, settings.step_s)
         self.action_names = self._contract.action.joints
         self.step_s = 1.0 / self._contract.rate_hz
@@ -70,8 +58,7 @@ class LeRobotServerPolicy:
                 f"policy lerobot_server: {', '.join(wrong)}: must begin with {IMAGES} for this server"
             )
         self.input_features = (*(image.key for image in self._contract.images), STATE)
-        self._address = parse_address(settings.address, "lerobot")
-        self._policy_type = settings.off_board.policy_type or _checkpoint_type(settings.path)
+        self._policy_type = _policy_type(settings)
         self._channel: grpc.Channel | None = None
         self._pending: Any = None  # a GetActions that was given up; the server is still at it
         self._timestep = 0
@@ -108,13 +95,10 @@ class LeRobotServerPolicy:
 
     def predict_action_chunk(self, observation: Observation) -> NDArray[np.float64]:
         """Return the server's chunk [H, A], rad; PolicyUnavailable when the time limit passes at the latest."""
-        limit_s = self._settings.off_board.timeout_s if self.time_limit_s is None else self.time_limit_s
         channel = self._channel
         if channel is None:
             raise self._unavailable("not connected")
-        if limit_s <= 0.0:
-            raise self._unavailable("there was no time to ask")
-        until_s = time.monotonic() + limit_s
+        until_s = time.monotonic() + self._limit_s()
         self._check_setup(channel)
         self._finish_pending(until_s)
         self._timestep += 1
@@ -148,9 +132,6 @@ class LeRobotServerPolicy:
         self._empty_answers, self._setup_failed = 0, ""
 
     # ---- one prediction
-
-    def _unavailable(self, text: str) -> PolicyUnavailable:
-        return PolicyUnavailable(f"{self._address}: {text}")
 
     def _finish_pending(self, until_s: float) -> None:
         """Wait for the answer that was given up: the server would compute both at a time."""
@@ -311,16 +292,26 @@ def _pieces(data: bytes) -> Iterator[pb.Observation]:
         yield pb.Observation(transfer_state=state, data=data[start : start + _PIECE_BYTES])
 
 
-def _checkpoint_type(path: str) -> str:
-    """Return the kind of a checkpoint that can be read here."""
+def _policy_type(settings: PolicySettings) -> str:
+    """Return what kind of checkpoint it is; ConfigurationError if that is not known, or its kind cannot be served."""
+    path = settings.path
     if not path:
         raise ConfigurationError(
             "policy_path: policy lerobot_server needs a checkpoint, as its server finds it"
         )
+    config: Any = None
     with contextlib.suppress(OSError, ValueError, RecursionError):
-        kind = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))["type"]
-        if isinstance(kind, str):
-            return kind
+        config = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
+    config = config if isinstance(config, dict) else {}
+    steps = config.get("n_obs_steps", 1)
+    if isinstance(steps, int) and steps > 1:
+        raise ConfigurationError(
+            f"policy_path: {path} looks back over {steps} observations, and LeRobot's server keeps none; the stack's own"
+            " does: ./edge policy-server --policy lerobot"
+        )
+    kind = settings.off_board.policy_type or config.get("type")
+    if isinstance(kind, str):
+        return kind
     raise ConfigurationError(
         f"policy_type: {path}/config.json cannot be read here, so say what kind it is (act, smolvla, ...)"
     )

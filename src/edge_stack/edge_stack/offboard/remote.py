@@ -11,7 +11,6 @@ not answer, or answers nonsense, costs the time limit at most and raises PolicyU
 from __future__ import annotations
 
 import json
-import math
 import time
 
 import grpc
@@ -22,6 +21,7 @@ from edge_stack.errors import ConfigurationError
 from edge_stack.offboard import policy_service_pb2 as pb
 from edge_stack.offboard import policy_service_pb2_grpc as pb_grpc
 from edge_stack.offboard.description import description, differences
+from edge_stack.offboard.served import ServedPolicy
 from edge_stack.offboard.session import Session, channel_options, error_text
 from edge_stack.offboard.settings import IMAGE_ENCODINGS, parse_address
 from edge_stack.offboard.tls import channel_credentials
@@ -32,28 +32,11 @@ _NAMES_MAX = 256
 _STEP_MIN_S, _STEP_MAX_S = 1e-4, 10.0
 
 
-class RemotePolicy:
+class RemotePolicy(ServedPolicy):
     """The policy of the server at settings.address: grpc://HOST:PORT, or grpcs://HOST:PORT with TLS."""
 
     def __init__(self, settings: PolicySettings) -> None:
-        self.name = "remote"
-        self.problem = ""
-        self.action_names = settings.robot.joint_names
-        self.step_s = settings.step_s
-        self.input_features: tuple[str, ...] = ()
-        self.class_names: tuple[str, ...] = ()
-        self.guides_chunks = False
-        self.time_limit_s: float | None = None
-        """How long the next prediction may take, s; None: settings.off_board.timeout_s."""
-        self.rtt_s = math.nan
-        """From sending the last observation to its reply, s."""
-        self.server_s = math.nan
-        """How much of that the server had it, s."""
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self._settings = settings
-        self._off_board = settings.off_board
-        self._address = parse_address(settings.address, "grpc", "grpcs")
+        super().__init__("remote", settings, parse_address(settings.address, "grpc", "grpcs"))
         if self._off_board.images not in IMAGE_ENCODINGS:
             raise ConfigurationError(
                 f"images: '{self._off_board.images}' is not known; known are {', '.join(IMAGE_ENCODINGS)}"
@@ -100,11 +83,8 @@ class RemotePolicy:
     def predict_action_chunk(self, observation: Observation) -> NDArray[np.float64]:
         """Return the server's chunk [H, A]; PolicyUnavailable when the time limit passes at the latest."""
         if self._session is None:
-            raise PolicyUnavailable(f"{self._address}: not connected")
-        began_s = time.monotonic()
-        limit_s = self._off_board.timeout_s if self.time_limit_s is None else self.time_limit_s
-        if limit_s <= 0.0:
-            raise PolicyUnavailable(f"{self._address}: there was no time to ask")
+            raise self._unavailable("not connected")
+        until_s = time.monotonic() + self._limit_s()
         message = encode_observation(
             observation, self.input_features, self._off_board.images, self._off_board.jpeg_quality
         )
@@ -114,13 +94,13 @@ class RemotePolicy:
         self.bytes_sent, self.bytes_received = request.ByteSize(), 0
         sent_s = time.monotonic()
         try:
-            reply = self._session.ask(request, began_s + limit_s)
+            reply = self._session.ask(request, until_s)
         except PolicyUnavailable as error:
-            raise PolicyUnavailable(f"{self._address}: {error}") from None
+            raise self._unavailable(str(error)) from None
         self.rtt_s = time.monotonic() - sent_s
         self.bytes_received = reply.ByteSize()
         if reply.WhichOneof("kind") == "refusal":
-            raise PolicyUnavailable(f"{self._address}: refused: {reply.refusal.text[:300]}")
+            raise self._unavailable(f"refused: {reply.refusal.text[:300]}")
         return self._chunk(reply.chunk)
 
     def close(self) -> None:
@@ -138,7 +118,7 @@ class RemotePolicy:
         try:
             chunk = check_chunk(decode_array(message.actions), len(self.action_names))
         except ValueError as error:
-            raise PolicyUnavailable(f"{self._address}: sent {error}") from None
+            raise self._unavailable(f"sent {error}") from None
         self.problem = message.problem[:300]
         return chunk
 
@@ -147,19 +127,19 @@ class RemotePolicy:
             call = pb_grpc.PolicyServiceStub(channel).GetMetadata
             return call(pb.MetadataRequest(), timeout=self._off_board.load_timeout_s)
         except grpc.RpcError as error:
-            raise PolicyUnavailable(f"{self._address}: {error_text(error)}") from None
+            raise self._unavailable(error_text(error)) from None
 
     def _check(self, metadata: pb.Metadata) -> None:
         """Check what the server says about itself."""
         counts = (metadata.input_features, metadata.action_names, metadata.class_names)
         if any(len(names) > _NAMES_MAX for names in counts) or not metadata.action_names:
-            raise PolicyUnavailable(f"{self._address}: its metadata make no sense")
+            raise self._unavailable("its metadata make no sense")
         if not _STEP_MIN_S <= metadata.step_s <= _STEP_MAX_S:
-            raise PolicyUnavailable(f"{self._address}: its policy has a step of {metadata.step_s} s")
+            raise self._unavailable(f"its policy has a step of {metadata.step_s} s")
         try:
             theirs = json.loads(metadata.contract_json)
         except (ValueError, RecursionError):
-            raise PolicyUnavailable(f"{self._address}: its contract is not JSON") from None
+            raise self._unavailable("its contract is not JSON") from None
         joints = self._settings.robot.joint_names
         unknown = [name for name in metadata.action_names if name not in joints]
         if unknown:

@@ -16,10 +16,8 @@ import threading
 from collections.abc import Sequence
 
 from edge_stack.errors import ConfigurationError
-from edge_stack.policies.base import PolicySettings, make_policy, policy_names
-from edge_stack.policies.contract import load_contract
-from edge_stack.robot import load_robot
-from edge_stack.share import share_folder
+from edge_stack.policies.base import make_policy, policy_names
+from edge_stack.policies.settings import policy_settings
 
 DEFAULT_ADDRESS = "127.0.0.1:8443"
 
@@ -51,15 +49,13 @@ def _serve(options: argparse.Namespace) -> int:
         else None
     )
     address = options.address if options.port is None else f"127.0.0.1:{options.port}"
-    robot = load_robot(options.robot or share_folder("edge_stack") / "config" / "robots" / "so101_sim.yaml")
-    contract = load_contract(options.contract, robot) if options.contract else None
-    settings = PolicySettings(
-        robot,
+    settings = policy_settings(
+        options.robot,
+        options.contract,
+        options.rate_hz,
         camera=options.camera,
-        step_s=1.0 / (contract.rate_hz if contract else options.rate_hz),
         horizon=options.horizon,
         path=options.path,
-        contract=contract,
         device=options.device,
         threads=options.threads,
     )
