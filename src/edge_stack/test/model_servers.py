@@ -126,12 +126,12 @@ def kserve(repository: Path, port: int = 0) -> Iterator[tuple[KServe, int]]:
 
 
 @contextmanager
-def triton(repository: Path) -> Iterator[int]:
-    """Serve a repository with a real Triton; yields its gRPC port. Skips where there is none."""
+def triton(repository: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Serve a repository with a real Triton; yields its process and its gRPC port. Skips where there is none."""
     command = os.environ.get(TRITON)
     if not command:
         pytest.skip(f"no Triton server: {TRITON} is not set (docs/triton.md)")
-    port = free_port()
+    port = port or free_port()
     arguments = [command, "--model-repository", str(repository), "--grpc-port", str(port)]
     arguments += ["--grpc-address", "127.0.0.1", "--allow-http", "false", "--allow-metrics", "false"]
     arguments += ["--rate-limit", "execution_count"]
@@ -143,7 +143,7 @@ def triton(repository: Path) -> Iterator[int]:
         while b"Started GRPCInferenceService" not in log.read_bytes():
             assert process.poll() is None and time.monotonic() < end, log.read_text()[-3000:]
             time.sleep(0.1)
-        yield port
+        yield process, port
     finally:
         process.terminate()
         process.wait(40.0)

@@ -90,7 +90,7 @@ def port(request: pytest.FixtureRequest, repository: Path) -> Iterator[int]:
         if request.param == "own":
             yield stack.enter_context(kserve(repository))[1]
         else:
-            yield stack.enter_context(triton(repository))
+            yield stack.enter_context(triton(repository))[1]
 
 
 def write_free_batch_onnx(path: Path, rows: np.ndarray) -> None:

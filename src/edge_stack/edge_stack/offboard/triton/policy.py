@@ -25,7 +25,7 @@ from edge_stack.offboard.triton.client import BadAnswer, ServedModel, ServerUnav
 from edge_stack.offboard.triton.serving import SHA256
 from edge_stack.policies.base import Observation, PolicySettings, PolicyUnavailable
 from edge_stack.policies.smolvla.description import Description
-from edge_stack.policies.smolvla.parts import check_inputs
+from edge_stack.policies.smolvla.parts import check_inputs, output_shapes
 from edge_stack.policies.smolvla.policy import SmolVLAPolicy
 from edge_stack.policies.smolvla.runtime import SmolVLARuntime
 
@@ -84,7 +84,7 @@ class TritonPolicy(SmolVLAPolicy):
         limit_s = self._settings.off_board.load_timeout_s
         model = ServedModel(address, "critical", lambda: self._due_s - time.monotonic(), limit_s)
         model.connect()
-        graph = _ServedGraph(self, model)
+        graph = _ServedGraph(self, model, output_shapes(description)[name])
         expected, found = description.graphs[name].sha256, model.parameters.get(SHA256)
         if found != expected:
             graph.close()
@@ -93,22 +93,44 @@ class TritonPolicy(SmolVLAPolicy):
                 f" {expected}); write the server's model repository anew from that folder"
             )
         check_inputs(str(address), graph, description, name)
+        missing = graph.outputs.keys() - {tensor.name for tensor in model.outputs}
+        if missing:
+            graph.close()
+            raise ConfigurationError(
+                f"{address}: does not fit policy.json: it lacks outputs {', '.join(sorted(missing))}"
+            )
         return graph
 
 
 class _ServedGraph:
-    """A part of the SmolVLA runtime that a server runs."""
+    """
+    A part of the SmolVLA runtime that a server runs.
 
-    def __init__(self, policy: TritonPolicy, model: ServedModel) -> None:
+    outputs: shapes by name, in the file's order; None: a size that is as in the first answer. A server that says of itself
+    that a size is free may answer any; numpy would make something of many of them.
+    """
+
+    def __init__(
+        self, policy: TritonPolicy, model: ServedModel, outputs: Mapping[str, tuple[int | None, ...]]
+    ) -> None:
         self._policy = policy
         self._model = model
+        self.outputs = dict(outputs)
         self.shapes: Mapping[str, tuple[int, ...]] = {t.name: t.shape for t in model.inputs}
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         start = time.monotonic()
         answer = self._model.infer(feeds)
         self._policy.rtt_s += time.monotonic() - start
-        return list(answer.values())
+        return [self._checked(name, answer[name]) for name in self.outputs]
+
+    def _checked(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
+        wanted = self.outputs[name]
+        if len(array.shape) != len(wanted) or any(b not in (None, a) for a, b in zip(array.shape, wanted)):
+            shape = ["?" if side is None else side for side in wanted]
+            raise BadAnswer(f"{self._model.address}: answered {name} {list(array.shape)}; {shape} is needed")
+        self.outputs[name] = array.shape
+        return array
 
     def close(self) -> None:
         self._model.close()

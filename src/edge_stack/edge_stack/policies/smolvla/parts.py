@@ -143,3 +143,13 @@ def input_shapes(description: Description) -> dict[str, dict[str, tuple[int | No
             "mask": (1, None),
         },
     }
+
+
+def output_shapes(description: Description) -> dict[str, dict[str, tuple[int | None, ...]]]:
+    """Return the outputs of each graph by name, in the file's order; None: a size that policy.json does not know."""
+    seen: tuple[int | None, ...] = (None, 1, None, None, None)
+    return {
+        "vision": {"tokens": (1, description.image_tokens, None)},
+        "prefix": {"keys": seen, "values": seen, "mask": (1, None)},
+        "denoise": {"velocity": (1, description.chunk_size, description.action_width)},
+    }
