@@ -13,34 +13,25 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from edge_stack_msgs.msg import NodeStatus
 from lifecycle_msgs.msg import State
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
-from rclpy.qos import QoSProfile
-from rclpy.subscription import Subscription
-from rclpy.timer import Timer
-
-try:
-    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-except ImportError:  # Humble has them in another place
-    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from edge_stack.errors import ConfigurationError
 from edge_stack.nodes import qos
 from edge_stack.nodes.autostart import Autostart
 from edge_stack.nodes.parameters import BASE_PARAMETERS, Parameter, ParameterValues, declare
 from edge_stack.nodes.status_messages import figure_texts, node_status_message
+from edge_stack.nodes.topics import TopicNode
 from edge_stack.runtime.process import ProcessSettings, ProcessUsage, apply_process_settings
 from edge_stack.runtime.progress import WorkProgress
-from edge_stack.statistics import NodeStatistics, StatisticsSnapshot
+from edge_stack.statistics import StatisticsSnapshot
 from edge_stack.supervision.local_process import machine, start_ticks
 
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -52,7 +43,7 @@ _STATE_LABELS = {
 }
 
 
-class StackNode(LifecycleNode):
+class StackNode(TopicNode):
     """
     A node of the stack.
 
@@ -68,19 +59,14 @@ class StackNode(LifecycleNode):
         """Declare parameters and start reporting; nothing is loaded before configure."""
         super().__init__(name, **kwargs)
         self.params = ParameterValues()
-        self.stats = NodeStatistics()
         self.work = WorkProgress()
         self._started_ticks = start_ticks(os.getpid())
         self._specs = {p.name: p for p in (*BASE_PARAMETERS, *self.PARAMETERS)}
         self._bad_parameters: dict[str, str] = {}
         self._message = ""
         self._problem = ""
-        self._active = threading.Event()
         self._closing = False
-        self._raised: set[tuple[str, str]] = set()
         self._usage = ProcessUsage()
-        self._own_subscriptions: list[Subscription] = []
-        self._own_publishers: list[LifecyclePublisher] = []
 
         for spec in self._specs.values():
             for problem in declare(self, [spec], self.params):
@@ -100,8 +86,6 @@ class StackNode(LifecycleNode):
 
         self._status_publisher = self.create_publisher(NodeStatus, "node_status", qos.status())
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "diagnostics", qos.status())
-        # On a steady clock: a node lives on, and says so, while simulated time stands still or runs slowly.
-        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._status_timer = self.steady_timer(self.params.status_period_s, self.publish_status)
         self._diagnostics_timer = self.steady_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         self._apply_process_settings()
@@ -127,78 +111,9 @@ class StackNode(LifecycleNode):
 
     # ---- for subclasses: what a node does -----------------------------------------------------------------------------
 
-    @property
-    def is_active(self) -> bool:
-        """Whether the node is active. Readable from any thread."""
-        return self._active.is_set()
-
     def now_s(self) -> float:
         """Return the node's clock (system or simulated time), s."""
         return self.get_clock().now().nanoseconds * 1e-9
-
-    def publisher(self, msg_type: type, topic: str, profile: QoSProfile) -> LifecyclePublisher:
-        """Create a publisher that is silent unless the node is active; its QoS events are counted. Ends at cleanup."""
-        publisher = self.create_lifecycle_publisher(
-            msg_type,
-            topic,
-            profile,
-            event_callbacks=PublisherEventCallbacks(
-                deadline=lambda e: self._count_event(topic, "deadline_missed", e.total_count_change),
-                liveliness=lambda e: self._count_event(topic, "liveliness_lost", e.total_count_change),
-                incompatible_qos=lambda e: self._incompatible(topic, e, "subscriber"),
-            ),
-        )
-        self._own_publishers.append(publisher)
-        return publisher
-
-    def subscription(
-        self,
-        msg_type: type,
-        topic: str,
-        callback: Callable[[Any], None],
-        profile: QoSProfile,
-        *,
-        raw: bool = False,
-        always: bool = False,
-    ) -> Subscription:
-        """
-        Create a subscription with a guarded callback; its QoS events are counted. Ends at cleanup.
-
-        always: run the callback in every state, not only while active (for latched states that arrive once).
-        """
-
-        def guarded(message: Any) -> None:
-            if not always and not self.is_active:
-                return
-            try:
-                callback(message)
-            except Exception as error:  # noqa: BLE001 (nothing that arrives on a topic may end the node)
-                self.count_raised(topic, error)
-
-        subscription = self.create_subscription(
-            msg_type,
-            topic,
-            guarded,
-            profile,
-            raw=raw,
-            event_callbacks=SubscriptionEventCallbacks(
-                deadline=lambda e: self._count_event(topic, "deadline_missed", e.total_count_change),
-                liveliness=lambda e: self._liveliness_changed(topic, e),
-                incompatible_qos=lambda e: self._incompatible(topic, e, "publisher"),
-                message_lost=lambda e: self._count_event(topic, "message_lost", e.total_count_change),
-            ),
-        )
-        self._own_subscriptions.append(subscription)
-        return subscription
-
-    def end_subscription(self, subscription: Subscription) -> None:
-        """End a subscription made by subscription() before cleanup does."""
-        self._own_subscriptions.remove(subscription)
-        self.destroy_subscription(subscription)
-
-    def steady_timer(self, period_s: float, callback: Callable[[], None]) -> Timer:
-        """Create a timer on a clock that simulated time neither stops nor slows."""
-        return self.create_timer(period_s, callback, clock=self._steady_clock)
 
     def report_problem(self, text: str) -> None:
         """Show what is wrong in node_status and diagnostics until clear_problem(); logged when it changes."""
@@ -219,14 +134,6 @@ class StackNode(LifecycleNode):
         """Count work that raised in place of giving a result; it counts as a wrong output."""
         self.count_raised(where, error)
         self.count_wrong_output(where, f"{type(error).__name__}: {error}", "work_failed")
-
-    def count_raised(self, where: str, error: Exception) -> None:
-        """Count an exception that a callback or worker caught at its edge; each kind is logged once."""
-        kind = type(error).__name__
-        self.stats.event(where, f"raised_{kind}")
-        if (where, kind) not in self._raised:
-            self._raised.add((where, kind))
-            self.get_logger().error(f"{where}: {kind}: {error} (counted from now on, not logged again)")
 
     # ---- transitions ----------------------------------------------------------------------------------------------------
 
@@ -366,16 +273,12 @@ class StackNode(LifecycleNode):
         return TransitionCallbackReturn.FAILURE
 
     def _free(self) -> None:
-        for subscription in self._own_subscriptions:
-            self.destroy_subscription(subscription)
-        self._own_subscriptions.clear()
+        self._end_subscriptions()
         try:
             self.cleanup_node()
         except Exception as error:  # noqa: BLE001
             self.count_raised("cleanup", error)
-        for publisher in self._own_publishers:
-            self.destroy_lifecycle_publisher(publisher)
-        self._own_publishers.clear()
+        self._end_publishers()
         gc.collect()
 
     def _change_state_guarded(self, request: Any, response: Any) -> Any:
@@ -438,17 +341,3 @@ class StackNode(LifecycleNode):
         )
         for refusal in apply_process_settings(settings):
             self.get_logger().warning(refusal)
-
-    def _count_event(self, topic: str, name: str, change: int) -> None:
-        if change > 0:
-            self.stats.event(topic, name, change)
-
-    def _liveliness_changed(self, topic: str, event: Any) -> None:
-        if event.not_alive_count_change > 0 or event.alive_count_change < 0:
-            self.stats.event(topic, "liveliness_lost")
-
-    def _incompatible(self, topic: str, event: Any, other: str) -> None:
-        self.stats.event(topic, "incompatible_qos", max(1, event.total_count_change))
-        self.get_logger().warning(
-            f"{topic}: a {other} has incompatible QoS (last policy: {event.last_policy_kind}); they do not talk"
-        )

@@ -17,37 +17,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from builtin_interfaces.msg import Time
 from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
-from edge_stack_msgs.msg import ControlStatus, StackState
+from edge_stack_msgs.msg import ControlStatus
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.service import Service
-from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
-from vision_msgs.msg import Detection2DArray
 from visualization_msgs.msg import MarkerArray
 
-from edge_stack.fusion.chunk_intake import ChunkRefused, FloatArray, IntakeLimits
-from edge_stack.fusion.controller import (
-    Command,
-    Controller,
-    Surroundings,
-    joint_positions,
-)
+from edge_stack.fusion.chunk_intake import ChunkRefused, IntakeLimits
+from edge_stack.fusion.controller import Command, Controller
 from edge_stack.fusion.explain import explain
 from edge_stack.fusion.rules import State
-from edge_stack.fusion.workspace import NOTHING
 from edge_stack.nodes import qos
 from edge_stack.nodes.base import StackNode
+from edge_stack.nodes.fusion_inputs import FUTURE_TOLERANCE_S, FusionInputs
 from edge_stack.nodes.fusion_messages import (
     COMMAND_FORMATS,
     CommandWriter,
     control_status,
-    read_boxes,
     read_chunk,
     state_markers,
-    to_seconds,
 )
 from edge_stack.nodes.fusion_parameters import PARAMETERS, controller_settings, joint_limits, workspace_watch
 from edge_stack.nodes.fusion_standby import CommandShare
@@ -60,8 +50,6 @@ from edge_stack.share import share_folder
 from edge_stack.statistics import LatencyWindow, NodeStatistics, Quantiles, RateMeter, StatisticsSnapshot
 
 STATUS_PERIOD_S = 0.2
-# Clocks of two machines may differ by this much before a stamp counts as one from the future.
-FUTURE_TOLERANCE_S = 0.1
 # A clock that is off by more than this since the last look was set; a slewed one is off by far less.
 CLOCK_JUMP_S = 0.1
 
@@ -79,9 +67,7 @@ class FusionNode(StackNode):
         """Declare parameters; nothing commands before activate."""
         self._thread: ControlThread | None = None
         self._command: Command | None = None
-        self._measured: FloatArray | None = None
         self._tick_error: Exception | None = None
-        self._joints_seen_s = self._perception_seen_s = self._supervisor_seen_s = -math.inf
         self._clock_offset_s = math.nan
         self._warned: set[str] = set()
         self._rate = RateMeter()
@@ -107,7 +93,6 @@ class FusionNode(StackNode):
         self._controller = Controller(
             joint_limits(robot, p), self._period_s, controller_settings(p), self._intake_limits()
         )
-        self._watch = workspace_watch(p)
         self._share.open(p.standby_of, robot.joint_names, self._period_s)
         self._writer: CommandWriter = COMMAND_FORMATS[p.command_format](robot.joint_names, self._period_s)
         self._forget()
@@ -119,26 +104,17 @@ class FusionNode(StackNode):
         principal = p.standby_of or "~"
         self._markers = self.publisher(MarkerArray, f"{principal}/markers", qos.result())
         self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
-        self.subscription(JointState, "joint_states", self._take_joints, qos.sensor(offered=False))
-        self.subscription(StackState, "stack_state", self._take_stack_state, qos.state(), always=True)
+        self._inputs = FusionInputs(self, robot, workspace_watch(p), p.detections_topic)
         self.subscription(Bool, "stop", lambda m: self._request_stop(m.data), qos.request(), always=True)
         # The standby answers too: a stop can be requested while the other process is away.
         self._stop_service = self.create_service(SetBool, f"{principal}/stop", self._take_stop)
-        if p.detections_topic:
-            self.subscription(
-                Detection2DArray,
-                p.detections_topic,
-                self._take_detections,
-                qos.result(offered=False),
-                always=True,
-            )
         self._status_timer_fusion = self.steady_timer(STATUS_PERIOD_S, self._publish_control_status)
 
     def activate_node(self) -> None:
         """Start commanding, from the measured position."""
         p = self.params
         self._controller.reset()
-        self._measured, self._joints_seen_s = None, -math.inf
+        self._inputs.forget_robot()
         self._command = None
         self._counted = [0, 0]
         self._max_gap_s = 0.0
@@ -191,8 +167,8 @@ class FusionNode(StackNode):
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Take new limits, times and reactions from the next tick on."""
         p = self.params
-        if hasattr(self, "_controller"):
-            self._watch = workspace_watch(p)
+        if hasattr(self, "_inputs"):
+            self._inputs.watch = workspace_watch(p)
             self._controller.intake.limits = self._intake_limits()
             self._controller.configure(controller_settings(p), joint_limits(self._robot, p))
         self._share.changed({name: value for name, value in changed.items() if name in _SHARED})
@@ -208,15 +184,7 @@ class FusionNode(StackNode):
         monotonic_ns = time.monotonic_ns()
         monotonic_s = monotonic_ns * 1e-9
         now_ns = self.get_clock().now().nanoseconds
-        around = Surroundings(
-            measured=self._measured,
-            joint_state_age_s=monotonic_s - self._joints_seen_s,
-            perception_age_s=monotonic_s - self._perception_seen_s if self.params.detections_topic else 0.0,
-            sight=self._sight,
-            supervisor_age_s=monotonic_s - self._supervisor_seen_s,
-            stack_stopping=self._stack_stopping,
-            stop_requested=self._share.stop_requested,
-        )
+        around = self._inputs.surroundings(monotonic_s, stop_requested=self._share.stop_requested)
         self._share.follow(self._controller, monotonic_ns)
         command = self._controller.tick(now_ns * 1e-9, monotonic_s, around)
         self._command = command
@@ -268,33 +236,6 @@ class FusionNode(StackNode):
             )
         self._refusal = str(refused)
 
-    def _take_joints(self, message: JointState) -> None:
-        seen_s = self._seen_s("joint_states", message.header.stamp)
-        if seen_s is None:
-            return
-        measured = joint_positions(self._robot.joint_names, message.name, message.position)
-        if measured is None:
-            self.stats.event("joint_states", "incomplete")
-            return
-        self._measured = measured
-        self._joints_seen_s = seen_s
-
-    def _take_detections(self, message: Detection2DArray) -> None:
-        seen_s = self._seen_s(self.params.detections_topic, message.header.stamp)
-        if seen_s is None:
-            return
-        if seen_s < self._perception_seen_s:
-            self.stats.event(self.params.detections_topic, "out_of_order")
-            return
-        self._sight = self._watch.look(read_boxes(message))
-        self._perception_seen_s = seen_s
-
-    def _take_stack_state(self, message: StackState) -> None:
-        seen_s = self._seen_s("stack_state", message.header.stamp)
-        if seen_s is not None:
-            self._stack_stopping = message.state == StackState.STOPPING
-            self._supervisor_seen_s = seen_s
-
     def _take_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._request_stop(request.data)
         response.success = True
@@ -306,18 +247,6 @@ class FusionNode(StackNode):
         if stop != self._share.stop_requested:
             self._share.request_stop(stop)
             self.get_logger().warning("stop requested" if stop else "stop released")
-
-    def _seen_s(self, topic: str, stamp: Time) -> float | None:
-        """Return the monotonic time of a stamp (0: now), s; None, counted, if it lies in the future."""
-        arrival_s = time.monotonic()
-        stamp_s = to_seconds(stamp)
-        if stamp_s == 0.0:
-            return arrival_s
-        age_s = self.now_s() - stamp_s
-        if age_s < -FUTURE_TOLERANCE_S:
-            self.stats.event(topic, "from_future")
-            return None
-        return arrival_s - max(age_s, 0.0)
 
     # ---- status (executor's thread) ---------------------------------------------------------------------------------
 
@@ -382,7 +311,7 @@ class FusionNode(StackNode):
                     command,
                     self._controller.settings.rules,
                     refusal=self._refusal,
-                    sight=self._sight,
+                    sight=self._inputs.sight,
                     limiter=self._controller.limiter,
                 ),
                 commands=self._counted[0],
@@ -408,11 +337,7 @@ class FusionNode(StackNode):
 
     def _forget(self) -> None:
         """Start with nothing seen."""
-        self._measured = None
-        self._joints_seen_s = self._perception_seen_s = self._supervisor_seen_s = -math.inf
         self._clock_offset_s = math.nan
-        self._sight = NOTHING
-        self._stack_stopping = False
         self._refusal = ""
         self._tick_error = None
 
