@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from edge_stack.bench.faults_observe import TASK_REASONS, Observations, trouble
+from edge_stack.bench.faults_observe import TASK_REASONS, Account, Observations, trouble
 from edge_stack.governor.settings import GovernorSettings
 
 STAMP_AGE_S = 0.5
@@ -56,9 +56,11 @@ def observe(monitor: Any, seen: Observations, lock: threading.Lock, governor: Go
             seen.joints(sent_s, message.position)
 
     def control(message: ControlStatus) -> None:
+        sent_s = sent_at_s(message)
+        reason = "ok" if message.reason in TASK_REASONS else message.reason
+        account = Account(sent_s, message.commander, message.commands, message.max_gap_ms * 1e-3)
         with lock:
-            reason = "ok" if message.reason in TASK_REASONS else message.reason
-            seen.control(sent_at_s(message), states[message.state], reason, message.max_gap_ms * 1e-3)
+            seen.control(sent_s, states[message.state], reason, account)
 
     def stack(message: StackState) -> None:
         troubles = {
