@@ -124,14 +124,17 @@ def _in_process(
         command += ["--row", str(path), "--only", case.fault if case is not None else "none"]
         command += ["--config", config_path] if config_path else []
         command += arguments
-        done = subprocess.run(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=limit_s,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                timeout=limit_s,
+            )
+        except subprocess.TimeoutExpired:
+            return {"error": f"it did not end within {limit_s:g} s"}
         if done.returncode != 0:
             return {"error": (done.stderr.strip().splitlines() or ["it ended"])[-1]}
         row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
