@@ -14,6 +14,7 @@ against a run without a fault. lost: what did not come back. over: which limits 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import math
 import random
@@ -123,7 +124,7 @@ def _in_process(
         command = [sys.executable, "-m", __spec__.name if __spec__ else "edge_stack.bench.faults"]
         command += ["--row", str(path), "--only", case.fault if case is not None else "none"]
         command += ["--config", config_path] if config_path else []
-        command += arguments
+        command += ["--limit", str(limit_s - 10.0), *arguments]
         try:
             done = subprocess.run(
                 command,
@@ -133,10 +134,13 @@ def _in_process(
                 check=False,
                 timeout=limit_s,
             )
-        except subprocess.TimeoutExpired:
-            return {"error": f"it did not end within {limit_s:g} s"}
-        if done.returncode != 0:
-            return {"error": (done.stderr.strip().splitlines() or ["it ended"])[-1]}
+        except subprocess.TimeoutExpired as error:
+            print((error.stderr or b"").decode(errors="replace"), file=sys.stderr)  # where it hung
+            if not path.exists():
+                return {"error": f"it did not end within {limit_s:g} s"}
+        else:
+            if done.returncode != 0:
+                return {"error": (done.stderr.strip().splitlines() or ["it ended"])[-1]}
         row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return row
 
@@ -165,14 +169,18 @@ def _random_list(config: StackConfig, duration_s: float, seed: int) -> tuple[Fau
 
 
 def run_case(
-    case: Case | None, config_path: str | None = None, chance: tuple[float, int] | None = None
-) -> dict[str, Any]:
+    case: Case | None,
+    path: Path,
+    config_path: str | None = None,
+    chance: tuple[float, int] | None = None,
+) -> None:
     """
-    Run the stack with one fault (None: without) in this process and return its row.
+    Run the stack with one fault (None: without) in this process and write its row to a file, before the stack is ended.
 
     chance: duration, s, and seed of random faults in place of one.
     """
     from edge_stack.tools.demo import RunningStack, prepare
+    from edge_stack.tools.report import write_report
 
     faults = [] if case is None else [parse_fault(case.fault)]
     with tempfile.TemporaryDirectory(prefix="edge_bench_") as folder:
@@ -182,22 +190,23 @@ def run_case(
                 faults = list(_random_list(config, *chance))
             config = prepare(config, faults)
         except ConfigurationError as error:
-            return {"error": str(error)}
+            write_report(path, {"error": str(error)})
+            return
         with running_demo(config, Path(folder)) as demo:
             runner = FaultRunner(faults, RunningStack(demo.processes, demo.monitor), lambda _: None)
             try:
                 times = _let_happen(demo, runner, faults, demo.record if chance else None)
                 with demo.lock, demo.monitor.lock:
                     row = _row(case, faults, runner, demo.seen, demo.record, times)
+                if chance is not None:
+                    row["fault"] = f"random, {chance[0]:g} s, seed {chance[1]}"
+                    row["faults"] = [str(fault) for fault in faults]
+                if "error" not in row:
+                    kind = faults[0].kind if case is not None else ""
+                    row["over"] = missed_limits(row, kind, 1.0 / config.control_rate_hz)
+                write_report(path, row)
             finally:
                 runner.close()
-    if "error" in row:
-        return row
-    if chance is not None:
-        row["fault"] = f"random, {chance[0]:g} s, seed {chance[1]}"
-        row["faults"] = [str(fault) for fault in faults]
-    row["over"] = missed_limits(row, faults[0].kind if case is not None else "", 1.0 / config.control_rate_hz)
-    return row
 
 
 def _configure(config: StackConfig, case: Case | None, folder: Path) -> StackConfig:
@@ -344,15 +353,16 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, help="of the random faults; without it one is drawn, and printed")
     parser.add_argument("--row", metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("--limit", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.random is not None and options.random <= 0.0:
         parser.error(f"--random {options.random:g}: must be above 0")
     if options.row:
         chance = (options.random, options.seed) if options.random else None
         case = next((c for c in CASES if c.fault == options.only[0]), None)
-        from edge_stack.tools.report import write_report
-
-        write_report(Path(options.row), run_case(case, options.config, chance))
+        faulthandler.dump_traceback_later(options.limit)
+        run_case(case, Path(options.row), options.config, chance)
+        faulthandler.cancel_dump_traceback_later()
         return 0
     if options.random is not None:
         seed = random.randrange(2**31) if options.seed is None else options.seed
