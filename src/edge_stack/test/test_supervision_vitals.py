@@ -155,6 +155,23 @@ class Clock:
         return self.now_s
 
 
+def test_work_that_turned_out_to_be_none_teaches_nothing() -> None:
+    clock = Clock()
+    progress = WorkProgress(clock=clock)
+    for _ in range(
+        5
+    ):  # a policy whose inputs have not come yet: its first chunk may take seconds all the same
+        progress.busy()
+        progress.skipped()
+        progress.waiting(0.2)
+    progress.busy()
+    assert progress.state().allowed_s == FIRST_S
+    clock.now_s += 5.0
+    progress.waiting(0.2)
+    progress.busy()
+    assert progress.state().allowed_s == pytest.approx(MARGIN * 5.0)
+
+
 @given(durations=st.lists(st.floats(0.001, 10.0), min_size=1, max_size=50))
 def test_allowed_time_follows_the_longest_recent_work(durations: list[float]) -> None:
     clock = Clock()

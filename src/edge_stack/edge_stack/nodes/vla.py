@@ -223,6 +223,7 @@ class VlaNode(StackNode):
             if time.monotonic() - self._activated_s > START_S:
                 self.report_problem(trouble)
             self.stats.dropped()
+            self.work.skipped()  # a policy may take seconds: what is allowed is learned from chunks alone
             return False
         if self._instruction_is_new.is_set():
             self._instruction_is_new.clear()

@@ -82,6 +82,7 @@ class WorkProgress:
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
         self._word = _Word(Work.NONE, 0, clock(), math.inf, 0)
         self._hang_s = 0.0
+        self._counts = True
 
     def busy(self) -> None:
         """Say that a piece of work begins."""
@@ -90,9 +91,14 @@ class WorkProgress:
         # Not from the list while another thread reads it: the longest is looked up here.
         allowed_s = max(self._floor_s, MARGIN * max(self._durations)) if self._durations else FIRST_S
         self._word = _Word(Work.BUSY, self._word.steps + 1, now_s, allowed_s, threading.get_native_id())
+        self._counts = True
         if self._hang_s:
             hang_s, self._hang_s = self._hang_s, 0.0
             time.sleep(hang_s)
+
+    def skipped(self) -> None:
+        """Say that the piece of work that has begun turned out to be none: how long it lasted teaches nothing."""
+        self._counts = False
 
     def waiting(self, limit_s: float = math.inf) -> None:
         """Say that the thread begins to wait, at most for limit_s and the floor: for ever if it waits for input."""
@@ -118,5 +124,5 @@ class WorkProgress:
         return WorkState(word.work, word.steps, age_s, word.allowed_s, limit_s, word.thread_id)
 
     def _learn(self, now_s: float) -> None:
-        if self._word.work is Work.BUSY:
+        if self._word.work is Work.BUSY and self._counts:
             self._durations.append(now_s - self._word.since_s)
