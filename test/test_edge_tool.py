@@ -19,7 +19,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from edge_workspace import PYTHON, ROOT, WHEELS, fake_ros, make_workspace
+from edge_workspace import PYTHON, ROOT, WHEELS, fake_ros, make_workspace, write
 
 from edge_tool import building, environment, interpreters, system_packages, terminal, underlay
 from edge_tool.cli import VERBS
@@ -194,6 +194,34 @@ def test_an_extra_gets_a_python_that_it_exists_for(
     pythons(monkeypatch, *minors)
     assert interpreters.choose(WHEELS, ["lerobot"]).version[1] == chosen
     assert interpreters.choose(WHEELS).version[1] == minors[0]
+
+
+@pytest.mark.parametrize(
+    ("kept", "folder"),
+    [
+        ("pyenv", "pyenv/versions/3.12.1"),
+        ("uv", "home/.local/share/uv/python/cpython-3.12.1-linux-x86_64-gnu"),
+    ],
+)
+def test_the_python_that_an_extra_prefers_goes_before_another_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str, folder: str
+) -> None:
+    pythons(monkeypatch, 11, 10)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    theirs = tmp_path / folder / "bin" / "python3.12"
+    write(theirs, "")
+    ask, which = interpreters.ask, interpreters.shutil.which
+    found = interpreters.Interpreter(theirs, (3, 12, 1), headers=True, venv=True)
+    monkeypatch.setattr(interpreters, "ask", lambda path: found if path == str(theirs) else ask(path))
+    monkeypatch.setattr(
+        interpreters.shutil, "which", lambda name: name if name == str(theirs) else which(name)
+    )
+    assert interpreters.choose(WHEELS, ["lerobot"]).executable == theirs, kept
+    assert interpreters.choose(WHEELS).version[1] == 11  # nothing else changes for it
+    bare = dataclasses.replace(found, headers=False)
+    monkeypatch.setattr(interpreters, "ask", lambda path: bare if path == str(theirs) else ask(path))
+    assert interpreters.choose(WHEELS, ["lerobot"]).version[1] == 11  # that one is complete
 
 
 def test_where_no_python_fits_an_extra_the_remedy_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

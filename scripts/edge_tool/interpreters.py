@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +74,9 @@ def choose(underlay: Underlay, extras: Sequence[str] = ()) -> Interpreter:
     """
     Choose the Python for an underlay and extras.
 
-    The underlay's own where it has one. For the wheels the first that is complete (headers, venv), starting with `python3`,
-    or with what an extra prefers; if none is, the first that would do when completed. $EDGE_PYTHON goes before all.
+    The underlay's own where it has one. For the wheels the first that is complete (headers, venv), starting with `python3`;
+    for an extra that prefers a version, that one goes first wherever it is. If none is complete, the first that would do
+    when completed. $EDGE_PYTHON goes before all.
     """
     fitting = _fitting(underlay, extras)
     who = " and ".join([underlay.title, *(extra for extra in extras if extra in FOR_EXTRA)])
@@ -85,8 +86,11 @@ def choose(underlay: Underlay, extras: Sequence[str] = ()) -> Interpreter:
         if found is None or found.version[:2] not in fitting:
             raise EdgeError(f"EDGE_PYTHON={wanted} does not fit {who}: {_versions(fitting)} is needed")
         return found
+    candidates: Iterable[Interpreter] = _candidates(underlay, fitting)
+    if any(extra in FOR_EXTRA for extra in extras):
+        candidates = sorted(candidates, key=lambda found: fitting.index(found.version[:2]))
     first: Interpreter | None = None
-    for found in _candidates(underlay, fitting, preferred=any(extra in FOR_EXTRA for extra in extras)):
+    for found in candidates:
         if found.headers and found.venv:
             return found
         first = first or found
@@ -114,15 +118,11 @@ def _fitting(underlay: Underlay, extras: Sequence[str]) -> list[tuple[int, int]]
     return fitting
 
 
-def _candidates(
-    underlay: Underlay, fitting: Sequence[tuple[int, int]], *, preferred: bool
-) -> Iterator[Interpreter]:
-    """Find Pythons that fit. preferred: in the order of `fitting`; else `python3` comes first."""
+def _candidates(underlay: Underlay, fitting: Sequence[tuple[int, int]]) -> Iterator[Interpreter]:
+    """Find Pythons that fit: the underlay's own or `python3` first, then others on the PATH, then those of pyenv and uv."""
     numbered = [f"python3.{version[1]}" for version in fitting]
     if underlay.python is not None:
         names = [f"/usr/bin/{numbered[0]}", *numbered, "python3"]
-    elif preferred:
-        names = [*numbered, "python3", "/usr/bin/python3", sys.executable]
     else:
         names = ["python3", "/usr/bin/python3", sys.executable, *numbered]
     # Where pyenv and uv keep theirs, on the PATH or not.
