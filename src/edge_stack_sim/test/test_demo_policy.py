@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from edge_stack.policies import PolicySettings, make_policy
 from edge_stack.policies.contract import load_contract
 from edge_stack.policies.files import DEMO, find_policy
 from edge_stack.robot import load_robot
-from edge_stack_sim.learning.evaluate import evaluate
+from edge_stack_sim.learning.evaluate import evaluate, main, make_driver
 from edge_stack_sim.scene import HOME, OBJECTS
 
 SHIPPED_AT_MOST = 20_000_000  # bytes
@@ -24,13 +25,9 @@ SHIPPED_AT_MOST = 20_000_000  # bytes
 
 def test_it_succeeds_on_scenes_it_has_not_seen(robot_file: Path, world: object) -> None:
     robot = load_robot(robot_file)
-    contract = load_contract(robot_file.parents[1] / "policies" / "demo.yaml", robot)
-    policy = make_policy("smolvla", PolicySettings(robot, path=DEMO, contract=contract))
-    policy.load()
-    try:
-        outcome = evaluate("smolvla", robot, range(500_000, 500_008), policy, contract)
-    finally:
-        policy.close()
+    driver = make_driver("smolvla", robot, DEMO, robot_file.parents[1] / "policies" / "demo.yaml")
+    outcome = evaluate(driver, robot, range(500_000, 500_008))
+    driver.close()
     assert outcome.successes >= 5, f"failed on {outcome.failed}"
 
 
@@ -63,6 +60,19 @@ def test_where_it_reaches_depends_on_the_instruction(robot_file: Path, world: ob
     for name in places:
         nearest = min(places, key=lambda other: abs(places[other] - reached[name]))
         assert nearest == name, reached
+
+
+def test_servo_and_expert_are_measured_on_the_same_scenes_without_ros(
+    world: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
+    wanted = ["--policy", "visual_servo", "--policy", "expert", "--episodes", "2", "--seed", "500000"]
+    assert main([*wanted, "--json", str(tmp_path / "rows.json")]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [(row["policy"], row["successes"]) for row in rows] == [("visual_servo", 2), ("expert", 2)]
+    assert "34% to 100%" in capsys.readouterr().out
+    assert main(["--policy", "no_such_policy", "--episodes", "1"]) == 1
+    assert "'no_such_policy' is not known" in capsys.readouterr().err
 
 
 def test_it_is_small() -> None:

@@ -12,6 +12,7 @@ from edge_stack.robot import load_robot
 from edge_stack_sim.expert import OPEN, Expert, Glance, Stage, glance
 from edge_stack_sim.learning.closed_loop import ClosedLoop
 from edge_stack_sim.learning.demonstrations import HORIZON, IMAGE_SIDE, demonstrate, follow
+from edge_stack_sim.learning.drivers import ExpertDriver
 from edge_stack_sim.learning.evaluate import evaluate
 from edge_stack_sim.scene import HOME, OBJECTS
 from edge_stack_sim.task import PlaceTask, TaskState
@@ -19,7 +20,8 @@ from edge_stack_sim.world import World
 
 
 def test_it_succeeds_on_nearly_every_scene(robot_file: Path, world: World) -> None:
-    outcome = evaluate("expert", load_robot(robot_file), range(200_000, 200_040))
+    robot = load_robot(robot_file)
+    outcome = evaluate(ExpertDriver(robot), robot, range(200_000, 200_040))
     assert outcome.successes >= 38, f"failed on {outcome.failed}"
     assert outcome.low < outcome.successes / 40 <= outcome.high
 

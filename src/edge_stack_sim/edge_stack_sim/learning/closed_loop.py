@@ -44,8 +44,8 @@ class ClosedLoop:
     """
     Runs episodes.
 
-    latency_s: from asking to the chunk. period_s: between two chunks. frame_age_s: of the frame when a chunk is asked for.
-    All may be changed any time.
+    latency_s: from asking to the chunk. period_s: between two chunks. frame_age_s: of the frame when a chunk is asked for,
+    at least. All may be changed any time. frame_s: when the newest frame was taken.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class ClosedLoop:
         self.latency_s, self.period_s, self.frame_age_s = latency_s, period_s, frame_age_s
         self.observer: Observer | None = None
         self.command = self.last_command = world.joint_positions
+        self.frame_s = world.time_s
 
     def run(self, task: PlaceTask) -> TaskState:
         """Run a prepared task to its end."""
@@ -86,7 +87,7 @@ class ClosedLoop:
     def _step(self, task: PlaceTask) -> None:
         now_s = self.world.time_s
         if self._frame is None and now_s >= self._next_s - self.frame_age_s:
-            self._frame = self.world.render()
+            self._frame, self.frame_s = self.world.render(), now_s
         if self._frame is not None and now_s >= self._next_s - 1e-9:
             frame, state = self._frame, self.world.joint_positions
             self._frame = None

@@ -31,6 +31,7 @@ from edge_stack.policies.base import STATE
 from edge_stack.policies.contract import ACTION
 from edge_stack.policies.smolvla.export import export
 from edge_stack.robot import Robot, load_robot
+from edge_stack.share import share_folder
 from edge_stack_sim.learning.closed_loop import Predict
 from edge_stack_sim.learning.demonstrations import HORIZON, Samples, demonstrate, follow, scaled
 from edge_stack_sim.learning.lessons import (
@@ -228,8 +229,6 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.robot is None:
-        from edge_stack.share import share_folder
-
         options.robot = share_folder("edge_stack") / "config" / "robots" / "so101_sim.yaml"
     began = time.monotonic()
     options.out.mkdir(parents=True, exist_ok=True)
