@@ -121,9 +121,10 @@ class StackNode(TopicNode):
             self._problem = text
             self.get_logger().warning(text)
 
-    def clear_problem(self) -> None:
-        """Take back the last reported problem."""
-        self._problem = ""
+    def clear_problem(self) -> bool:
+        """Take back the last reported problem; return whether there was one."""
+        there_was, self._problem = bool(self._problem), ""
+        return there_was
 
     def count_wrong_output(self, where: str, text: str, event: str = "wrong_output") -> None:
         """Count a result that is of no use, and show it: if there are more of them, the supervisor starts the node anew."""

@@ -297,7 +297,8 @@ class FusionNode(StackNode):
             self.clear_problem()
             return
         if command.state is State.RUN:
-            self.clear_problem()
+            if self.clear_problem():
+                self.publish_status()  # who waits for the robot need not wait for the next one
         else:
             self.report_problem(f"{command.state.name.lower()}: {command.reason.value}")
         stamp = self.get_clock().now().to_msg()

@@ -39,6 +39,7 @@ from edge_stack.policies.settings import policy_settings
 from edge_stack.statistics import StatisticsSnapshot
 
 START_S = 0.5  # after activation, inputs that have not come yet are no problem
+START_LOOK_S, START_LOOKS_S = 0.05, 3.0  # how often they are looked for, and how long after activation
 END_S = 5.0  # a prediction that has begun is waited for so long
 SLOW_FAULT_S = 3.0
 STATUS_PERIOD_S = 0.2
@@ -194,7 +195,7 @@ class VlaNode(StackNode):
                 release = min(release, time.monotonic() + period_s)
                 continue
             self.work.busy()
-            sent = False
+            sent = self._starting = False
             try:
                 sent = self._predict(policy, stream, inputs)
             except PolicyUnavailable as error:
@@ -211,6 +212,8 @@ class VlaNode(StackNode):
                     self.stats.deadline_missed(missed)
                 release += 1.0 / rate_hz
             release = stream.next_request_s(release, now, self.now_s(), got_one=sent)
+            if self._starting:
+                release = min(release, now + START_LOOK_S)
             if self._job is not None:
                 self._job.announce(release)
 
@@ -220,9 +223,13 @@ class VlaNode(StackNode):
         start_ns = self.get_clock().now().nanoseconds
         observation, captured_ns, trouble = inputs.observe(start_ns)
         if trouble:
-            if time.monotonic() - self._activated_s > START_S:
+            active_s = time.monotonic() - self._activated_s
+            if active_s > START_S:
                 self.report_problem(trouble)
-            self.stats.dropped()
+            # After a start they come one after another, and the robot waits for a chunk.
+            self._starting = active_s < START_LOOKS_S and not stream.timeline.count
+            if not self._starting:
+                self.stats.dropped()
             self.work.skipped()  # a policy may take seconds: what is allowed is learned from chunks alone
             return False
         if self._instruction_is_new.is_set():
