@@ -15,16 +15,11 @@ from typing import Any
 from edge_stack.bench.faults_observe import TASK_REASONS, Account, Observations, trouble
 from edge_stack.governor.settings import GovernorSettings
 
-# What the network held back comes seconds later; what is older has been stamped by a clock that has jumped since.
-STAMP_AGE_S = 4.0
-
-
 def sent_at_s(message: Any) -> float:
     """Return when a message was sent (monotonic, s), not when this process came to read it, as far as its stamp tells."""
-    now_s = time.monotonic()
     age_s = time.time() - message.header.stamp.sec - message.header.stamp.nanosec * 1e-9
-    # With a clock that has jumped it cannot be told.
-    return now_s - age_s if 0.0 <= age_s < STAMP_AGE_S else now_s
+    # What a broken network held back comes seconds later. A clock that has jumped ahead tells nothing.
+    return time.monotonic() - max(0.0, age_s)
 
 
 def observe(monitor: Any, seen: Observations, lock: threading.Lock, governor: GovernorSettings) -> None:

@@ -200,8 +200,9 @@ class Observations:
         """Return the longest gap there can have been between two times by the account of one process; infinite: none."""
         if end_s - begin_s < 1.5 * self.limits.period_s:
             return math.inf
-        first = next((a for a in reversed(self.accounts) if a.at_s <= begin_s), None)
-        last = next((a for a in self.accounts if a.at_s >= end_s), None)
+        # In the order in which they were given, not in which they came.
+        first = max((a for a in self.accounts if a.at_s <= begin_s), key=lambda a: a.at_s, default=None)
+        last = min((a for a in self.accounts if a.at_s >= end_s), key=lambda a: a.at_s, default=None)
         if first is None or last is None or first.commander != last.commander:
             return math.inf
         due = (last.at_s - first.at_s) / self.limits.period_s
