@@ -15,6 +15,7 @@ from typing import Any
 from edge_stack.bench.faults_observe import TASK_REASONS, Account, Observations, trouble
 from edge_stack.governor.settings import GovernorSettings
 
+
 def sent_at_s(message: Any) -> float:
     """Return when a message was sent (monotonic, s), not when this process came to read it, as far as its stamp tells."""
     age_s = time.time() - message.header.stamp.sec - message.header.stamp.nanosec * 1e-9
