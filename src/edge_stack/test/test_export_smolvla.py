@@ -201,6 +201,21 @@ def test_another_policy_and_what_is_no_checkpoint_are_refused(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_missing_to_write_onnx_is_named(
+    built: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_stack.policies.lerobot import installed
+    from edge_stack.policies.smolvla.export import export
+
+    find = installed.find_spec
+    monkeypatch.setattr(installed, "find_spec", lambda name: None if name == "onnxscript" else find(name))
+    with pytest.raises(
+        ConfigurationError, match=r"needs onnxscript; install it by \./edge setup --with lerobot"
+    ):
+        export(built.folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_with_other_files_is_not_replaced(built: Any, tmp_path: Path) -> None:
     from edge_stack.policies.smolvla.export import export
 

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from edge_stack.policies.lerobot.checkpoint import Checkpoint
 
 OLDEST = (0, 4)
-# What a kind of policy needs beside lerobot itself: package to import, and the package's name.
+# What a kind of policy, or a use of it, needs beside lerobot itself: package to import, and the package's name.
 NEEDS = {
     "smolvla": ("transformers", "transformers"),
     "diffusion": ("diffusers", "diffusers"),
     "dataset": ("datasets", "datasets"),
+    "export": ("onnxscript", "onnxscript"),
 }
 
 
@@ -31,7 +32,7 @@ def lerobot_version() -> tuple[int, ...] | None:
 
 
 def require_lerobot(kind: str = "") -> None:
-    """Raise ConfigurationError with the remedy if lerobot, or what a kind of policy needs beside it, is not installed."""
+    """Raise ConfigurationError with the remedy if lerobot, or what one of NEEDS needs beside it, is not installed."""
     have = lerobot_version()
     if have is None:
         raise ConfigurationError("LeRobot is not installed; install it by ./edge setup --with lerobot")

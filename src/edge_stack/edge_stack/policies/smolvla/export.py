@@ -83,6 +83,7 @@ def export(
     out = Path(out).expanduser()
     _require_free(out)
     require_lerobot("smolvla")
+    require_lerobot("export")
     say("loading the checkpoint")
     loaded = load_checkpoint(str(folder), "cpu")
     loaded.policy.float()
