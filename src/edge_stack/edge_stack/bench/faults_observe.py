@@ -21,6 +21,9 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 # A command this near to a position that was measured within so long before or after it is at it; rad or m, s.
 _NEAR, _MEASURED_S = 0.1, 0.3
+_SAME = 1e-6
+# How long after a gap an account is taken that tells whether commands were missing in it, s.
+_AFTER_S = 5.0
 # What the policy asks for at a limit, and why it cannot do its task, are the task's business and no fault's.
 TASK_REASONS = ("limit_position", "limit_velocity")
 _TASK_TEXTS = ("task: ", *(f"slow: {reason}" for reason in TASK_REASONS))
@@ -197,12 +200,18 @@ class Observations:
         return max(gap_s for _, gap_s in self.gaps(begin_s, end_s))
 
     def _accounted_gap_s(self, begin_s: float, end_s: float) -> float:
-        """Return the longest gap there can have been between two times by the account of one process; infinite: none."""
+        """
+        Return the longest gap there can have been between two times by the account of one process; infinite: none.
+
+        What was missing once is missing from every later account, so one from a while after is as good, and better where
+        the network, when it broke, held back the clock that stamps are taken from.
+        """
         if end_s - begin_s < 1.5 * self.limits.period_s:
             return math.inf
         # In the order in which they were given, not in which they came.
         first = max((a for a in self.accounts if a.at_s <= begin_s), key=lambda a: a.at_s, default=None)
-        last = min((a for a in self.accounts if a.at_s >= end_s), key=lambda a: a.at_s, default=None)
+        after = sorted((a for a in self.accounts if a.at_s >= end_s), key=lambda a: a.at_s)
+        last = next((a for a in after if a.at_s >= end_s + _AFTER_S), after[-1] if after else None)
         if first is None or last is None or first.commander != last.commander:
             return math.inf
         due = (last.at_s - first.at_s) / self.limits.period_s
@@ -241,9 +250,10 @@ class Observations:
         return unsafe
 
     def _begins_anew(self, now_s: float, before: FloatArray, command: FloatArray) -> bool:
-        """Whether a command is where the robot was just measured, and the one before it was not."""
+        """Whether a command is where the robot was just measured: exactly, or near, and the one before it was not."""
         return any(
-            np.abs(before - measured).max() > _NEAR and np.abs(command - measured).max() < _NEAR
+            np.abs(command - measured).max() < _SAME
+            or (np.abs(before - measured).max() > _NEAR and np.abs(command - measured).max() < _NEAR)
             for at_s, measured in self.measured
             if abs(at_s - now_s) < _MEASURED_S
         )
