@@ -11,6 +11,7 @@ import pytest
 
 from edge_stack.bench import policy
 from edge_stack.bench.policy_child import PARTS
+from edge_stack.bench.view import Chart
 from edge_stack.bench.views import view_of
 from edge_stack.errors import ConfigurationError
 
@@ -36,6 +37,12 @@ def test_a_row_is_compared_with_torch_in_the_same_run() -> None:
     onnx = policy._rows("smolvla tiny", policy.ONNX, half, torch)
     assert {row["times_torch"] for row in torch} == {None} and {row["times_torch"] for row in onnx} == {2.0}
     assert policy._rows("another", policy.ONNX, half, torch)[0]["times_torch"] is None
+    chart = view_of({"bench": "policy", "rows": torch + onnx, "notes": []}).chart
+    assert isinstance(chart, Chart)
+    assert [bar.label for bar in chart.bars] == [
+        f"{part}: {backend}" for part in PARTS for backend in (policy.TORCH, policy.ONNX)
+    ]
+    assert [bar.throughput for bar in chart.bars[-3:]] == [None, 100, 100]
 
 
 def test_a_policy_that_cannot_be_measured_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ or draws.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from edge_stack.bench import views_stack
 from edge_stack.bench.view import CONTROL_RATE_HZ, Bar, Chart, Result, View, grouped, named, quantiles
@@ -178,7 +179,9 @@ def _transport(result: Result) -> View:
 
 
 def _policy(result: Result) -> View:
-    lines, bars = [], []
+    lines: list[list[Any]] = []
+    bars: list[tuple[int, Bar]] = []
+    parts = list(dict.fromkeys(row["part"] for row in result["rows"]))
     for row in result["rows"]:
         ms, parity, times = row["ms"], row["parity_max_abs"], row["times_torch"]
         lines.append(
@@ -193,8 +196,10 @@ def _policy(result: Result) -> View:
                 "" if parity is None else f"{parity:.1g}",
             ]
         )
-        if row["part"] == "all":
-            bars.append(Bar(row["backend"], named(ms), row["policy"], row["backend"]))
+        # Part by part, the backends of each below one another; memory is that of a whole process, so drawn once for each.
+        peak_mb = row["peak_mb"] if row["part"] == "all" else None
+        bar = Bar(f"{row['part']}: {row['backend']}", named(ms), row["policy"], row["backend"], peak_mb)
+        bars.append((parts.index(row["part"]), bar))
     columns = (
         "policy",
         "backend",
@@ -207,7 +212,9 @@ def _policy(result: Result) -> View:
         "peak MB",
         "parity",
     )
-    chart = Chart("ms a chunk", bars, 1e3 / CONTROL_RATE_HZ, "one control period")
+    ordered = grouped([bar for _, bar in sorted(bars, key=lambda entry: entry[0])])
+    period_ms = 1e3 / CONTROL_RATE_HZ
+    chart = Chart("ms a chunk", ordered, period_ms, "one control period", "peak memory of the process, MB")
     return View("SmolVLA, one chunk on one core", columns, lines, chart, result["notes"])
 
 
