@@ -127,3 +127,12 @@ def test_usage_measures_busy_time_as_percent_of_a_core() -> None:
 def test_resident_memory_is_measured_and_missing_processes_have_none() -> None:
     assert 1.0 < process.rss_mb() < 100_000.0
     assert process.rss_mb(2**22 - 1) != process.rss_mb(2**22 - 1)
+
+
+def test_the_peak_of_memory_is_a_processs_own_and_not_that_of_who_started_it() -> None:
+    large = bytearray(300 << 20)
+    large[::4096] = b"1" * len(large[::4096])
+    assert process.peak_rss_mb() > 300.0
+    code = "from edge_stack.runtime.process import peak_rss_mb; print(peak_rss_mb())"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 1.0 < float(child.stdout) < 200.0

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+
+from edge_stack.runtime.process import peak_rss_mb
 
 PARTS = ("images", "vision", "prefix", "denoise", "all")
 """images: scaling and normalizing pixels. vision: to tokens. prefix: to keys and values. denoise: all flow steps."""
@@ -123,7 +124,7 @@ def main() -> None:
     """Do one step and print what it found."""
     steps = {"build": build, "torch": time_torch, "onnx": time_onnx}
     found = steps[sys.argv[1]](json.loads(sys.argv[2]))
-    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    found["peak_mb"] = peak_rss_mb()
     print(json.dumps(found), flush=True)
 
 

@@ -11,6 +11,7 @@ never changes another process.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import resource
 import time
@@ -222,7 +223,21 @@ def rss_mb(pid: int | None = None) -> float:
         with open(f"/proc/{pid or 'self'}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * _PAGE / _MIB
     except (OSError, IndexError, ValueError):
-        return float("nan")
+        return math.nan
+
+
+def peak_rss_mb() -> float:
+    """
+    Return the most resident memory that this process ever had, MiB; NaN if it cannot be read.
+
+    Not getrusage's ru_maxrss: across exec it keeps the peak of the process that this one was forked from.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            peak = next(line for line in file if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) / 1024.0
+    except (OSError, StopIteration, ValueError):
+        return math.nan
 
 
 def _for_threads(change: Callable[[int], None], threads: Iterable[int] | None, wanted: str) -> str | None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from edge_stack.policies.smolvla import description as files
 from edge_stack.policies.smolvla.description import Description
 from edge_stack.policies.smolvla.runtime import SmolVLARuntime
 from edge_stack.policies.smolvla.writing import TEXTS, Say, norm_map, stats_of, write_files
+from edge_stack.runtime.process import peak_rss_mb
 
 BOUNDS = {"fp32": 1e-4, "fp16": 3e-2}
 """Largest difference from LeRobot in torch that is accepted, in the model's units, where data have about unit variance."""
@@ -107,7 +107,7 @@ def export(
         if out.exists():
             shutil.rmtree(out)
         place.rename(out)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    peak_mb = peak_rss_mb()
     return Exported(description, torch_ms, onnx_ms, peak_mb)
 
 
