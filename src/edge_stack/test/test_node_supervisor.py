@@ -118,11 +118,15 @@ def test_it_brings_nodes_up_in_stages_and_shows_their_state_rate_and_health(stac
     for name in ("arm", "eye"):
         assert any(f"{name}: " in line and "-> active" in line for line in lines[:begins])
 
+    # While all of them have just begun, one may be short of processor time, and that is said.
+    stack.peer.spin_until(
+        lambda: (now := stack.seen("extra")) is not None and not now.message, 10.0, "it to be well"
+    )
     extra = stack.seen("extra")
     assert extra is not None
     assert (extra.state, extra.wanted, extra.priority_class) == ("active", "active", "background")
     assert extra.pid == stack.processes["extra"].pid
-    assert (extra.recoveries, math.isnan(extra.last_recovery_s), extra.message) == (0, True, "")
+    assert (extra.recoveries, math.isnan(extra.last_recovery_s)) == (0, True)
     assert stack.seen("supervisor") is None
     stack.peer.spin_until(lambda: stack.peer.statuses["extra"].target_hz == 2.0, 5.0, "its rate to be set")
 
