@@ -103,6 +103,29 @@ def test_a_command_that_begins_anew_at_the_measured_position_is_safe(
     assert len(seen.unsafe_commands(0.0, 5.0)) == 1
 
 
+@pytest.mark.parametrize(("measured", "unsafe"), [(0.003, 0), (0.002, 1)])
+def test_a_hold_may_begin_anew_exactly_where_the_robot_is_measured(
+    seen: Observations, measured: float, unsafe: int
+) -> None:
+    commands(seen, 0.0, 10, 0.0)
+    commands(seen, 10 * PERIOD_S, 10, 0.003)
+    seen.joints(9 * PERIOD_S, [measured])
+    for now_s in (0.0, 0.5, 1.0):
+        seen.control(now_s, "hold", "stale_action")
+    assert len(seen.unsafe_commands(0.0, 1.0)) == unsafe
+
+
+def test_commands_that_were_missing_are_missing_from_a_later_account_too(seen: Observations) -> None:
+    commands(seen, 0.0, 24)
+    commands(seen, 1.5, 24)
+    seen.control(0.5, "run", "ok", Account(0.5, "fusion", 100, 0.042))
+    # Its stamp was held back with the clock: alone it would say that nothing was missing.
+    seen.control(2.4, "run", "ok", Account(2.4, "fusion", 144, 0.042))
+    assert seen.control_gap_s(0.5, 2.0) == pytest.approx(0.042)
+    seen.control(8.0, "run", "ok", Account(8.0, "fusion", 266, 0.042))
+    assert seen.control_gap_s(0.5, 2.0) == pytest.approx(1.5 - 23 * PERIOD_S)
+
+
 @pytest.mark.parametrize(
     ("position", "unsafe"),
     [(0.05, 0), (1.5, 2), (0.9, 2), (math.nan, 1)],

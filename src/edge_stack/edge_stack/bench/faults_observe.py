@@ -223,7 +223,7 @@ class Observations:
 
         Speed is judged over the time that passed, and over two periods at least: arrivals are jittered, commands are not.
         A command counts as during a hold if the status before and the status after it both say hold or stop. One that begins
-        anew at the measured position, after the robot was lost, moves nothing.
+        anew at the measured position moves nothing: exactly there, or near it after the robot was lost.
         """
         limits, unsafe = self.limits, []
         holds = self._holds()
