@@ -214,7 +214,7 @@ class World:
             return ""
         beside = [job for job in self.background if job.running and job is not party]
         crossing = sum(1 for job in beside if self._overlaps_critical(job.ends))
-        if crossing >= self.beside:
+        if crossing >= max(self.beside, 1):
             return f"{why}, and {crossing} run beside"
         for critical in self.criticals:
             promise = max(critical.began, critical.release)

@@ -23,8 +23,9 @@ CALM, WILD = (3, 77), (63, 78)
 class Machine:
     """Inferences whose duration is that of running alone, some noise, and what each neighbour adds."""
 
-    def __init__(self, stretches: dict[tuple[int, int], float], seed: int = 0) -> None:
-        self.neighbours = Neighbours()
+    def __init__(self, stretches: dict[tuple[int, int], float], seed: int = 0, alone: int = ALONE) -> None:
+        self.alone = alone
+        self.neighbours = Neighbours(PERIOD)
         self.stretches = stretches
         self.random = random.Random(seed)
         self.now = 0
@@ -39,8 +40,8 @@ class Machine:
             total = sum(parts.values()) or 1.0
             shares = {job: part / total * share() for job, part in parts.items()}
             factor = 1.0 + sum(self.stretches[job] * part for job, part in shares.items())
-            duration = ALONE * factor * self.random.gauss(1.0, 0.02)
-            self.durations.append(duration / ALONE)
+            duration = self.alone * factor * self.random.gauss(1.0, 0.02)
+            self.durations.append(duration / self.alone)
             ran = {job: round(duration * shares.get(job, 0.0)) for job in self.stretches}
             self.neighbours.learn(round(duration), ran)
             self.now += PERIOD
@@ -105,7 +106,7 @@ def test_one_inference_that_the_system_held_up_does_not_keep_a_job_out() -> None
 
 
 def test_those_who_may_run_at_a_time_stretch_the_inference_together_no_further_than_one_may() -> None:
-    neighbours = Neighbours()
+    neighbours = Neighbours(PERIOD)
     jobs = {(slot, 70 + slot): STRETCH * 0.6 for slot in range(4)}
     at_once, durations = 3, []
     for number in range(600):
@@ -116,6 +117,37 @@ def test_those_who_may_run_at_a_time_stretch_the_inference_together_no_further_t
         neighbours.learn(duration, {job: duration if job in beside else 0 for job in jobs})
     assert max(durations[-100:]) <= 1.0 + STRETCH
     assert max(durations[-100:]) > 1.0, "one may"
+
+
+@pytest.mark.parametrize("at_once", [0, 1])
+def test_one_that_takes_longer_than_its_period_lets_everyone_run_beside_it_from_the_second_on(
+    at_once: int,
+) -> None:
+    neighbours = Neighbours(PERIOD)
+    masks = []
+    for _ in range(60):
+        masks.append(neighbours.allowed(0, at_once))
+        neighbours.learn(120 * PERIOD, {WILD: 60 * PERIOD if masks[-1] else 0})
+    assert masks == [0] + [-1] * 59
+
+
+@pytest.mark.parametrize("at_once", [0, 1])
+def test_a_slow_first_inference_opens_the_door_for_one_inference_only(at_once: int) -> None:
+    neighbours = Neighbours(PERIOD)
+    neighbours.learn(10 * PERIOD, {})
+    assert neighbours.allowed(0, at_once) == -1
+    neighbours.learn(ALONE, {WILD: ALONE})
+    assert neighbours.allowed(0, at_once) == 0
+
+
+@pytest.mark.parametrize("factor", [1.2, 3.0])
+def test_one_that_became_short_enough_keeps_away_again_who_stretches_it(factor: float) -> None:
+    machine = Machine({WILD: 0.5}, alone=round(PERIOD * factor))
+    machine.run(100)
+    assert machine.may_run(WILD)
+    machine.alone = ALONE
+    machine.run(400)
+    assert not machine.may_run(WILD)
 
 
 @given(st.integers(-(1 << 70), 1 << 70))

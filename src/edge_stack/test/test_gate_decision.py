@@ -21,7 +21,7 @@ def critical(
     period: float = 40,
     budget: float = 10,
     slot: int = 0,
-    beside: int = -1,
+    beside: int = 0,
 ) -> Critical:
     """Times in ms from NOW; release 0: none announced. beside: bits of the slots that may run beside it; -1: all."""
     return Critical(
@@ -109,7 +109,7 @@ def test_beside_others_the_longer_duration_counts() -> None:
 
 
 def test_as_many_as_are_allowed_run_beside_an_active_critical_job() -> None:
-    busy = critical(35, active=-4)
+    busy = critical(35, active=-4, beside=-1)
     jobs = [waiting(5, 100)]
     assert gate.decide(view([busy], jobs=jobs, limit=2, beside=1), 5, NOW).admitted
     running = [Running(7, NOW, NOW + 50 * MS)]
@@ -128,13 +128,21 @@ def test_who_may_not_run_beside_an_active_critical_job_lets_a_later_one_that_may
 
 def test_every_live_critical_job_must_let_a_job_run_beside_it() -> None:
     lets, lets_not, dead = (
-        critical(35, active=-4),
+        critical(35, active=-4, beside=-1),
         critical(20, beside=0, slot=1),
         critical(-90, beside=0, slot=1),
     )
     jobs = [waiting(5, 1)]
     assert not gate.decide(view([lets, lets_not], jobs=jobs, limit=2, beside=1), 5, NOW).admitted
     assert gate.decide(view([lets, dead], jobs=jobs, limit=2, beside=1), 5, NOW).admitted
+
+
+def test_where_nobody_may_run_beside_one_that_allows_it_all_the_same_lets_one_at_a_time() -> None:
+    too_long = critical(35, active=-4, beside=-1)
+    jobs = [waiting(5, 100)]
+    assert gate.decide(view([too_long], jobs=jobs, limit=2), 5, NOW).admitted
+    verdict = gate.decide(view([too_long], [Running(7, NOW, NOW + 50 * MS)], jobs, limit=2), 5, NOW)
+    assert (verdict.reason, verdict.blockers) == (gate.ACTIVE, (0, 7))
 
 
 def test_a_job_is_kept_apart_where_it_is_left_out_but_not_while_nobody_may_run_beside() -> None:
@@ -144,7 +152,8 @@ def test_a_job_is_kept_apart_where_it_is_left_out_but_not_while_nobody_may_run_b
     assert apart(1 << 6)
     assert not apart(1 << 5)
     assert not apart(0)
-    assert apart(-1, beside=0)
+    assert apart(0, beside=0)
+    assert not apart(-1, beside=0), "a critical job that takes longer than its period lets everyone"
 
 
 def test_who_was_passed_over_is_not_waited_for() -> None:

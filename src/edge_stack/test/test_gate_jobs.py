@@ -415,6 +415,21 @@ def test_a_job_runs_beside_the_critical_one_once_it_is_known_how_long_that_takes
         assert read_status("gpu").critical[0].state == "running"
 
 
+def test_a_critical_job_that_takes_longer_than_its_period_starves_nobody_after_its_first_inference() -> None:
+    accelerator = Accelerator("gpu")
+    critical = CriticalJob(accelerator, "vla", period_s=0.002)
+    job = BackgroundJob(accelerator, "detect")
+    with critical:
+        time.sleep(0.02)
+    critical.begin()
+    for _ in range(3):
+        with job.admitted(wait_s=LIMIT_S):
+            time.sleep(0.002)
+    critical.end()
+    assert read_status("gpu").critical[0].apart == ()
+    assert job.expected_s() > 0.001, "what it takes is learned, though it never ran alone"
+
+
 def test_on_processor_cores_all_but_one_may_run_beside_the_critical_job() -> None:
     cores = len(os.sched_getaffinity(0))
     Accelerator("cpu")

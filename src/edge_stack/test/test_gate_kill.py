@@ -148,7 +148,7 @@ def deadly_joining(stores: int) -> None:
 
 @pytest.mark.parametrize(
     ("work", "most"),
-    [(deadly_background, range(60)), (deadly_critical, range(40)), (deadly_joining, range(0, 200, 3))],
+    [(deadly_background, range(60)), (deadly_critical, range(60)), (deadly_joining, range(0, 200, 3))],
 )
 def test_a_process_killed_at_each_store_of_the_protocol_holds_up_nobody(work, most: range) -> None:
     survivor = BackgroundJob(Accelerator("gpu", limit=1), "survivor")

@@ -244,7 +244,10 @@ class BackgroundJob:
         if overlap:
             words[self._base + at.B_OVERLAPPED] += 1
             # Time beside a critical inference says little of the job: it is left out as far as the job had not begun it.
-            duration = max(duration - overlap, first - started)
+            outside = max(duration - overlap, first - started)
+            # One that ran there all along teaches nothing, unless nothing else ever did.
+            succeeded = succeeded and (outside > 0 or not self._durations.of(self._part)[0])
+            duration = outside or duration
         if self._by_cpu:
             # What other programs took from it does not count, but for the little that always happens.
             duration = min(duration, cpu + cpu // 4)

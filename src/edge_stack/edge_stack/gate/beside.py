@@ -5,8 +5,9 @@ Learns which background jobs may run beside a critical inference: those that do 
 
 Its unit of work is one critical inference: how long it took, and how long each background job ran meanwhile. What it took
 more than alone is laid to those who ran, each by its share, by asymmetric least squares: jobs that come in changing
-company are told apart by and by, and what they do to the slow inferences counts. Times are nanoseconds, given by the
-caller; nothing here waits or sees a clock.
+company are told apart by and by, and what they do to the slow inferences counts. A job that takes longer than its period
+even alone is not made punctual by keeping others away, only starves them: everyone may run beside it. Times are
+nanoseconds, given by the caller; nothing here waits or sees a clock.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ _ALONE_SHARE = 0.05
 # say, in units of what a job may do.
 _RISE, _FALL = 0.2, 0.03
 _MOST = 3.0
+# An inference that takes so many periods alone is not tried alone again: others hardly make one twice as long, so it would
+# show beside them if it had become short enough.
+_FAR_TOO_LONG = 2
+EVERYONE = -1
 # A job that is kept apart is tried for one inference in so long: the models or the machine may have changed.
 _RETRY_NS = 30_000_000_000
 
@@ -36,8 +41,9 @@ _RETRY_NS = 30_000_000_000
 class Neighbours:
     """What the background jobs do to one critical job. A job is known by its slot and the slot's token. For one thread."""
 
-    def __init__(self) -> None:
-        """Know nobody: the first inferences are to be alone."""
+    def __init__(self, period: int) -> None:
+        """Know nobody: the first inferences are to be alone. period: of the critical job, ns."""
+        self._period = period
         self._alone = DurationEstimate(window=32, quantile=0.5)
         self._since_alone = 0
         self._retry_at = 0
@@ -51,6 +57,9 @@ class Neighbours:
         if sum(shares.values()) < _ALONE_SHARE:
             self._alone.add(duration)
             self._since_alone = 0
+        elif self.too_long:
+            if duration < self._alone.value:  # alone it would have been no longer
+                self._alone.add(duration)
         elif len(self._alone) >= _FIRST:
             alone = self._alone.value
             stretch = (duration - alone) / max(STRETCH * alone, LEAST_NS)
@@ -62,19 +71,30 @@ class Neighbours:
         if self._stretch.keys() - beside.keys():
             self._stretch = {job: value for job, value in self._stretch.items() if job in beside}
 
+    @property
+    def too_long(self) -> bool:
+        """Whether it takes longer than its period even alone."""
+        return bool(len(self._alone)) and self._alone.value > self._period
+
     def allowed(self, now: int, at_once: int = 1) -> int:
         """
         Return who may run beside the next inference: the word with a bit for each slot; 0: nobody.
 
-        at_once: how many of them may run at a time. Those who may stretch it together no further than one may.
+        at_once: how many of them may run at a time, 0 if none may beside one that can be on time. Those who may stretch it
+        together no further than one may.
         """
+        if self.too_long:
+            far = self._alone.value >= _FAR_TOO_LONG * self._period
+            return EVERYONE if far or self._since_alone < _ALONE_EVERY else 0
+        if not at_once:
+            return 0
         if len(self._alone) < _FIRST or self._since_alone >= _ALONE_EVERY:
             return 0
         calm: list[float] = []
         apart = []
         for stretch, slot in sorted((stretch, slot) for (slot, _), stretch in self._stretch.items()):
             # In rising order, the last ones are those that stretch it most.
-            if sum(max(0.0, other) for other in [*calm, stretch][-max(1, at_once) :]) > 1.0:
+            if sum(max(0.0, other) for other in [*calm, stretch][-at_once:]) > 1.0:
                 apart.append(slot)
             else:
                 calm.append(stretch)
@@ -82,5 +102,5 @@ class Neighbours:
             self._retry_at = now + _RETRY_NS
         elif now >= self._retry_at:
             self._retry_at = now + _RETRY_NS
-            return -1
+            return EVERYONE
         return mask_of(~sum(1 << slot for slot in apart))

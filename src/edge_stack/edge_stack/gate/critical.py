@@ -55,7 +55,7 @@ class CriticalJob:
         self._period = round(period_s * 1e9)
         self._lease_s = lease_s
         self._estimate = DurationEstimate(quantile=0.9)
-        self._neighbours = Neighbours()
+        self._neighbours = Neighbours(self._period)
         self._ran: dict[tuple[int, int], int] | None = None
         self._join()
         learned = self._words[self._base + at.S_LEARNED]
@@ -84,7 +84,7 @@ class CriticalJob:
         if not self._words[self._base + at.C_PERIOD]:
             self._announce(now)
         protocol.begin(self._words, self._slot, now)
-        self._ran = protocol.time_run(self._words, now) if self._words[at.H_BESIDE] else None
+        self._ran = protocol.time_run(self._words, now)
 
     def end(self) -> None:
         """End the inference: its results are complete, on a GPU too. Those who wait look again at once."""

@@ -151,13 +151,14 @@ def decide(
     if len(counted) >= limit:
         ends = min(job.ends for job in counted)
         return Decision(False, LIMIT, _bounded(ends + OVERDUE, now), tuple(job.slot for job in counted), -1)
-    # A bit for each slot whose job may run beside the critical one.
-    may_cross = _allowed(criticals, now) if beside else 0
+    # A bit for each slot whose job may run beside the critical one. Where nobody may (beside is 0), a critical job that
+    # takes longer than its period allows one at a time.
+    may_cross = _allowed(criticals, now)
     if may_cross:
         crossing = sum(
             1 for job in counted if window.busy_until or (window.until and job.ends + guard > window.until)
         )
-        if crossing >= beside:
+        if crossing >= max(beside, 1):
             may_cross = 0
     together = limit > 1 and (bool(counted) or len(waiting) > 1)
     winner = -1
@@ -178,7 +179,7 @@ def decide(
         if now + mine <= turn_ends and _after(view, window, now + mine, granted) <= earliest:
             return Decision(True, NONE, now, (), slot, mine)
         return Decision(False, ORDER, now + LOOK_AGAIN, blockers, winner)
-    if beside:
+    if counted:
         blockers += tuple(job.slot for job in counted)
     if window.busy_until:
         return Decision(
@@ -195,9 +196,10 @@ def heads(view: View) -> list[int]:
 
 def kept_apart(view: View, slot: int, now: int) -> bool:
     """Return whether a job may not run beside the critical ones, and not just for the next inference."""
+    live = [c for c in view.criticals if _is_live(c, now)]
     if not view.beside:
-        return True
-    return any(_is_live(c, now) and c.beside and not c.beside >> slot & 1 for c in view.criticals)
+        return any(not c.beside >> slot & 1 for c in live)
+    return any(c.beside and not c.beside >> slot & 1 for c in live)
 
 
 def largest_slack(criticals: Sequence[Critical], now: int) -> int:

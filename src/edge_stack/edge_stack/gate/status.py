@@ -134,7 +134,7 @@ def read_status(accelerator: str, now_ns: int | None = None) -> GateStatus:
             dead.add(slot)
         elif state == at.CRITICAL:
             critical.append(_critical(words, at.base_of(slot), now))
-            allowed.append(words[at.base_of(slot) + at.C_BESIDE] if words[at.H_BESIDE] else 0)
+            allowed.append(words[at.base_of(slot) + at.C_BESIDE])
         else:
             background.append(_background(words, at.base_of(slot), state))
             slots.append(slot)
