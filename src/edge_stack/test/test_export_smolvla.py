@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import sys
@@ -156,6 +157,49 @@ def test_the_stages_that_are_captured_on_a_gpu_give_what_sample_actions_gives(
     eager = lerobot_chunk(built, case, guided=guided)
     monkeypatch.setattr(built.policy.model, "sample_actions", captured_sampler(built.policy, 16, on_the_cpu))
     np.testing.assert_allclose(lerobot_chunk(built, case, guided=guided), eager, atol=2e-5)
+
+
+def test_on_a_gpu_the_stages_would_neither_leave_it_nor_wait_for_it(built: Any) -> None:
+    """What a capture forbids, seen without a GPU: torch's fake tensors have shape and device, and no values to wait for."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    from edge_stack.policies.smolvla.capture import captured_sampler
+
+    fake = FakeTensorMode()
+    places: set[str] = set()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            result = call(*args, **kwargs)
+            values = tree_leaves((args, kwargs, result))
+            places.update(value.device.type for value in values if isinstance(value, torch.Tensor))
+            places.update(value.type for value in values if isinstance(value, torch.device))
+            return result
+
+    def on_a_gpu(tensor: torch.Tensor) -> torch.Tensor:
+        with fake:
+            return torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda:0")
+
+    def capture(stages: Any, example: Any) -> Any:
+        stages = copy.deepcopy(stages)
+        for module in (module for stage in stages for module in stage.modules()):
+            for name, weight in module.named_parameters(recurse=False):
+                setattr(module, name, torch.nn.Parameter(on_a_gpu(weight), requires_grad=False))
+            for name, buffer in module.named_buffers(recurse=False):
+                setattr(module, name, on_a_gpu(buffer))
+        tensors = tuple(on_a_gpu(torch.from_numpy(value)) for value in example.values())
+        with fake, Watch(), torch.no_grad():
+            for stage in stages:
+                tensors = stage(*tensors)
+        assert tensors.shape == example["noise"].shape
+        return lambda feeds: [feeds["noise"]]
+
+    captured_sampler(built.policy, 16, capture)
+    assert places == {"cuda"}
 
 
 def test_a_captured_inference_is_used_only_if_it_gives_what_eager_torch_gives(built: Any) -> None:
