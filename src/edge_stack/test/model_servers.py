@@ -13,7 +13,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,13 +111,19 @@ class KServe(pb_grpc.GRPCInferenceServiceServicer):
 
 
 @contextmanager
-def kserve(repository: Path, port: int = 0) -> Iterator[tuple[KServe, int]]:
-    """Serve a repository with our server; yields it and its port."""
+def kserve(
+    repository: Path, port: int = 0, credentials: grpc.ServerCredentials | None = None
+) -> Iterator[tuple[KServe, int]]:
+    """Serve a repository with our server; yields it and its port. credentials: of TLS; None: without."""
     service = KServe(repository)
     options = (("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0))
     server = grpc.server(ThreadPoolExecutor(4), options=options)
     pb_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
-    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    address = f"127.0.0.1:{port}"
+    if credentials is None:
+        port = server.add_insecure_port(address)
+    else:
+        port = server.add_secure_port(address, credentials)
     server.start()
     try:
         yield service, port
@@ -126,7 +132,9 @@ def kserve(repository: Path, port: int = 0) -> Iterator[tuple[KServe, int]]:
 
 
 @contextmanager
-def triton(repository: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def triton(
+    repository: Path, port: int = 0, options: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Serve a repository with a real Triton; yields its process and its gRPC port. Skips where there is none."""
     command = os.environ.get(TRITON)
     if not command:
@@ -134,7 +142,7 @@ def triton(repository: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[b
     port = port or free_port()
     arguments = [command, "--model-repository", str(repository), "--grpc-port", str(port)]
     arguments += ["--grpc-address", "127.0.0.1", "--allow-http", "false", "--allow-metrics", "false"]
-    arguments += ["--rate-limit", "execution_count"]
+    arguments += ["--rate-limit", "execution_count", *options]
     log = repository.parent / "triton.log"
     with log.open("wb") as output:
         process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT)

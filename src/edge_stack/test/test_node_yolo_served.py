@@ -10,10 +10,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from model_servers import free_port, kserve
 from test_node_yolo import MODULE, NAMES, Camera
+from tls_files import needs_openssl, tls_world
 from toy_onnx import end2end_rows, metadata_of, write_toy_onnx
 from vision_msgs.msg import Detection2DArray
 
 from edge_stack.nodes import qos
+from edge_stack.offboard.tls import server_credentials
 from edge_stack.offboard.triton.serving import Serving, model_config, read_onnx, to_text
 from edge_stack.testing import NodeProcess, Peer
 
@@ -63,6 +65,28 @@ def test_a_node_outlives_its_server_and_refuses_what_is_not_finite(peer: Peer, t
             camera.until(lambda: results, "a result of the server that is back")
             camera.until(lambda: peer.statuses["yolo"].message == "", "no problem any more")
         assert process.alive(), process.output()
+
+
+@needs_openssl
+def test_a_node_believes_a_server_of_its_authority_alone(peer: Peer, tmp_path: Path) -> None:
+    repository, world = write_repository(tmp_path / "models"), tls_world(tmp_path)
+    with kserve(repository, credentials=server_credentials(*world.server, str(world.ca))) as (server, port):
+        parameters = {
+            "model": f"tritons://127.0.0.1:{port}/detect",
+            "server_timeout_s": 2.0,
+            "server_ca_file": str(world.other_ca),
+            "server_certificate_file": world.client[0],
+            "server_key_file": world.client[1],
+        }
+        with NodeProcess(MODULE, "yolo", parameters):
+            peer.spin_until(lambda: "yolo" in peer.statuses, what="the node's status")
+            assert not peer.transition("yolo", "configure")
+            peer.spin_until(lambda: "whose certificate" in peer.statuses["yolo"].message, what="the reason")
+            assert peer.set_parameter("yolo", "server_ca_file", str(world.ca)) == (True, "")
+            results = peer.collect(Detection2DArray, "yolo/detections", qos.result())
+            peer.bring_up("yolo")
+            Camera(peer).until(lambda: results, "a result")
+            assert server.requests
 
 
 def test_what_only_a_model_here_can_be_is_refused_for_a_served_one(peer: Peer, tmp_path: Path) -> None:

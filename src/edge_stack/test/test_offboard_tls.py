@@ -5,50 +5,33 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from edge_stack.errors import ConfigurationError
 from edge_stack.offboard.service import PolicyServer
+from edge_stack.offboard.settings import TlsFiles
 from edge_stack.offboard.tls import channel_credentials, server_credentials
 from edge_stack.policies.base import PolicyUnavailable
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tls_files import authority, certificate, needs_openssl
+from tls_files import TlsWorld, certificate, needs_openssl, tls_world
 from toy_served import ToyPolicy, connected, observation, serving
 
 pytestmark = needs_openssl
 
 
-@dataclass(frozen=True)
-class Files:
-    folder: Path
-    ca: Path
-    other_ca: Path
-    server: tuple[str, str]
-    client: tuple[str, str]
-
-
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    folder = tmp_path_factory.mktemp("tls")
-    ca, other = authority(folder, "ca"), authority(folder, "other")
-    return Files(
-        folder,
-        ca,
-        other,
-        certificate(folder, "server", ca),
-        certificate(folder, "client", ca, host="DNS:robot"),
-    )
+def files(tmp_path_factory: pytest.TempPathFactory) -> TlsWorld:
+    return tls_world(tmp_path_factory.mktemp("tls"))
 
 
 def secured(server: PolicyServer) -> str:
     return f"grpcs://127.0.0.1:{server.port}"
 
 
-def test_a_client_that_knows_the_authority_is_served(files: Files) -> None:
+def test_a_client_that_knows_the_authority_is_served(files: TlsWorld) -> None:
     with (
         serving(ToyPolicy(), credentials=server_credentials(*files.server)) as server,
         connected(secured(server), ca_file=str(files.ca)) as client,
@@ -56,7 +39,7 @@ def test_a_client_that_knows_the_authority_is_served(files: Files) -> None:
         assert client.predict_action_chunk(observation()).shape == (4, 6)
 
 
-def test_with_tls_it_listens_beyond_loopback(files: Files) -> None:
+def test_with_tls_it_listens_beyond_loopback(files: TlsWorld) -> None:
     with (
         serving(ToyPolicy(), address="0.0.0.0:0", credentials=server_credentials(*files.server)) as server,
         connected(secured(server), ca_file=str(files.ca)) as client,
@@ -67,7 +50,7 @@ def test_with_tls_it_listens_beyond_loopback(files: Files) -> None:
 @pytest.mark.parametrize(
     "what", ["of another authority", "expired", "for another host", "unknown to the system"]
 )
-def test_a_wrong_certificate_is_not_believed(what: str, files: Files) -> None:
+def test_a_wrong_certificate_is_not_believed(what: str, files: TlsWorld) -> None:
     pair, ca = files.server, str(files.ca)
     if what == "of another authority":
         ca = str(files.other_ca)
@@ -87,7 +70,7 @@ def test_a_wrong_certificate_is_not_believed(what: str, files: Files) -> None:
     assert not toy.seen
 
 
-def test_a_client_without_tls_gets_nothing_from_a_server_with_it(files: Files) -> None:
+def test_a_client_without_tls_gets_nothing_from_a_server_with_it(files: TlsWorld) -> None:
     with (
         serving(ToyPolicy(), credentials=server_credentials(*files.server)) as server,
         pytest.raises(PolicyUnavailable),
@@ -96,7 +79,7 @@ def test_a_client_without_tls_gets_nothing_from_a_server_with_it(files: Files) -
         pass
 
 
-def test_a_client_with_tls_does_not_talk_to_a_server_without_it(files: Files) -> None:
+def test_a_client_with_tls_does_not_talk_to_a_server_without_it(files: TlsWorld) -> None:
     with (
         serving(ToyPolicy()) as server,
         pytest.raises(PolicyUnavailable),
@@ -105,14 +88,13 @@ def test_a_client_with_tls_does_not_talk_to_a_server_without_it(files: Files) ->
         pass
 
 
-def test_a_server_that_asks_for_certificates_serves_who_has_one(files: Files) -> None:
+def test_a_server_that_asks_for_certificates_serves_who_has_one(files: TlsWorld) -> None:
     credentials = server_credentials(*files.server, str(files.ca))
     pem, key = files.client
     with serving(ToyPolicy(), credentials=credentials) as server:
         with connected(secured(server), ca_file=str(files.ca), certificate_file=pem, key_file=key) as client:
             assert client.predict_action_chunk(observation()).shape == (4, 6)
-        stranger = certificate(files.folder, "stranger", files.other_ca)
-        for own in ({}, {"certificate_file": stranger[0], "key_file": stranger[1]}):
+        for own in ({}, {"certificate_file": files.stranger[0], "key_file": files.stranger[1]}):
             with (
                 pytest.raises(PolicyUnavailable),
                 connected(secured(server), ca_file=str(files.ca), load_timeout_s=2.0, **own),
@@ -120,7 +102,7 @@ def test_a_server_that_asks_for_certificates_serves_who_has_one(files: Files) ->
                 pass
 
 
-def test_files_that_are_wrong_are_said(files: Files, tmp_path: Path) -> None:
+def test_files_that_are_wrong_are_said(files: TlsWorld, tmp_path: Path) -> None:
     text = tmp_path / "text.pem"
     text.write_text("hello", encoding="utf-8")
     pem, key = files.server
@@ -131,6 +113,6 @@ def test_files_that_are_wrong_are_said(files: Files, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="client_ca: .* has no certificates in PEM"):
         server_credentials(pem, key, str(text))
     with pytest.raises(ConfigurationError, match="ca_file: .* has no certificates in PEM"):
-        channel_credentials(str(tmp_path / "no.pem"))
+        channel_credentials(TlsFiles(str(tmp_path / "no.pem")))
     with pytest.raises(ConfigurationError, match="give both or neither"):
-        channel_credentials(str(files.ca), pem, "")
+        channel_credentials(TlsFiles(str(files.ca), pem))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,28 @@ def certificate(
     signer = ["-CA", ca, "-CAkey", ca.with_suffix(".key"), "-CAcreateserial"]
     _openssl("x509", "-req", "-in", request, *signer, "-out", pem, "-days", str(days), "-extfile", names)
     return str(pem), str(key)
+
+
+@dataclass(frozen=True)
+class TlsWorld:
+    """Two authorities; certificate and key of a server and of a client that the first signed, of a stranger of the other."""
+
+    folder: Path
+    ca: Path
+    other_ca: Path
+    server: tuple[str, str]
+    client: tuple[str, str]
+    stranger: tuple[str, str]
+
+
+def tls_world(folder: Path) -> TlsWorld:
+    """Make all of it in a folder."""
+    ca, other = authority(folder, "ca"), authority(folder, "other")
+    return TlsWorld(
+        folder,
+        ca,
+        other,
+        certificate(folder, "server", ca),
+        certificate(folder, "client", ca, host="DNS:robot"),
+        certificate(folder, "stranger", other),
+    )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edge_stack.backends.base import ModelError
 from edge_stack.errors import ConfigurationError
+from edge_stack.offboard.settings import NO_FILES, TlsFiles
 from edge_stack.offboard.triton.address import ModelAddress
 from edge_stack.offboard.triton.client import ServedModel, ServerUnavailable, Tensor
 
@@ -36,14 +37,15 @@ class TritonBackend:
         address: str,
         priority_class: str = "background",
         time_limit_s: Callable[[], float] = lambda: 1.0,
+        tls: TlsFiles = NO_FILES,
     ) -> None:
         """
-        address: triton://host:port/model[/version]. priority_class: critical, essential or background.
+        address: triton://host:port/model[/version], tritons:// with TLS. priority_class: critical, essential or background.
 
         time_limit_s: of one inference, there and back; called before each. ModelError if the address is none.
         """
         try:
-            self._model = ServedModel(ModelAddress.parse(address), priority_class, time_limit_s)
+            self._model = ServedModel(ModelAddress.parse(address), priority_class, time_limit_s, tls=tls)
         except ConfigurationError as error:
             raise ModelError(str(error)) from None
 
@@ -60,7 +62,7 @@ class TritonBackend:
             Its metadata as :meth:`Backend.open <edge_stack.backends.base.Backend.open>` does.
 
         Raises:
-            ModelError: the server does not answer, or has no such model, or it takes no image.
+            ModelError: the server does not answer, or has no such model, or it takes no image; or files of TLS are wrong.
         """
         model = self._model
         try:

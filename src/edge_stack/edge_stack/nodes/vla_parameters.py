@@ -8,7 +8,10 @@ Its unit is one set of values. What needs the policy or a topic anew is fixed at
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from edge_stack.nodes.parameters import Parameter, ParameterValues
+from edge_stack.nodes.tls_parameters import TLS_PARAMETERS, tls_files
 from edge_stack.offboard.settings import IMAGE_ENCODINGS, OffBoardSettings
 from edge_stack.policies.merging import BLEND, MERGES
 
@@ -43,11 +46,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "server_images", "jpeg", "How images travel to the stack's own server.", choices=IMAGE_ENCODINGS
     ),
     Parameter("server_jpeg_quality", 90, "Quality of these images as JPEG.", minimum=1, maximum=100),
-    Parameter(
-        "server_ca_file", "", "Certificates (PEM) that a server's is checked against; empty: the system's."
-    ),
-    Parameter("server_certificate_file", "", "Own certificate (PEM), where a server asks for one."),
-    Parameter("server_key_file", "", "Its key (PEM)."),
+    *TLS_PARAMETERS,
     Parameter("server_policy_type", "", "For LeRobot's server: act, smolvla, ...; empty: the checkpoint's."),
     Parameter(
         "policy_contract",
@@ -124,13 +123,11 @@ PARAMETERS: tuple[Parameter, ...] = (
 def off_board_settings(p: ParameterValues) -> OffBoardSettings:
     """Return how policies reach their servers."""
     return OffBoardSettings(
+        **asdict(tls_files(p)),
         timeout_s=p.server_timeout_s,
         load_timeout_s=p.server_load_timeout_s,
         server_load_timeout_s=p.server_weights_timeout_s,
         images=p.server_images,
         jpeg_quality=p.server_jpeg_quality,
-        ca_file=p.server_ca_file,
-        certificate_file=p.server_certificate_file,
-        key_file=p.server_key_file,
         policy_type=p.server_policy_type,
     )

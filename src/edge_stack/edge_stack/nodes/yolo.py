@@ -36,6 +36,7 @@ from edge_stack.nodes.base import StackNode
 from edge_stack.nodes.frames import Frame, FrameGoneError, FrameSubscription
 from edge_stack.nodes.image_messages import fill_image
 from edge_stack.nodes.main import run
+from edge_stack.nodes.tls_parameters import tls_files
 from edge_stack.nodes.yolo_parameters import PARAMETERS
 from edge_stack.offboard.triton.address import is_served
 from edge_stack.offboard.triton.client import ServerUnavailable
@@ -153,7 +154,7 @@ class YoloNode(StackNode):
             )
         if p.backend not in ("auto", TritonBackend.name):
             raise ConfigurationError(f"backend {p.backend} opens files; leave it at auto for {p.model}")
-        server = TritonBackend(p.model, p.priority_class, self._server_limit_s)
+        server = TritonBackend(p.model, p.priority_class, self._server_limit_s, tls_files(p))
         return VisionModel.served(server, p.task, self._admissions)
 
     def _server_limit_s(self) -> float:

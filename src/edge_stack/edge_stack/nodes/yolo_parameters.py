@@ -9,6 +9,7 @@ Its unit is one set of values. What needs the model or a topic anew is fixed at 
 from __future__ import annotations
 
 from edge_stack.nodes.parameters import Parameter
+from edge_stack.nodes.tls_parameters import TLS_PARAMETERS
 from edge_stack.vision.types import TASKS
 
 PARAMETERS: tuple[Parameter, ...] = (
@@ -17,7 +18,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "model",
         "demo",
         "Model file: a path, a name in share/edge_stack/models or package://<package>/<path>; demo: the demo's own. Or one"
-        " on a Triton server: triton://host:port/name, or triton://host:port/name/version.",
+        " on a Triton server: triton://host:port/name, or triton://host:port/name/version; tritons:// with TLS.",
     ),
     Parameter(
         "backend",
@@ -32,6 +33,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         maximum=10.0,
         live=True,
     ),
+    *TLS_PARAMETERS,
     Parameter("threads", 1, "Threads of inference and of image preparation.", minimum=1, maximum=256),
     Parameter(
         "accelerator",

@@ -18,7 +18,13 @@ from edge_stack.offboard.settings import OffBoardSettings
 from edge_stack.policies.base import Policy, PolicySettings, make_policy
 
 LOCAL = "local"
-SCHEMES = {"grpc": "remote", "grpcs": "remote", "lerobot": "lerobot_server", "triton": "triton"}
+SCHEMES = {
+    "grpc": "remote",
+    "grpcs": "remote",
+    "lerobot": "lerobot_server",
+    "triton": "triton",
+    "tritons": "triton",
+}
 """Which policy speaks to a server whose address begins with this and "://"."""
 # A server that is down is tried again while the robot works: configure need not wait for it any longer.
 _LOAD_TIMEOUT_S = 2.0
@@ -37,9 +43,10 @@ def make_place(text: str, policy: str, settings: PolicySettings) -> Place:
     """
     Make the place that a text names.
 
-    "grpc://HOST:PORT" (grpcs with TLS) is the stack's policy server, "lerobot://HOST:PORT" LeRobot's, "triton://HOST:PORT" a
-    Triton server; "?images=raw&timeout_s=1.5" behind it sets what OffBoardSettings has, and `path`. "local" is the policy
-    named by `policy` and `settings` on this computer, "local:PATH" the same with other weights, "NAME:PATH" another.
+    "grpc://HOST:PORT" (grpcs with TLS) is the stack's policy server, "lerobot://HOST:PORT" LeRobot's, "triton://HOST:PORT"
+    (tritons with TLS) a Triton server; "?images=raw&timeout_s=1.5" behind it sets what OffBoardSettings has, and `path`.
+    "local" is the policy named by `policy` and `settings` on this computer, "local:PATH" the same with other weights,
+    "NAME:PATH" another.
     ConfigurationError names the text.
     """
     scheme, is_address, rest = text.partition("://")

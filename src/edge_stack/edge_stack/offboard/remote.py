@@ -56,8 +56,7 @@ class RemotePolicy(ServedPolicy):
         """
         self.close()
         if self._address.scheme == "grpcs":
-            files = self._off_board
-            credentials = channel_credentials(files.ca_file, files.certificate_file, files.key_file)
+            credentials = channel_credentials(self._off_board)
             channel = grpc.secure_channel(self._address.target, credentials, channel_options())
         else:
             channel = grpc.insecure_channel(self._address.target, channel_options())

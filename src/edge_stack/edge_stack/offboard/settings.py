@@ -13,16 +13,31 @@ IMAGE_ENCODINGS = ("jpeg", "png", "raw")
 
 
 @dataclass(frozen=True)
-class OffBoardSettings:
+class TlsFiles:
+    """
+    What a client of a server with TLS is given, as paths of PEM files.
+
+    ca_file: certificates that the server's is checked against; empty: the system's. certificate_file, key_file: our own,
+    where the server asks for one.
+    """
+
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+
+
+NO_FILES = TlsFiles()
+
+
+@dataclass(frozen=True)
+class OffBoardSettings(TlsFiles):
     """
     What every policy on a server is made from, beside its address.
 
     timeout_s: of one chunk, where the caller sets no time limit. load_timeout_s: of the metadata. server_load_timeout_s:
     until LeRobot's server has loaded the weights. images: how they travel to the stack's own server; png and raw lose
-    nothing. jpeg_quality: 1 to 100. ca_file: certificates (PEM) that a server's is checked against; empty: the system's.
-    certificate_file, key_file: our own, where the server asks for one. policy_type: LeRobot's name of the kind of checkpoint
-    (act, smolvla, ...), for its server; empty: read from the checkpoint's config.json. The weights there are
-    PolicySettings.path.
+    nothing. jpeg_quality: 1 to 100. policy_type: LeRobot's name of the kind of checkpoint (act, smolvla, ...), for its
+    server; empty: read from the checkpoint's config.json. The weights there are PolicySettings.path.
     """
 
     timeout_s: float = 2.0
@@ -30,9 +45,6 @@ class OffBoardSettings:
     server_load_timeout_s: float = 120.0
     images: str = "jpeg"
     jpeg_quality: int = 90
-    ca_file: str = ""
-    certificate_file: str = ""
-    key_file: str = ""
     policy_type: str = ""
 
 

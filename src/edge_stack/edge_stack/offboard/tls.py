@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-TLS for the policy service: files in, gRPC credentials out.
+TLS between the robot and its servers: files in, gRPC credentials out.
 
 Its unit is one set of PEM files. They are tried with Python's own TLS first: gRPC says little about what is wrong with them.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 
 from edge_stack.errors import ConfigurationError
+from edge_stack.offboard.settings import TlsFiles
 
 
 def server_credentials(certificate: str, key: str, client_ca: str = "") -> grpc.ServerCredentials:
@@ -24,18 +25,17 @@ def server_credentials(certificate: str, key: str, client_ca: str = "") -> grpc.
     return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
 
 
-def channel_credentials(
-    ca_file: str, certificate_file: str = "", key_file: str = ""
-) -> grpc.ChannelCredentials:
-    """Make a client's credentials. ca_file: empty: what the system trusts. certificate_file, key_file: its own, or empty."""
-    if bool(certificate_file) != bool(key_file):
+def channel_credentials(files: TlsFiles) -> grpc.ChannelCredentials:
+    """Make a client's credentials."""
+    certificate, key = files.certificate_file, files.key_file
+    if bool(certificate) != bool(key):
         raise ConfigurationError("certificate_file and key_file: give both or neither")
-    if certificate_file:
-        _try_pair("certificate_file", certificate_file, "key_file", key_file)
+    if certificate:
+        _try_pair("certificate_file", certificate, "key_file", key)
     return grpc.ssl_channel_credentials(
-        root_certificates=_authority("ca_file", ca_file) if ca_file else None,
-        private_key=Path(key_file).read_bytes() if key_file else None,
-        certificate_chain=Path(certificate_file).read_bytes() if certificate_file else None,
+        root_certificates=_authority("ca_file", files.ca_file) if files.ca_file else None,
+        private_key=Path(key).read_bytes() if key else None,
+        certificate_chain=Path(certificate).read_bytes() if certificate else None,
     )
 
 

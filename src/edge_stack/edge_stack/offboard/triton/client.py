@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack.errors import ConfigurationError
+from edge_stack.offboard.settings import NO_FILES, TlsFiles
 from edge_stack.offboard.triton.address import ModelAddress
 
 __all__ = ["CONNECT_LIMIT_S", "PRIORITIES", "BadAnswer", "ServedModel", "ServerUnavailable", "Tensor"]
@@ -51,6 +52,10 @@ _NUMPY_TYPES: dict[str, type[np.generic]] = {
     "FP32": np.float32,
     "FP64": np.float64,
 }
+_TLS_HINTS = (
+    "tritons:// if it has TLS",
+    "if it runs, see whose certificate it has, and for which host (docs/triton.md)",
+)
 _AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "ABORTED")
 
 
@@ -92,11 +97,13 @@ class ServedModel:
         priority_class: str = "background",
         time_limit_s: Callable[[], float] = lambda: 1.0,
         connect_limit_s: float = CONNECT_LIMIT_S,
+        tls: TlsFiles = NO_FILES,
     ) -> None:
         """
         priority_class: one of PRIORITIES. time_limit_s: of one inference; called before each.
 
-        connect_limit_s: of each question at connect, and of the first inference if that is longer.
+        connect_limit_s: of each question at connect, and of the first inference if that is longer. tls: counts where the
+        address says so.
         """
         self.address = address
         self.inputs: tuple[Tensor, ...] = ()
@@ -105,6 +112,7 @@ class ServedModel:
         self._priority = PRIORITIES[priority_class]
         self._time_limit_s = time_limit_s
         self._connect_limit_s = connect_limit_s
+        self._tls = tls
         self._client: Any = None
         self._warm = False
 
@@ -113,13 +121,20 @@ class ServedModel:
         Ask the server what the model takes and gives.
 
         Raises:
-            ServerUnavailable: no server answers. ConfigurationError: it has no such model, or one of no use.
+            ServerUnavailable: no server answers, or none whose certificate is believed. ConfigurationError: it has no such
+                model, or one of no use; or files of TLS are wrong.
         """
         grpc_client = _import_client(self.address)
+        credentials = None
+        if self.address.tls:
+            # Here, as only a robot with a client of gRPC can import it.
+            from edge_stack.offboard.tls import channel_credentials
+
+            credentials = channel_credentials(self._tls)
         self.close()
         try:
             self._client = grpc_client.InferenceServerClient(
-                self.address.server, channel_args=list(_CHANNEL_OPTIONS)
+                self.address.server, creds=credentials, channel_args=list(_CHANNEL_OPTIONS)
             )
             self._ask(grpc_client.InferenceServerException)
         except BaseException:
@@ -142,7 +157,7 @@ class ServedModel:
             if state in _AWAY:
                 raise ServerUnavailable(
                     f"{address}: no Triton server answers at {address.server} ({text}); start it, or give its gRPC port"
-                    " (8001 unless set otherwise)"
+                    f" (8001 unless set otherwise); {_TLS_HINTS[address.tls]}"
                 ) from None
             raise ConfigurationError(f"{address}: {text}; {self._loaded(server_error)}") from None
         self.inputs = tuple(_tensor(t) for t in metadata.inputs)

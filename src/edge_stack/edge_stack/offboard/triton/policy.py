@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,11 @@ DEFAULT_MODEL = "vla"
 
 
 class TritonPolicy(SmolVLAPolicy):
-    """The policy of the server at settings.address, triton://HOST:PORT[/NAME]: its models are NAME_vision and so on."""
+    """
+    The policy of the server at settings.address, triton://HOST:PORT[/NAME], or tritons:// with TLS.
+
+    Its models are NAME_vision and so on.
+    """
 
     def __init__(self, settings: PolicySettings) -> None:
         super().__init__(settings)
@@ -80,9 +85,15 @@ class TritonPolicy(SmolVLAPolicy):
     def _connect(self, description: Description, name: str) -> _ServedGraph:
         """Connect to one graph and compare it with the folder's."""
         a = self._address
-        address = ModelAddress(a.server, f"{a.model}_{name}", a.version)
+        address = replace(a, model=f"{a.model}_{name}")
         limit_s = self._settings.off_board.load_timeout_s
-        model = ServedModel(address, "critical", lambda: self._due_s - time.monotonic(), limit_s)
+        model = ServedModel(
+            address,
+            "critical",
+            lambda: self._due_s - time.monotonic(),
+            connect_limit_s=limit_s,
+            tls=self._settings.off_board,
+        )
         model.connect()
         graph = _ServedGraph(self, model, output_shapes(description)[name])
         expected, found = description.graphs[name].sha256, model.parameters.get(SHA256)
