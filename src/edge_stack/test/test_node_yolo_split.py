@@ -18,7 +18,7 @@ from sensor_msgs.msg import Image
 from toy_onnx import end2end_rows, metadata_of, write_toy_onnx
 from vision_msgs.msg import Detection2DArray
 
-from edge_stack.gate import CriticalJob
+from edge_stack.gate import Accelerator, CriticalJob
 from edge_stack.gate.status import BackgroundStatus, read_status
 from edge_stack.nodes import qos
 from edge_stack.nodes.image_messages import fill_image
@@ -75,8 +75,8 @@ def write_long_model(path: Path, layers: int = 14, channels: int = 48) -> Path:
 
 @contextmanager
 def critical_job(period_s: float) -> Iterator[CriticalJob]:
-    """Keep a critical job at work in a thread of this process."""
-    job, ended = CriticalJob("cpu", "policy", period_s, BUDGET_S), threading.Event()
+    """Keep a critical job at work in a thread of this process; nobody may run beside it, so that only its slack counts."""
+    job, ended = CriticalJob(Accelerator("cpu", beside=0), "policy", period_s, BUDGET_S), threading.Event()
 
     def run() -> None:
         release_s = time.monotonic() + period_s
