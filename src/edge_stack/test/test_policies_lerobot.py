@@ -71,7 +71,12 @@ class ByLeRobotItself:
 
         config = PreTrainedConfig.from_pretrained(folder)
         self.policy = get_policy_class(config.type).from_pretrained(folder, config=config)
-        self.before, self.after = make_pre_post_processors(config, pretrained_path=str(folder))
+        overrides = {"tokenizer_processor": {"tokenizer_name": str(folder / "vlm")}}
+        self.before, self.after = make_pre_post_processors(
+            config,
+            pretrained_path=str(folder),
+            preprocessor_overrides=overrides if (folder / "vlm").is_dir() else {},
+        )
 
     def act(self, seen: dict[str, Any]) -> np.ndarray:
         import torch

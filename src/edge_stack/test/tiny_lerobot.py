@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -61,16 +63,26 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def tiny_checkpoint(
+def tiny_checkpoint(folder: Path, kind: str, **changes: Any) -> Path:
+    """Save a policy of one of CONFIGS, with other fields or arguments of `save_policy`."""
+    return save_policy(folder, kind, **{**CONFIGS[kind], **changes})
+
+
+def save_policy(
     folder: Path,
     kind: str,
     *,
     joints: int = 6,
     image: str = "observation.images.table",
     stats: Mapping[str, Mapping[str, Any]] | None = None,
-    **changes: Any,
+    tokenizer: Path | None = None,
+    **fields: Any,
 ) -> Path:
-    """Save a policy of that kind that sees one square camera and the joints."""
+    """
+    Save a policy with random weights that sees one square camera and the joints.
+
+    tokenizer: folder of the one that stands for that on the hub, whose name is saved. fields: of its configuration.
+    """
     import torch
     from lerobot.configs.types import FeatureType, PolicyFeature
     from lerobot.policies.factory import get_policy_class, make_policy_config, make_pre_post_processors
@@ -84,16 +96,27 @@ def tiny_checkpoint(
         output_features={"action": PolicyFeature(type=FeatureType.ACTION, shape=(joints,))},
         device="cpu",
         push_to_hub=False,
-        **{**CONFIGS[kind], **changes},
+        **fields,
     )
     torch.manual_seed(0)
     policy = get_policy_class(kind)(config)
     if kind == "vqbet":
         policy.vqbet.action_head.vqvae_model.discretized.fill_(True)
-    processors = make_pre_post_processors(config, dataset_stats=stats)
+    with _in_place_of_the_hub(tokenizer):
+        processors = make_pre_post_processors(config, dataset_stats=stats)
     for part in (policy, *processors):
         part.save_pretrained(folder)
     return folder
+
+
+def _in_place_of_the_hub(tokenizer: Path | None) -> AbstractContextManager[Any]:
+    """Let every tokenizer be this one, whatever its name."""
+    if tokenizer is None:
+        return nullcontext()
+    from transformers import AutoTokenizer
+
+    local = AutoTokenizer.from_pretrained(tokenizer)
+    return patch.object(AutoTokenizer, "from_pretrained", lambda name, **settings: local)
 
 
 def obedient_smolvla(folder: Path, steps: int = 75) -> Path:

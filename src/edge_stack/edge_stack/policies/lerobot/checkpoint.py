@@ -10,7 +10,7 @@ no code of a checkpoint is run.
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,13 +22,26 @@ from numpy.typing import NDArray
 
 from edge_stack.errors import ConfigurationError
 from edge_stack.policies.contract import ACTION, FeatureShapes
+from edge_stack.policies.lerobot.hub import find_folder, first_line
 from edge_stack.policies.lerobot.installed import require_lerobot, supports_rtc
 from edge_stack.policies.lerobot.smolvla_offline import VLM_FOLDER
+from edge_stack.policies.lerobot.trust import check_steps, forbid_foreign_code
+from edge_stack.policies.lerobot.weights import load_policy
 
 EMPTY_CAMERA = ".empty_camera_"
 """In keys of cameras that a policy fills in itself."""
-# Fields of configurations that say that the policy scales images itself.
-SCALING = ("resize_imgs_with_padding", "image_resolution", "resize_shape", "image_size")
+BACKBONES = ("vlm_model_name", "vision_encoder_name", "text_encoder_name")
+"""Fields of configurations that name a backbone on the hub."""
+AS_LOADED = {
+    "load_vlm_weights": False,  # the checkpoint has them all
+    "pretrained_backbone_weights": None,  # the same; torchvision would download a pickle
+    "compile_model": False,  # takes minutes at the first inference
+}
+"""Fields of configurations that get other values for inference."""
+SCALING = ("resize_imgs_with_padding", "image_resolution", "image_resize_shape", "resize_shape", "image_size")
+"""Fields of configurations that say that the policy scales images itself."""
+HUB = re.compile("huggingface.co|offline", re.IGNORECASE)
+"""In errors of what was looked for on the hub."""
 
 
 @dataclass
@@ -104,57 +117,28 @@ def load_checkpoint(path: str, device: str) -> Checkpoint:
         )
     try:
         from lerobot.configs.policies import PreTrainedConfig
-        from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+        from lerobot.policies.factory import make_pre_post_processors
 
+        forbid_foreign_code()
         config = PreTrainedConfig.from_pretrained(folder)
         config.device = device
         config.pretrained_path = folder
-        if (folder / VLM_FOLDER).is_dir() and hasattr(config, "vlm_model_name"):
-            config.vlm_model_name = str(folder / VLM_FOLDER)
-        if hasattr(config, "load_vlm_weights"):
-            config.load_vlm_weights = False  # the checkpoint has them all
-        if hasattr(config, "compile_model"):
-            config.compile_model = False  # takes minutes at the first inference
-        policy = get_policy_class(kind).from_pretrained(folder, config=config, strict=True)
-        policy.eval()
+        changes: dict[str, Any] = dict(AS_LOADED)
+        if (folder / VLM_FOLDER).is_dir():
+            changes.update(dict.fromkeys(BACKBONES, str(folder / VLM_FOLDER)))
+        for name, value in changes.items():
+            if hasattr(config, name):
+                setattr(config, name, value)
+        policy = load_policy(kind, folder, config)
         overrides["device_processor"] = {"device": device}
         preprocessor, postprocessor = make_pre_post_processors(
             config, pretrained_path=str(folder), preprocessor_overrides=overrides
         )
-    except ConfigurationError:
-        raise
     except Exception as error:
         raise ConfigurationError(
-            f"{folder}: LeRobot {version('lerobot')} cannot load this {kind} policy: {_first_line(error)}{_hint(error)}"
+            f"{folder}: LeRobot {version('lerobot')} cannot load this {kind} policy: {_reason(error)}"
         ) from error
     return Checkpoint(folder, kind, config, policy, preprocessor, postprocessor, rename)
-
-
-def find_folder(path: str) -> Path:
-    """Return the folder of a checkpoint, downloading a hub name where that is allowed. Never guesses."""
-    if not path:
-        raise ConfigurationError("policy_path: name a LeRobot checkpoint: a folder, or a name on the hub")
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        # lerobot-train leaves the checkpoint one floor down.
-        inner = folder / "pretrained_model"
-        return (inner if inner.is_dir() and not (folder / "config.json").exists() else folder).resolve()
-    parts = path.split("/")
-    if len(parts) != 2 or not all(parts) or path.startswith((".", "~")):
-        raise ConfigurationError(
-            f"policy_path: there is no folder {path}, and it is no name on the hub (owner/name)"
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(path, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]))
-    except Exception as error:
-        offline = os.environ.get("HF_HUB_OFFLINE", "")
-        why = "HF_HUB_OFFLINE is set" if offline not in ("", "0") else _first_line(error)
-        raise ConfigurationError(
-            f"policy_path: there is no folder {path}, and the hub gives nothing ({why}); where there is a network,"
-            f" `hf download {path} --local-dir {parts[1]}`, then name that folder"
-        ) from error
 
 
 def _read_files(folder: Path) -> tuple[str, dict[str, str], dict[str, Any]]:
@@ -171,11 +155,13 @@ def _read_files(folder: Path) -> tuple[str, dict[str, str], dict[str, Any]]:
             f"{folder}: has no policy_preprocessor.json: the checkpoint is older than LeRobot 0.4; convert it by"
             " python -m lerobot.processor.migrate_policy_normalization"
         )
-    steps = _read_json(path).get("steps", [])
+    steps = check_steps(path, _read_json(path))
+    after = folder / "policy_postprocessor.json"
+    check_steps(after, _read_json(after))
     rename: dict[str, str] = {}
     overrides: dict[str, Any] = {}
-    for step in steps if isinstance(steps, list) else []:
-        name, settings = step.get("registry_name"), step.get("config", {})
+    for step in steps:
+        name, settings = step["registry_name"], step.get("config") or {}
         if name == "rename_observations_processor":
             rename.update(settings.get("rename_map") or {})
         elif name == "tokenizer_processor" and (folder / VLM_FOLDER).is_dir():
@@ -197,17 +183,15 @@ def _read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
-
-
-def _hint(error: BaseException) -> str:
-    """What to do where the hub was asked for the backbone's files and did not give them."""
-    text = str(error)
-    if isinstance(error, OSError) and ("huggingface.co" in text or "offline" in text.lower()):
-        return (
-            f". Its backbone's configuration and tokenizer are looked for on the hub; put them into the folder"
-            f" {VLM_FOLDER} of the checkpoint"
-        )
-    return ""
+def _reason(error: Exception) -> str:
+    """What an error says and what the one says that it comes from; and what to do where the hub did not give a backbone."""
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    said = ": ".join(dict.fromkeys((first_line(chain[0]), first_line(chain[-1]))))
+    if not any(isinstance(one, OSError) and HUB.search(str(one)) for one in chain):
+        return said
+    return (
+        f"{said}. Its backbone's configuration and tokenizer are looked for on the hub; put them into the folder"
+        f" {VLM_FOLDER} of the checkpoint"
+    )

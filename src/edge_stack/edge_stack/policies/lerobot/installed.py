@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,30 @@ if TYPE_CHECKING:
     from edge_stack.policies.lerobot.checkpoint import Checkpoint
 
 OLDEST = (0, 4)
-# What a kind of policy, or a use of it, needs beside lerobot itself: package to import, and the package's name.
-NEEDS = {
-    "smolvla": ("transformers", "transformers"),
-    "diffusion": ("diffusers", "diffusers"),
-    "dataset": ("datasets", "datasets"),
-    "export": ("onnxscript", "onnxscript"),
+# What a kind of policy, or a use of it, needs beside lerobot itself: packages as they are imported.
+NEEDS: dict[str, tuple[str, ...]] = {
+    "dataset": ("datasets",),
+    "diffusion": ("diffusers",),
+    "eo1": ("transformers",),
+    "evo1": ("transformers",),
+    "export": ("onnxscript",),
+    "fastwam": ("transformers", "diffusers"),
+    "groot": ("transformers", "diffusers", "tree"),
+    "lingbot_va": ("transformers", "diffusers"),
+    "molmoact2": ("transformers",),
+    "multi_task_dit": ("transformers", "diffusers"),
+    "pi0": ("transformers",),
+    "pi05": ("transformers",),
+    "pi0_fast": ("transformers", "scipy"),
+    "smolvla": ("transformers",),
+    "vla_jepa": ("transformers", "diffusers"),
+    "wall_x": ("transformers", "peft", "torchdiffeq", "qwen_vl_utils"),
+    "xvla": ("transformers",),
 }
+EXTRA = ("datasets", "diffusers", "onnxscript", "transformers")
+"""Those of them that ./edge setup --with lerobot installs."""
+# Where a package has another name than the module.
+PACKAGES = {"qwen_vl_utils": "qwen-vl-utils", "tree": "dm-tree"}
 
 
 def lerobot_version() -> tuple[int, ...] | None:
@@ -41,11 +59,16 @@ def require_lerobot(kind: str = "") -> None:
             f"LeRobot {version('lerobot')} is too old; {OLDEST[0]}.{OLDEST[1]} or later is needed:"
             " ./edge setup --with lerobot"
         )
-    module, package = NEEDS.get(kind, ("", ""))
-    if module and find_spec(module) is None:
-        raise ConfigurationError(
-            f"LeRobot's {kind} needs {package}; install it by ./edge setup --with lerobot"
+    missing = [module for module in NEEDS.get(kind, ()) if find_spec(module) is None]
+    if not missing:
+        return
+    packages = [PACKAGES.get(module, module) for module in missing]
+    remedy = "./edge setup --with lerobot"
+    if not set(missing) <= set(EXTRA):
+        remedy = (
+            f"{sys.executable} -m pip install {' '.join(packages)} (no part of ./edge setup --with lerobot)"
         )
+    raise ConfigurationError(f"LeRobot's {kind} needs {', '.join(packages)}; install it by {remedy}")
 
 
 def supports_rtc(policy: Any) -> bool:

@@ -26,7 +26,8 @@ import numpy as np
 from edge_stack.errors import ConfigurationError
 from edge_stack.policies.base import STATE
 from edge_stack.policies.contract import UNITS
-from edge_stack.policies.lerobot.checkpoint import Checkpoint, find_folder, load_checkpoint
+from edge_stack.policies.lerobot.checkpoint import Checkpoint, load_checkpoint
+from edge_stack.policies.lerobot.hub import find_folder
 from edge_stack.policies.lerobot.installed import require_lerobot
 from edge_stack.policies.smolvla import description as files
 from edge_stack.policies.smolvla.description import Description

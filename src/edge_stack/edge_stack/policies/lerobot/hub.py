@@ -1,0 +1,69 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Finds the folder of a checkpoint: a folder as it is, or a name on the Hugging Face hub, from there or from its cache.
+
+Its unit is one look-up. Of a name's files only descriptions and safetensors are downloaded, never pickles. The hub is asked
+first, so that a newer version is seen; a robot without a network starts with what it downloaded before, if that is complete.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from edge_stack.errors import ConfigurationError
+
+WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
+"""What belongs to a checkpoint: configurations, weights, tokenizers."""
+_log = logging.getLogger(__name__)
+
+
+def find_folder(path: str) -> Path:
+    """Return the folder of a checkpoint, downloading a hub name where that is allowed. Never guesses."""
+    if not path:
+        raise ConfigurationError("policy_path: name a LeRobot checkpoint: a folder, or a name on the hub")
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        # lerobot-train leaves the checkpoint one floor down.
+        inner = folder / "pretrained_model"
+        return (inner if inner.is_dir() and not (folder / "config.json").exists() else folder).resolve()
+    parts = path.split("/")
+    if len(parts) != 2 or not all(parts) or path.startswith((".", "~")):
+        raise ConfigurationError(
+            f"policy_path: there is no folder {path}, and it is no name on the hub (owner/name)"
+        )
+    return _from_hub(path)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import constants, snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(WANTED)))
+    except Exception as error:
+        cached = _from_cache(name)
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else first_line(error)
+        if cached is None:
+            raise ConfigurationError(
+                f"policy_path: there is no folder {name}, and the hub gives nothing ({why}); where there is a network,"
+                f" `hf download {name} --local-dir {name.split('/')[1]}`, then name that folder"
+            ) from error
+        _log.warning("%s: from the cache, %s, for the hub gives nothing (%s)", name, cached, why)
+        return cached
+
+
+def _from_cache(name: str) -> Path | None:
+    """Return what was downloaded before, if it is there and complete."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(WANTED), local_files_only=True))
+    except (OSError, ValueError):  # the hub's error says more
+        return None
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
