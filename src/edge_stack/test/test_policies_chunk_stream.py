@@ -19,7 +19,7 @@ from edge_stack.policies.base import DELAY_STEPS, LEFTOVER, TIME_S, Policy
 from edge_stack.policies.chunk_stream import GUIDED, ChunkStream
 from edge_stack.policies.latency import LearnedLatency
 from edge_stack.policies.merging import BLEND, MERGES, WEIGHTS, merge
-from edge_stack.policies.timeline import SentChunk, Timeline
+from edge_stack.policies.timeline import ON_TIME, Execution, SentChunk, Timeline
 
 STEP_S = 1.0 / 24.0
 T0 = 1.7e9  # as a clock gives it
@@ -99,6 +99,31 @@ def test_what_is_left_over_is_what_fusion_will_execute(horizon: int, later_s: fl
         assert len(leftover) == pytest.approx((last_s - later_s) / STEP_S + 0.5, abs=0.51)
         for i, position in enumerate(leftover):
             assert position == pytest.approx(queue.sample(T0 + later_s + i * STEP_S), abs=1e-5)
+
+
+@given(st.floats(0.05, 1.0), st.floats(0.0, 0.6), st.integers(0, 8), st.integers(0, 2**31))
+def test_what_goes_slower_is_left_over_as_it_will_be_executed_and_a_chunk_held_to_it_joins_without_a_seam(
+    speed: float, before_s: float, delay: int, seed: int
+) -> None:
+    positions = np.random.default_rng(seed).uniform(-1, 1, (40, 1))
+    timeline, queue, lost_s = Timeline(), ChunkQueue(1, blend_s=0.0), 3.0
+    timeline.add(SentChunk(positions, T0, STEP_S, T0, lost_s), T0)
+    queue.push(ActionChunk(T0, T0, STEP_S, ("a",), positions), T0)
+
+    def go_on(seconds: float) -> float:
+        queue.delay((1.0 - speed) * seconds)
+        return (1.0 - speed) * seconds
+
+    lost_s += go_on(before_s)
+    start_s, execution = T0 + before_s, Execution(speed=speed, lost_s=lost_s)
+    leftover = timeline.leftover(start_s, STEP_S, execution, delay * STEP_S)
+    assert leftover is not None and len(leftover) > delay
+    assert leftover[0] == pytest.approx(queue.sample(start_s), abs=1e-5)
+    for i in range(1, delay + 1):
+        lost_s += go_on(STEP_S)
+        assert leftover[i] == pytest.approx(queue.sample(start_s + i * STEP_S), abs=1e-5)
+    timeline.add(SentChunk(leftover, start_s, STEP_S, start_s, lost_s), start_s + delay * STEP_S)
+    assert timeline.seam_position.max == pytest.approx(0.0, abs=1e-5)
 
 
 def test_nothing_is_left_over_before_the_first_chunk_after_forgetting_and_after_the_clock_was_set_back() -> (
@@ -189,12 +214,16 @@ def test_names_and_weights_are_those_of_lerobot() -> None:
 
 
 def step(
-    stream: ChunkStream, at_s: float, latency_s: float, chunk: np.ndarray | None = None, **how: Any
+    stream: ChunkStream,
+    at_s: float,
+    latency_s: float,
+    chunk: np.ndarray | None = None,
+    execution: Execution = ON_TIME,
 ) -> dict:
     """Ask for a chunk at a time, get it after a latency, send it; return the observation."""
     observation: dict[str, Any] = {TIME_S: at_s}
-    stream.prepare(observation, at_s, **how)
-    joined = stream.join(line() if chunk is None else chunk, observation, **how)
+    stream.prepare(observation, at_s, execution)
+    joined = stream.join(line() if chunk is None else chunk, observation, execution)
     stream.sent(joined, observation, at_s - 0.01, at_s + latency_s)
     return observation
 
@@ -206,7 +235,9 @@ def test_a_policy_that_guides_is_told_what_is_left_over_and_for_how_long_it_will
     assert observation[DELAY_STEPS] == 3  # 0.1 s at 24 Hz
     assert observation[LEFTOVER][0] == pytest.approx(0.5, abs=1e-5)
     assert stream.merged == GUIDED
-    assert LEFTOVER not in step(stream, T0 + 1.0, 0.1, followed=False), "while the robot holds nothing runs"
+    assert LEFTOVER not in step(stream, T0 + 1.0, 0.1, None, Execution(followed=False)), (
+        "while the robot holds nothing runs"
+    )
 
 
 def test_a_delay_is_never_longer_than_what_is_left() -> None:

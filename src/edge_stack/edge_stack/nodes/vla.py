@@ -236,8 +236,8 @@ class VlaNode(StackNode):
             self._instruction_is_new.clear()
             observation[TASK] = inputs.instruction
             policy.reset()
-        followed = inputs.followed
-        stream.prepare(observation, start_ns / _NS, followed=followed)
+        execution = inputs.execution
+        stream.prepare(observation, start_ns / _NS, execution)
         observed = time.perf_counter()
         with self._at_gate:
             chunk = np.asarray(policy.predict_action_chunk(observation), dtype=np.float64)
@@ -249,7 +249,7 @@ class VlaNode(StackNode):
         predicted = time.perf_counter()
         if not self._usable(policy, chunk) or not self.is_active:
             return False
-        chunk = stream.join(chunk, observation, followed=followed)
+        chunk = stream.join(chunk, observation, execution)
         self._chunks.publish(
             chunk_message(
                 policy,
@@ -261,7 +261,7 @@ class VlaNode(StackNode):
             )
         )
         now_ns = self.get_clock().now().nanoseconds
-        stream.sent(chunk, observation, captured_ns / _NS, now_ns / _NS)
+        stream.sent(chunk, observation, captured_ns / _NS, now_ns / _NS, inputs.execution)
         if policy.problem:
             self.report_problem(f"task: {policy.problem}")
         else:

@@ -4,8 +4,8 @@
 The chunks that were sent, on their time stamps: what is left of them, for how long, how old it is, how well they join.
 
 Its unit of work is one chunk that was sent. It takes over at that moment (or at its start, if that is later) from the one
-before, and is read as fusion reads it: linear between two actions, still after the last. It knows what was sent, not what
-the robot made of it: fusion's control_status says that.
+before, and is read as fusion reads it: linear between two actions, still after the last. What the robot makes of it
+is told with it (Execution): where fusion goes slower, it trails the time stamps.
 """
 
 from __future__ import annotations
@@ -25,17 +25,35 @@ _EPSILON_S = 1e-6
 
 
 @dataclass(frozen=True)
+class Execution:
+    """
+    What the robot makes of what is sent, as far as is known.
+
+    followed: whether it follows it at all, and does not hold. speed: how fast time runs through the actions, 0..1. lost_s:
+    by how much they have fallen behind since some moment; differences count.
+    """
+
+    followed: bool = True
+    speed: float = 1.0
+    lost_s: float = 0.0
+
+
+ON_TIME = Execution()
+
+
+@dataclass(frozen=True)
 class SentChunk:
     """
     One chunk. positions: [H, A] for start_s + i * step_s, each for one step. captured_s: when its observation was captured.
 
-    All times on one clock, s.
+    All times on one clock, s. lost_s: that of Execution when it was sent.
     """
 
     positions: FloatArray
     start_s: float
     step_s: float
     captured_s: float
+    lost_s: float = 0.0
 
     @property
     def end_s(self) -> float:
@@ -103,8 +121,9 @@ class Timeline:
         if before is not None:
             at_s = max(now_s, chunk.start_s)
             self._underruns += self._is_dry(before, at_s)
-            self.seam_position.add(float(np.abs(chunk.at(at_s) - before.at(at_s)).max()))
-            self.seam_velocity.add(float(np.abs(chunk.velocity_at(at_s) - before.velocity_at(at_s)).max()))
+            was_s = at_s - (chunk.lost_s - before.lost_s)
+            self.seam_position.add(float(np.abs(chunk.at(at_s) - before.at(was_s)).max()))
+            self.seam_velocity.add(float(np.abs(chunk.velocity_at(at_s) - before.velocity_at(was_s)).max()))
             self.age_s.add(at_s - before.captured_s)
         self.count += 1
         self._newest = chunk
@@ -113,14 +132,24 @@ class Timeline:
         """Let what was sent end here, on purpose; counts and figures stay."""
         self._newest = None
 
-    def leftover(self, start_s: float, step_s: float) -> FloatArray | None:
-        """Return what is left, [H', A], for the times start_s + i * step_s; None if nothing is."""
+    def leftover(
+        self, start_s: float, step_s: float, execution: Execution = ON_TIME, delay_s: float = 0.0
+    ) -> FloatArray | None:
+        """
+        Return what is left, [H', A], for the times start_s + i * step_s; None if nothing is.
+
+        execution: at start_s. delay_s: until the next chunk takes over; so long the robot goes on at its speed, and from
+        there on that chunk's own time stamps count, whatever the speed.
+        """
         chunk = self._running(start_s)
         if chunk is None:
             return None
         last_s = chunk.start_s + (len(chunk.positions) - 1) * chunk.step_s
-        count = math.floor((last_s - start_s + _EPSILON_S) / step_s) + 1
-        return np.stack([chunk.at(start_s + i * step_s) for i in range(count)]) if count > 0 else None
+        passed_s = np.arange(len(chunk.positions) * max(1.0, chunk.step_s / step_s)) * step_s
+        trail_s = execution.lost_s - chunk.lost_s + (1.0 - execution.speed) * np.minimum(passed_s, delay_s)
+        times_s = start_s - trail_s + passed_s
+        times_s = times_s[times_s <= last_s + _EPSILON_S]
+        return np.stack([chunk.at(time_s) for time_s in times_s]) if len(times_s) else None
 
     def cover_s(self, now_s: float) -> float:
         """Return how long the actions still last, s; 0 if they are over or there are none."""
