@@ -4,24 +4,25 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "edge_stack" / "test"))
+from tiny_lerobot import CONFIGS, needs_lerobot
+
 from edge_stack.policies import PolicySettings, make_policy
 from edge_stack.policies.contract import load_contract, to_units
-from edge_stack.policies.lerobot.installed import lerobot_version
 from edge_stack.robot import load_robot
 from edge_stack_sim.learning.closed_loop import EPISODE
 from edge_stack_sim.learning.record import main
 from edge_stack_sim.task import PlaceTask
 from edge_stack_sim.world import World
 
-pytestmark = pytest.mark.skipif(
-    lerobot_version() is None, reason="lerobot is not installed (./edge setup --with lerobot)"
-)
+pytestmark = needs_lerobot
 SEED, SIDE, KEY = 7, 48, "observation.images.top"
 CONTRACT = f"""\
 images:
@@ -29,17 +30,6 @@ images:
 state: {{topic: joint_states, units: [deg, deg, deg, deg, deg, percent]}}
 action: {{units: [deg, deg, deg, deg, deg, percent]}}
 """
-TINY_ACT: dict[str, Any] = {
-    "chunk_size": 12,
-    "n_action_steps": 12,
-    "dim_model": 32,
-    "n_heads": 2,
-    "dim_feedforward": 32,
-    "n_encoder_layers": 1,
-    "n_vae_encoder_layers": 1,
-    "latent_dim": 8,
-    "pretrained_backbone_weights": None,
-}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +103,7 @@ def test_lerobots_trainer_takes_it_and_the_stack_runs_what_it_trained(
     train(
         TrainPipelineConfig(
             dataset=DatasetConfig("local/read", root=str(folder), video_backend="pyav"),
-            policy=make_policy_config("act", device="cpu", push_to_hub=False, **TINY_ACT),
+            policy=make_policy_config("act", device="cpu", push_to_hub=False, **CONFIGS["act"]),
             output_dir=out,
             steps=2,
             save_freq=2,
