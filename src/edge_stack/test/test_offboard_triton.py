@@ -129,9 +129,10 @@ def image() -> np.ndarray:
 
 @hypothesis.settings(max_examples=50, deadline=None)
 @given(
-    st.lists(st.sampled_from(["triton://", "box", ":", "8001", "/", "vla", "1", "é", " "]), max_size=8).map(
-        "".join
-    )
+    st.lists(
+        st.sampled_from(["triton://", "tritons://", "box", ":", "8001", "/", "vla", "1", "é", " "]),
+        max_size=8,
+    ).map("".join)
 )
 def test_a_text_is_an_address_that_reads_back_as_itself_or_is_refused(text: str) -> None:
     try:
@@ -146,6 +147,7 @@ def test_an_address_has_a_server_a_model_and_perhaps_a_version() -> None:
     assert ModelAddress.parse("triton://box:8001/detect") == ModelAddress("box:8001", "detect")
     assert ModelAddress.parse("triton://[::1]:8001/a.b/12") == ModelAddress("[::1]:8001", "a.b", "12")
     assert ModelAddress.parse("triton://box:8001", "vla") == ModelAddress("box:8001", "vla")
+    assert ModelAddress.parse("tritons://box:8001", "vla") == ModelAddress("box:8001", "vla", tls=True)
 
 
 # ---- the model repository
