@@ -84,9 +84,9 @@ class ChunkStream:
         self.round_trip.add(float(getattr(self._policy, "rtt_s", math.nan)))
 
     def _leftover(self, observation: dict[str, Any], execution: Execution) -> FloatArray | None:
-        return self.timeline.leftover(
-            float(observation[TIME_S]), self._policy.step_s, execution, self.latency.expected_s
-        )
+        step_s = self._policy.step_s
+        delay_s = self.latency.steps(step_s) * step_s
+        return self.timeline.leftover(float(observation[TIME_S]), step_s, execution, delay_s)
 
     @property
     def loss(self) -> float:
