@@ -261,7 +261,8 @@ class VlaNode(StackNode):
             )
         )
         now_ns = self.get_clock().now().nanoseconds
-        stream.sent(chunk, observation, captured_ns / _NS, now_ns / _NS, inputs.execution)
+        lost_s = inputs.execution.lost_s
+        stream.sent(chunk, observation, captured_ns / _NS, now_ns / _NS, execution, lost_s)
         if policy.problem:
             self.report_problem(f"task: {policy.problem}")
         else:

@@ -20,7 +20,7 @@ from edge_stack.fusion.chunk_queue import easing_s
 from edge_stack.policies.base import DELAY_STEPS, LEFTOVER, TIME_S, Policy
 from edge_stack.policies.latency import LearnedLatency
 from edge_stack.policies.merging import BLEND, merge
-from edge_stack.policies.timeline import ON_TIME, Execution, FloatArray, SentChunk, Timeline
+from edge_stack.policies.timeline import ON_TIME, Execution, SentChunk, Timeline
 
 GUIDED = "guided"
 
@@ -52,10 +52,11 @@ class ChunkStream:
         """
         policy, left_s = self._policy, self.timeline.cover_s(now_s)
         if policy.guides_chunks and execution.followed:
-            leftover = self._leftover(observation, execution)
+            leftover = self.timeline.leftover(float(observation[TIME_S]), policy.step_s, execution.lost_s)
             if leftover is not None:
+                steps = math.ceil(self.latency.steps(policy.step_s) * execution.speed)
                 observation[LEFTOVER] = leftover
-                observation[DELAY_STEPS] = min(self.latency.steps(policy.step_s), len(leftover))
+                observation[DELAY_STEPS] = min(steps, len(leftover))
         if hasattr(policy, "time_limit_s"):
             policy.time_limit_s = left_s or None  # once the actions are over, nothing is gained by giving up
 
@@ -67,7 +68,8 @@ class ChunkStream:
         self.merged = GUIDED if guided else self._merge
         if guided or not execution.followed:
             return chunk
-        return merge(self._merge, self._leftover(observation, execution), chunk)
+        leftover = self.timeline.leftover(float(observation[TIME_S]), self._policy.step_s, execution.lost_s)
+        return merge(self._merge, leftover, chunk)
 
     def sent(
         self,
@@ -76,17 +78,17 @@ class ChunkStream:
         captured_s: float,
         now_s: float,
         execution: Execution = ON_TIME,
+        lost_s: float = 0.0,
     ) -> None:
-        """Take note that a chunk is on its way. captured_s: when the oldest part of its observation was. execution: now."""
+        """
+        Take note that a chunk is on its way.
+
+        captured_s: when the oldest part of its observation was. execution: as at prepare(); lost_s: by now.
+        """
         start_s, step_s = float(observation[TIME_S]), self._policy.step_s
-        self.timeline.add(SentChunk(chunk, start_s, step_s, captured_s, execution.lost_s), now_s)
+        self.timeline.add(SentChunk(chunk, start_s, step_s, captured_s, execution.lost_s), now_s, lost_s)
         self.latency.add(now_s - start_s)
         self.round_trip.add(float(getattr(self._policy, "rtt_s", math.nan)))
-
-    def _leftover(self, observation: dict[str, Any], execution: Execution) -> FloatArray | None:
-        step_s = self._policy.step_s
-        delay_s = self.latency.steps(step_s) * step_s
-        return self.timeline.leftover(float(observation[TIME_S]), step_s, execution, delay_s)
 
     @property
     def loss(self) -> float:

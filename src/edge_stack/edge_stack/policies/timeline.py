@@ -46,7 +46,7 @@ class SentChunk:
     """
     One chunk. positions: [H, A] for start_s + i * step_s, each for one step. captured_s: when its observation was captured.
 
-    All times on one clock, s. lost_s: that of Execution when it was sent.
+    All times on one clock, s. lost_s: that of Execution at start_s.
     """
 
     positions: FloatArray
@@ -115,15 +115,15 @@ class Timeline:
         """The chunk that was sent last; None if there is none, or it was forgotten."""
         return self._newest
 
-    def add(self, chunk: SentChunk, now_s: float) -> None:
-        """Take a chunk that is sent now."""
+    def add(self, chunk: SentChunk, now_s: float, lost_s: float = 0.0) -> None:
+        """Take a chunk that is sent now. lost_s: that of Execution by now."""
         before = self._running(now_s)
         if before is not None:
             at_s = max(now_s, chunk.start_s)
             self._underruns += self._is_dry(before, at_s)
-            was_s = at_s - (chunk.lost_s - before.lost_s)
-            self.seam_position.add(float(np.abs(chunk.at(at_s) - before.at(was_s)).max()))
-            self.seam_velocity.add(float(np.abs(chunk.velocity_at(at_s) - before.velocity_at(was_s)).max()))
+            new_s, old_s = at_s - (lost_s - chunk.lost_s), at_s - (lost_s - before.lost_s)
+            self.seam_position.add(float(np.abs(chunk.at(new_s) - before.at(old_s)).max()))
+            self.seam_velocity.add(float(np.abs(chunk.velocity_at(new_s) - before.velocity_at(old_s)).max()))
             self.age_s.add(at_s - before.captured_s)
         self.count += 1
         self._newest = chunk
@@ -132,24 +132,19 @@ class Timeline:
         """Let what was sent end here, on purpose; counts and figures stay."""
         self._newest = None
 
-    def leftover(
-        self, start_s: float, step_s: float, execution: Execution = ON_TIME, delay_s: float = 0.0
-    ) -> FloatArray | None:
+    def leftover(self, start_s: float, step_s: float, lost_s: float = 0.0) -> FloatArray | None:
         """
         Return what is left, [H', A], for the times start_s + i * step_s; None if nothing is.
 
-        execution: at start_s. delay_s: until the next chunk takes over; so long the robot goes on at its speed, and from
-        there on that chunk's own time stamps count, whatever the speed.
+        lost_s: that of Execution at start_s. What is lost from there on, the next chunk loses as well.
         """
         chunk = self._running(start_s)
         if chunk is None:
             return None
+        from_s = start_s - (lost_s - chunk.lost_s)
         last_s = chunk.start_s + (len(chunk.positions) - 1) * chunk.step_s
-        passed_s = np.arange(len(chunk.positions) * max(1.0, chunk.step_s / step_s)) * step_s
-        trail_s = execution.lost_s - chunk.lost_s + (1.0 - execution.speed) * np.minimum(passed_s, delay_s)
-        times_s = start_s - trail_s + passed_s
-        times_s = times_s[times_s <= last_s + _EPSILON_S]
-        return np.stack([chunk.at(time_s) for time_s in times_s]) if len(times_s) else None
+        count = math.floor((last_s - from_s + _EPSILON_S) / step_s) + 1
+        return np.stack([chunk.at(from_s + i * step_s) for i in range(count)]) if count > 0 else None
 
     def cover_s(self, now_s: float) -> float:
         """Return how long the actions still last, s; 0 if they are over or there are none."""
