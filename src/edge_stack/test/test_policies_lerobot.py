@@ -46,7 +46,7 @@ def settings(folder: Path | str, **changes: Any) -> PolicySettings:
     return replace(PolicySettings(ROBOT, path=str(folder), contract=SQUARE, device="cpu"), **changes)
 
 
-def loaded(folder: Path, **changes: Any) -> Policy:
+def loaded(folder: Path | str, **changes: Any) -> Policy:
     policy = make_policy("lerobot", settings(folder, **changes))
     policy.load()
     return policy

@@ -10,12 +10,15 @@ first, so that a newer version is seen; a robot without a network starts with wh
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 from edge_stack.errors import ConfigurationError
 
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
 """What belongs to a checkpoint: configurations, weights, tokenizers."""
+SILENCE_S = 10.0
+"""How long the hub may say nothing."""
 _log = logging.getLogger(__name__)
 
 
@@ -37,10 +40,10 @@ def find_folder(path: str) -> Path:
 
 
 def _from_hub(name: str) -> Path:
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import constants
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(WANTED)))
+        return _download(name)
     except Exception as error:
         cached = _from_cache(name)
         why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else first_line(error)
@@ -53,14 +56,33 @@ def _from_hub(name: str) -> Path:
         return cached
 
 
-def _from_cache(name: str) -> Path | None:
-    """Return what was downloaded before, if it is there and complete."""
-    from huggingface_hub import snapshot_download
+def _download(name: str) -> Path:
+    """Return the folder of the hub's present version. Errors of many kinds."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.utils import get_session
 
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(WANTED), local_files_only=True))
-    except (OSError, ValueError):  # the hub's error says more
-        return None
+    # By itself huggingface_hub waits for ever for a hub that takes the question and says nothing.
+    version = HfApi().repo_info(name, revision="main", timeout=SILENCE_S).sha
+    get_session().timeout = SILENCE_S
+    if version is None or not re.fullmatch("[0-9a-f]{40}", version):
+        raise ValueError(f"its version is {version!r}, no commit")
+    return Path(snapshot_download(name, revision=version, allow_patterns=list(WANTED)))
+
+
+def _from_cache(name: str) -> Path | None:
+    """Return the newest version that was downloaded before and is complete, or None."""
+    from huggingface_hub import constants, snapshot_download
+
+    versions = Path(constants.HF_HUB_CACHE, f"models--{name.replace('/', '--')}", "snapshots").glob("*")
+    for version in sorted(versions, key=lambda folder: folder.stat().st_mtime, reverse=True):
+        try:
+            snapshot_download(name, revision=version.name, allow_patterns=list(WANTED), local_files_only=True)
+        except (OSError, ValueError):  # a download that was cut short
+            continue
+        # Older versions of huggingface_hub do not notice that.
+        if all((version / file).is_file() for file in ("config.json", "model.safetensors")):
+            return version
+    return None
 
 
 def first_line(error: BaseException) -> str:
