@@ -15,9 +15,9 @@ from edge_stack.policies.base import DELAY_STEPS, LEFTOVER, STATE
 from edge_stack.policies.lerobot.installed import lerobot_version, require_lerobot
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_policies_lerobot import ByLeRobotItself, loaded, observation, seams
-from tiny_lerobot import needs_lerobot
-from tiny_lerobot_vla import tiny_pi
+from test_policies_lerobot import STEP_S, ByLeRobotItself, chunk_by_lerobot_itself, loaded, observation, seams
+from tiny_lerobot import needs_lerobot, save_policy
+from tiny_lerobot_vla import tiny_multi_task_dit, tiny_pi, tiny_xvla
 
 STATS = {
     key: {
@@ -25,11 +25,16 @@ STATS = {
         "std": np.linspace(0.2, 0.9, 6),
         "q01": np.linspace(-1.3, -0.8, 6),
         "q99": np.linspace(0.7, 1.2, 6),
+        "min": np.linspace(-1.5, -1.0, 6),
+        "max": np.linspace(1.0, 1.5, 6),
     }
     for key in (STATE, "action")
 }
 TASK = "put the red cube in the bin"
-pytestmark = needs_lerobot
+pytestmark = [
+    needs_lerobot,
+    pytest.mark.skipif((lerobot_version() or ()) < (0, 6), reason="of LeRobot 0.6"),
+]
 
 
 @pytest.mark.parametrize("kind", ["pi0", "pi05"])
@@ -65,11 +70,52 @@ def test_a_new_chunk_of_pi_goes_on_where_the_old_one_is(
 def test_pi_on_relative_actions_goes_on_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    if lerobot_version() < (0, 6):
-        pytest.skip("LeRobot has relative actions since 0.6")
     policy = loaded(tiny_pi(monkeypatch, tmp_path, kind, stats=STATS, use_relative_actions=True))
     free, guided = seams(policy)
     assert guided < 0.1 * free
+
+
+def test_xvla_gives_the_actions_that_lerobot_gives(tmp_path: Path) -> None:
+    import torch
+
+    folder = tiny_xvla(tmp_path)
+    seen = observation(6, task=TASK)
+    policy = loaded(folder)
+    torch.manual_seed(9)
+    chunk = policy.predict_action_chunk(seen)
+    np.testing.assert_allclose(chunk, chunk_by_lerobot_itself(folder, [seen], seed=9), atol=1e-5)
+    assert chunk.shape == (12, 6)
+
+
+def test_multi_task_dit_sees_its_past_and_finds_its_backbone_beside_it(tmp_path: Path) -> None:
+    import torch
+
+    pytest.importorskip("diffusers")
+    folder = tiny_multi_task_dit(tmp_path / "clip", stats=STATS)
+    past = [observation(seed, time_s=seed * STEP_S, task=TASK) for seed in range(3)]
+    wanted = chunk_by_lerobot_itself(folder, past, seed=7)
+    for name in ("config.json", "policy_preprocessor.json"):
+        path = folder / name
+        path.write_text(
+            path.read_text().replace(str(folder / "vlm"), "openai/clip-nowhere"), encoding="utf-8"
+        )
+    policy = loaded(folder)
+    for one in past[:-1]:
+        policy.predict_action_chunk(one)
+    torch.manual_seed(7)
+    np.testing.assert_allclose(policy.predict_action_chunk(past[-1]), wanted, atol=1e-5)
+
+
+def test_gaussian_actor_gives_the_action_that_lerobot_gives(tmp_path: Path) -> None:
+    import torch
+
+    folder = save_policy(tmp_path, "gaussian_actor", stats=STATS)
+    policy = loaded(folder)
+    torch.manual_seed(9)
+    chunk = policy.predict_action_chunk(observation(6))
+    itself = ByLeRobotItself(folder)
+    torch.manual_seed(9)
+    np.testing.assert_allclose(chunk, [itself.act(observation(6))], atol=1e-5)
 
 
 def test_pi_in_bfloat16_runs_and_is_guided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

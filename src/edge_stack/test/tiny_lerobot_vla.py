@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_lerobot import save_policy
+from tiny_lerobot import SIDE, save_policy
 
 from edge_stack.policies.lerobot.smolvla_offline import (
     INSTRUCTIONS,
@@ -84,3 +84,65 @@ def write_tokenizer(folder: Path) -> Path:
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 256, **SPECIAL_TOKENS}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder
+
+
+def tiny_multi_task_dit(folder: Path, *, stats: Mapping[str, Mapping[str, Any]] | None = None) -> Path:
+    """Save a Multi-Task DiT whose CLIP, with weights, is in the subfolder `vlm`. Its folder must have clip in its name."""
+    from transformers import CLIPConfig, CLIPModel
+
+    clip = write_tokenizer(folder / VLM_FOLDER)
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**sizes, "vocab_size": VOCABULARY, "max_position_embeddings": 77}
+    vision = {**sizes, "image_size": SIDE, "patch_size": 16}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH)).save_pretrained(clip)
+    return save_policy(
+        folder,
+        "multi_task_dit",
+        stats=stats,
+        vision_encoder_name=str(clip),
+        text_encoder_name=str(clip),
+        horizon=16,
+        n_action_steps=8,
+        num_train_timesteps=4,
+        hidden_dim=WIDTH,
+        num_layers=1,
+        num_heads=2,
+        timestep_embed_dim=16,
+        image_crop_shape=None,
+    )
+
+
+def tiny_xvla(folder: Path) -> Path:
+    """Save an X-VLA with its tokenizer in the subfolder `vlm`."""
+    sizes = {"d_model": WIDTH, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
+    sizes |= {"decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
+    text = {**sizes, "vocab_size": VOCABULARY, "max_position_embeddings": 512}
+    vision = {
+        "embed_dim": [8, 16],
+        "num_heads": [1, 2],
+        "num_groups": [1, 2],
+        "depths": [1, 1],
+        "patch_size": [7, 3],
+        "patch_stride": [4, 2],
+        "patch_padding": [3, 1],
+        "patch_prenorm": [False, True],
+        "window_size": 4,
+        "projection_dim": WIDTH,
+    }
+    return save_policy(
+        folder,
+        "xvla",
+        tokenizer=write_tokenizer(folder / VLM_FOLDER),
+        florence_config={"vision_config": vision, "text_config": text, "image_token_id": VOCABULARY - 1},
+        chunk_size=12,
+        n_action_steps=12,
+        num_denoising_steps=4,
+        hidden_size=WIDTH,
+        depth=1,
+        num_heads=2,
+        num_domains=2,
+        len_soft_prompts=4,
+        action_mode="auto",
+        max_action_dim=8,
+        resize_imgs_with_padding=(SIDE, SIDE),
+    )
