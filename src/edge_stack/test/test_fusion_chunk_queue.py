@@ -110,29 +110,9 @@ def test_rejoining_without_actions_stays_at_the_position() -> None:
 
 def test_delayed_execution_reads_the_actions_later_and_covers_longer() -> None:
     queue = queue_of((chunk([[0.0], [1.0], [2.0]], 10.0), 10.0))
-    queue.delay(0.1, 10.1)
+    queue.delay(0.1)
     assert queue.sample(10.2)[0] == pytest.approx(1.0)
     assert queue.cover_s(10.2) == pytest.approx(0.2)
-
-
-@given(st.floats(0.1, 1.0), st.integers(1, 20))
-def test_slowed_execution_goes_on_where_the_robot_is_when_chunks_come_late(
-    speed: float, latency: int
-) -> None:
-    # Each chunk goes on at 1 a second from where the robot was when it was observed, and comes some ticks later.
-    tick_s, queue = 0.04, ChunkQueue(1, blend_s=0.0)
-    line = 0.1 * np.arange(50)[:, None]  # its actions are 0.1 s apart
-    queue.delay(0.0, 10.0)
-    queue.push(chunk(line.tolist(), 10.0), 10.0)
-    start_s, position = 10.0, 0.0
-    for k in range(1, 4 * latency + 1):
-        now_s = 10.0 + k * tick_s
-        queue.delay((1.0 - speed) * tick_s, now_s)
-        if k % latency == 0:
-            queue.push(chunk((position + line).tolist(), start_s), now_s)
-        assert queue.sample(now_s)[0] == pytest.approx(speed * k * tick_s, abs=1e-6)
-        if k % latency == 0:
-            start_s, position = now_s, float(queue.sample(now_s)[0])
 
 
 def test_the_queue_is_bounded_and_does_not_jump_at_the_bound() -> None:

@@ -452,24 +452,6 @@ def test_chunks_in_time_give_no_underrun() -> None:
     assert fed(bench, 120).underruns == 0
 
 
-@pytest.mark.parametrize("latency", [1, 5, 15])
-def test_in_slow_the_robot_is_slow_however_late_each_chunk_comes(latency: int) -> None:
-    bench = Bench(limits=JointLimits.of(NAMES, [-9.0, -9.0], [9.0, 9.0], [9.0, 9.0]))
-    lost = {"supervisor_age_s": math.inf}
-    fed(bench, 60, START, **lost)
-    bench.offer(ramp(bench, 0.5, 60))
-    bench.run(20, **lost)  # the blend is over
-    begin = len(bench.commands)
-    for _ in range(60 // latency):
-        observed_s, actions = bench.now_s, ramp(bench, 0.5, 60)
-        assert bench.run(latency, **lost).state is State.SLOW
-        bench.offer(actions, start_s=observed_s, stamp_s=observed_s)
-    speeds = np.diff(bench.commands[begin:], axis=0) / PERIOD_S
-    assert speeds == pytest.approx(np.tile([0.15, -0.15], (len(speeds), 1)), abs=0.02), (
-        "30 % of what they want"
-    )
-
-
 @settings(deadline=None, max_examples=30)
 @given(
     st.lists(st.tuples(st.floats(-0.9, 0.9), st.integers(1, 60)), min_size=1, max_size=6), st.integers(8, 60)

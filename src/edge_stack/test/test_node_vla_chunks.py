@@ -181,36 +181,6 @@ def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_dela
         peer.spin_until(lambda: process.output().count("closed") == 1)
 
 
-def test_while_the_robot_goes_slower_what_is_left_over_begins_where_it_is(
-    peer: Peer, world: World, vla: Start
-) -> None:
-    share = 0.25
-    fusion = peer.node.create_publisher(ControlStatus, "control_status", qos.status())
-    slow = ControlStatus(state=ControlStatus.SLOW, reason="person_near", speed_scale=share)
-    peer.node.create_timer(0.05, lambda: fusion.publish(slow))
-
-    def seconds(chunk: ActionChunk) -> float:
-        return chunk.start.sec % 10**6 + chunk.start.nanosec * 1e-9
-
-    def pan(chunk: ActionChunk, time_s: float) -> float:
-        """Return where a chunk has the first joint at a time."""
-        times = seconds(chunk) + np.arange(72) / RATE_HZ
-        return float(np.interp(time_s, times, chunk.positions[:: len(ROBOT.joint_names)]))
-
-    def begins_where_it_is(old: ActionChunk, new: ActionChunk) -> bool:
-        """Whether the newer chunk goes on from where the slowed older one is, and that is far from its time stamps."""
-        late_s = seconds(new) - seconds(old)
-        slowed = pan(old, seconds(old) + share * late_s)
-        return abs(slowed - pan(old, seconds(new))) > 0.15 and abs(slowed - pan(new, seconds(new))) < 0.03
-
-    with vla({"guides": True}, chunk_rate_hz=1.0, horizon=72):
-        peer.bring_up("vla")
-        peer.spin_until(
-            lambda: any(begins_where_it_is(*pair) for pair in zip(world.chunks, world.chunks[1:])),
-            what="a chunk that begins where the slowed arm is",
-        )
-
-
 def test_the_gate_learns_what_a_chunk_takes_and_when_the_next_one_begins(
     peer: Peer, world: World, vla: Start
 ) -> None:

@@ -19,7 +19,7 @@ from edge_stack.policies.base import DELAY_STEPS, LEFTOVER, TIME_S, Policy
 from edge_stack.policies.chunk_stream import GUIDED, ChunkStream
 from edge_stack.policies.latency import LearnedLatency
 from edge_stack.policies.merging import BLEND, MERGES, WEIGHTS, merge
-from edge_stack.policies.timeline import ON_TIME, Execution, SentChunk, Timeline
+from edge_stack.policies.timeline import SentChunk, Timeline
 
 STEP_S = 1.0 / 24.0
 T0 = 1.7e9  # as a clock gives it
@@ -99,46 +99,6 @@ def test_what_is_left_over_is_what_fusion_will_execute(horizon: int, later_s: fl
         assert len(leftover) == pytest.approx((last_s - later_s) / STEP_S + 0.5, abs=0.51)
         for i, position in enumerate(leftover):
             assert position == pytest.approx(queue.sample(T0 + later_s + i * STEP_S), abs=1e-5)
-
-
-@given(st.floats(0.1, 1.0), st.floats(0.0, 1.2), st.integers(1, 30))
-def test_where_fusion_goes_slower_a_chunk_that_is_held_to_what_is_left_over_takes_over_without_a_seam(
-    speed: float, before_s: float, latency: int
-) -> None:
-    positions = line(60)
-    stream, queue = ChunkStream(policy(guides_chunks=True)), ChunkQueue(1, blend_s=0.0)
-
-    def execution(at_s: float) -> Execution:
-        return Execution(speed=speed, lost_s=(1.0 - speed) * (at_s - T0))
-
-    def push(start_s: float, chunk: np.ndarray, at_s: float) -> None:
-        queue.push(ActionChunk(start_s, start_s, STEP_S, ("a",), chunk), at_s)
-
-    def go_on(from_s: float, to_s: float) -> None:
-        queue.delay((1.0 - speed) * (to_s - from_s), to_s)
-
-    queue.delay(0.0, T0)
-    push(T0, positions, T0)
-    stream.sent(positions, {TIME_S: T0}, T0, T0, execution(T0), 0.0)
-    start_s = T0 + before_s
-    go_on(T0, start_s)
-    observation: dict[str, Any] = {TIME_S: start_s}
-    stream.prepare(observation, start_s, execution(start_s))
-    leftover = observation[LEFTOVER]
-    assert leftover[0] == pytest.approx(queue.sample(start_s), abs=1e-5)
-    now_s = start_s + latency * STEP_S
-    go_on(start_s, now_s)
-    executed = queue.sample(now_s).copy()
-    push(start_s, leftover, now_s)
-    assert queue.sample(now_s) == pytest.approx(executed, abs=1e-5)
-    stream.sent(leftover, observation, start_s, now_s, execution(start_s), execution(now_s).lost_s)
-    assert stream.timeline.seam_position.max == pytest.approx(0.0, abs=1e-5)
-
-
-def test_where_fusion_goes_slower_fewer_steps_are_executed_meanwhile() -> None:
-    stream = ChunkStream(policy(guides_chunks=True))
-    step(stream, T0, 0.4)  # ten steps
-    assert step(stream, T0 + 0.5, 0.4, None, Execution(speed=0.3))[DELAY_STEPS] == 3
 
 
 def test_nothing_is_left_over_before_the_first_chunk_after_forgetting_and_after_the_clock_was_set_back() -> (
@@ -229,17 +189,13 @@ def test_names_and_weights_are_those_of_lerobot() -> None:
 
 
 def step(
-    stream: ChunkStream,
-    at_s: float,
-    latency_s: float,
-    chunk: np.ndarray | None = None,
-    execution: Execution = ON_TIME,
+    stream: ChunkStream, at_s: float, latency_s: float, chunk: np.ndarray | None = None, **how: Any
 ) -> dict:
     """Ask for a chunk at a time, get it after a latency, send it; return the observation."""
     observation: dict[str, Any] = {TIME_S: at_s}
-    stream.prepare(observation, at_s, execution)
-    joined = stream.join(line() if chunk is None else chunk, observation, execution)
-    stream.sent(joined, observation, at_s - 0.01, at_s + latency_s, execution)
+    stream.prepare(observation, at_s, **how)
+    joined = stream.join(line() if chunk is None else chunk, observation, **how)
+    stream.sent(joined, observation, at_s - 0.01, at_s + latency_s)
     return observation
 
 
@@ -250,9 +206,7 @@ def test_a_policy_that_guides_is_told_what_is_left_over_and_for_how_long_it_will
     assert observation[DELAY_STEPS] == 3  # 0.1 s at 24 Hz
     assert observation[LEFTOVER][0] == pytest.approx(0.5, abs=1e-5)
     assert stream.merged == GUIDED
-    assert LEFTOVER not in step(stream, T0 + 1.0, 0.1, None, Execution(followed=False)), (
-        "while the robot holds nothing runs"
-    )
+    assert LEFTOVER not in step(stream, T0 + 1.0, 0.1, followed=False), "while the robot holds nothing runs"
 
 
 def test_a_delay_is_never_longer_than_what_is_left() -> None:

@@ -9,9 +9,6 @@ start, if that is later): over blend_s the position moves from the older chunk's
 as 3u^2 - 2u^3, so that neither position nor speed jumps. While a blend lasts both chunks run on; then the older one is
 dropped. At most MAX_CHUNKS are kept: beyond that, the two oldest become a fixed position at their blended value.
 
-Where execution goes slower, a chunk trails its time stamps. What was lost between its start and its arrival counts, too: its
-first action is for where the robot was then, and since then the robot has come less far than the time stamps say.
-
 Where no newer chunk comes, execution eases into the last action: over the last easing_s() of a chunk time runs ever slower,
 with constant deceleration, so that the position comes to rest there and does not stop dead; likewise before its observation
 is max_age_s old, where a hold is due. Chunks that come before that never feel it. It never extrapolates, and never checks a
@@ -21,7 +18,6 @@ chunk: that is done at the intake.
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +31,6 @@ MAX_CHUNKS = 4
 EASING_S = 0.2
 """Slowing down takes so much of a chunk's time at most, and twice that of real time."""
 _EASING_SHARE = 0.25  # of a chunk, for short ones
-# How many times of delay() are remembered: 21 s at 24 Hz.
-_TRAIL = 512
 # Nearer to the last action than this is at it; times near 2e9 s are exact to 2.4e-7 s.
 _AT_REST_S = 1e-5
 
@@ -114,9 +108,6 @@ class ChunkQueue:
         self.blend_s = blend_s
         self.max_age_s = math.inf
         self._entries: list[_Entry] = []
-        # Times, and what had been lost by then.
-        self._trail: deque[tuple[float, float]] = deque(maxlen=_TRAIL)
-        self._lost_s = 0.0
         self._out = np.zeros(joints)
         self._upper = np.zeros(joints)
 
@@ -132,7 +123,6 @@ class ChunkQueue:
     def clear(self) -> None:
         """Drop everything."""
         self._entries.clear()
-        self._trail.clear()
 
     def push(self, chunk: ActionChunk, now_s: float) -> None:
         """Let a checked chunk take over from now (or from its start) on."""
@@ -142,9 +132,8 @@ class ChunkQueue:
             before = self._entries[-1]
             # A slow way back to the actions stays slow when another chunk arrives on the way.
             blend_s = max(self.blend_s, before.blend_from_s + before.blend_s - begin_s)
-        lag_s = self._lost_since(chunk.start_s)
         self._entries.append(
-            _Entry(chunk.positions, chunk.start_s, chunk.step_s, chunk.stamp_s, begin_s, blend_s, lag_s)
+            _Entry(chunk.positions, chunk.start_s, chunk.step_s, chunk.stamp_s, begin_s, blend_s)
         )
         if len(self._entries) > MAX_CHUNKS:
             self._merge_oldest(now_s)
@@ -168,13 +157,10 @@ class ChunkQueue:
             newest.blend_from_s, newest.blend_s = max(now_s, newest.start_s), max(blend_s, self.blend_s)
             self._entries.append(newest)
 
-    def delay(self, lost_s: float, now_s: float) -> None:
-        """Let execution fall behind by a time since the last call: the robot moves slower than the chunk, or not at all."""
+    def delay(self, lost_s: float) -> None:
+        """Let execution fall behind by a time: the robot moves slower than the chunk, or not at all."""
         for entry in self._entries:
             entry.lag_s += lost_s
-        self._lost_s += lost_s
-        if not self._trail or now_s > self._trail[-1][0]:
-            self._trail.append((now_s, self._lost_s))
 
     def ease(self, now_s: float, progress_s: float) -> None:
         """Slow down towards the end of the actions. progress_s: how far the actions have gone on since the last sample."""
@@ -228,13 +214,6 @@ class ChunkQueue:
             if math.isfinite(entry.stamp_s) and (entry is self._entries[0] or entry.weight(now_s) >= 0.5):
                 return now_s - entry.stamp_s
         return now_s - self._entries[-1].stamp_s if self.has_actions else math.nan
-
-    def _lost_since(self, time_s: float) -> float:
-        """Return by how much execution has fallen behind since a time, s, as far back as it is remembered."""
-        if not self._trail:
-            return 0.0
-        times_s, lost_s = zip(*self._trail, strict=True)
-        return self._lost_s - float(np.interp(time_s, times_s, lost_s))
 
     def _merge_oldest(self, now_s: float) -> None:
         first, second = self._entries[0], self._entries[1]

@@ -227,7 +227,7 @@ class Controller:
         self._set_speed(decision, elapsed_s, settings)
         limited = False
         if decision.state >= State.HOLD or not self._has_last:
-            queue.delay(max(0.0, now_s - self._last_now_s) if math.isfinite(self._last_now_s) else 0.0, now_s)
+            queue.delay(max(0.0, now_s - self._last_now_s) if math.isfinite(self._last_now_s) else 0.0)
             self._moving = False
             self._limit_s = [0.0, 0.0]
         else:
@@ -308,7 +308,7 @@ class Controller:
         if not self._moving:
             queue.rejoin(self._last, now_s, self._rejoin_s(now_s))
             self._moving = True
-        queue.delay((1.0 - self._progress) * elapsed_s, now_s)
+        queue.delay((1.0 - self._progress) * elapsed_s)
         queue.max_age_s = settings.rules.max_action_age_s or math.inf
         queue.ease(now_s, self._progress * elapsed_s)
         limiter.limits, limiter.position_tolerance = self._effective, settings.position_tolerance

@@ -236,8 +236,8 @@ class VlaNode(StackNode):
             self._instruction_is_new.clear()
             observation[TASK] = inputs.instruction
             policy.reset()
-        execution = inputs.execution
-        stream.prepare(observation, start_ns / _NS, execution)
+        followed = inputs.followed
+        stream.prepare(observation, start_ns / _NS, followed=followed)
         observed = time.perf_counter()
         with self._at_gate:
             chunk = np.asarray(policy.predict_action_chunk(observation), dtype=np.float64)
@@ -249,7 +249,7 @@ class VlaNode(StackNode):
         predicted = time.perf_counter()
         if not self._usable(policy, chunk) or not self.is_active:
             return False
-        chunk = stream.join(chunk, observation, execution)
+        chunk = stream.join(chunk, observation, followed=followed)
         self._chunks.publish(
             chunk_message(
                 policy,
@@ -261,8 +261,7 @@ class VlaNode(StackNode):
             )
         )
         now_ns = self.get_clock().now().nanoseconds
-        lost_s = inputs.execution.lost_s
-        stream.sent(chunk, observation, captured_ns / _NS, now_ns / _NS, execution, lost_s)
+        stream.sent(chunk, observation, captured_ns / _NS, now_ns / _NS)
         if policy.problem:
             self.report_problem(f"task: {policy.problem}")
         else:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,6 @@ from edge_stack.policies.contract import (
     StateFeature,
     to_units,
 )
-from edge_stack.policies.timeline import ON_TIME, Execution
 from edge_stack.robot import Robot
 
 FUTURE_TOLERANCE_S = 0.05  # a stamp may be this far ahead of the node's clock
@@ -107,7 +105,7 @@ class PolicyInputs:
         self._joints: tuple[int, NDArray[np.float32]] | None = None
         self._joints_refusal = ""
         self._images: dict[str, tuple[int, NDArray[np.uint8]]] = {}
-        self._control: tuple[float, Execution] | None = None
+        self._control: tuple[float, int] | None = None
 
     def close(self) -> None:
         """Stop following cameras."""
@@ -116,14 +114,12 @@ class PolicyInputs:
         self._cameras.clear()
 
     @property
-    def execution(self) -> Execution:
-        """What the robot makes of the chunks, as far as is known: fusion says when it goes slower, holds or stops."""
-        if self._control is None:
-            return ON_TIME
-        received_s, told = self._control
-        age_s = time.monotonic() - received_s
-        lost_s = told.lost_s + (1.0 - told.speed) * min(age_s, CONTROL_STATUS_AGE_MAX_S)
-        return replace(told if age_s < CONTROL_STATUS_AGE_MAX_S else ON_TIME, lost_s=lost_s)
+    def followed(self) -> bool:
+        """Whether the robot follows the chunks, as far as is known: fusion says when it holds or stops."""
+        control = self._control
+        if control is None or time.monotonic() - control[0] > CONTROL_STATUS_AGE_MAX_S:
+            return True
+        return control[1] < ControlStatus.HOLD
 
     def observe(self, now_ns: int) -> tuple[dict[str, Any], int, str]:
         """Return the observation, the capture time of its oldest fresh part (ns), and what is wrong with it."""
@@ -173,10 +169,7 @@ class PolicyInputs:
         self._joints = (_nanoseconds(message.header.stamp), to_units(state, positions).astype(np.float32))
 
     def _take_control_status(self, message: ControlStatus) -> None:
-        # At limits fusion lets time run slower than this says: it is the share of the speed limits.
-        speed = message.speed_scale if 0.0 <= message.speed_scale <= 1.0 else 1.0
-        told = Execution(message.state < ControlStatus.HOLD, speed, self.execution.lost_s)
-        self._control = (time.monotonic(), told)
+        self._control = (time.monotonic(), message.state)
 
     def _listen_to_detections(self, topic: str) -> None:
         def take(message: Detection2DArray) -> None:

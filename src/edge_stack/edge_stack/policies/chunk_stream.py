@@ -20,7 +20,7 @@ from edge_stack.fusion.chunk_queue import easing_s
 from edge_stack.policies.base import DELAY_STEPS, LEFTOVER, TIME_S, Policy
 from edge_stack.policies.latency import LearnedLatency
 from edge_stack.policies.merging import BLEND, merge
-from edge_stack.policies.timeline import ON_TIME, Execution, SentChunk, Timeline
+from edge_stack.policies.timeline import SentChunk, Timeline
 
 GUIDED = "guided"
 
@@ -44,49 +44,38 @@ class ChunkStream:
         self.round_trip = LearnedLatency()
         self.merged = GUIDED if policy.guides_chunks else merge_name
 
-    def prepare(self, observation: dict[str, Any], now_s: float, execution: Execution = ON_TIME) -> None:
+    def prepare(self, observation: dict[str, Any], now_s: float, *, followed: bool = True) -> None:
         """
         Add what a policy that guides its chunks must know, and tell the policy how much time it has.
 
-        observation: for TIME_S. execution: of what was sent; while the robot holds, nothing is left over.
+        observation: for TIME_S. followed: whether the robot follows what was sent; while it holds, nothing is left over.
         """
         policy, left_s = self._policy, self.timeline.cover_s(now_s)
-        if policy.guides_chunks and execution.followed:
-            leftover = self.timeline.leftover(float(observation[TIME_S]), policy.step_s, execution.lost_s)
+        if policy.guides_chunks and followed:
+            leftover = self.timeline.leftover(float(observation[TIME_S]), policy.step_s)
             if leftover is not None:
-                steps = math.ceil(self.latency.steps(policy.step_s) * execution.speed)
                 observation[LEFTOVER] = leftover
-                observation[DELAY_STEPS] = min(steps, len(leftover))
+                observation[DELAY_STEPS] = min(self.latency.steps(policy.step_s), len(leftover))
         if hasattr(policy, "time_limit_s"):
             policy.time_limit_s = left_s or None  # once the actions are over, nothing is gained by giving up
 
     def join(
-        self, chunk: NDArray[np.float64], observation: dict[str, Any], execution: Execution = ON_TIME
+        self, chunk: NDArray[np.float64], observation: dict[str, Any], *, followed: bool = True
     ) -> NDArray[np.float64]:
-        """Return the chunk to send, [H, A], for what the policy returned on an observation. execution: as at prepare()."""
+        """Return the chunk to send, [H, A], for what the policy returned on an observation."""
         guided = getattr(self._policy, "guided", self._policy.guides_chunks)
         self.merged = GUIDED if guided else self._merge
-        if guided or not execution.followed:
+        if guided or not followed:
             return chunk
-        leftover = self.timeline.leftover(float(observation[TIME_S]), self._policy.step_s, execution.lost_s)
+        leftover = self.timeline.leftover(float(observation[TIME_S]), self._policy.step_s)
         return merge(self._merge, leftover, chunk)
 
     def sent(
-        self,
-        chunk: NDArray[np.float64],
-        observation: dict[str, Any],
-        captured_s: float,
-        now_s: float,
-        execution: Execution = ON_TIME,
-        lost_s: float = 0.0,
+        self, chunk: NDArray[np.float64], observation: dict[str, Any], captured_s: float, now_s: float
     ) -> None:
-        """
-        Take note that a chunk is on its way.
-
-        captured_s: when the oldest part of its observation was. execution: as at prepare(); lost_s: by now.
-        """
-        start_s, step_s = float(observation[TIME_S]), self._policy.step_s
-        self.timeline.add(SentChunk(chunk, start_s, step_s, captured_s, execution.lost_s), now_s, lost_s)
+        """Take note that a chunk is on its way. captured_s: when the oldest part of its observation was."""
+        start_s = float(observation[TIME_S])
+        self.timeline.add(SentChunk(chunk, start_s, self._policy.step_s, captured_s), now_s)
         self.latency.add(now_s - start_s)
         self.round_trip.add(float(getattr(self._policy, "rtt_s", math.nan)))
 

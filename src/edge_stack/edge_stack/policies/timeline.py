@@ -4,8 +4,8 @@
 The chunks that were sent, on their time stamps: what is left of them, for how long, how old it is, how well they join.
 
 Its unit of work is one chunk that was sent. It takes over at that moment (or at its start, if that is later) from the one
-before, and is read as fusion reads it: linear between two actions, still after the last. What the robot makes of it
-is told with it (Execution): where fusion goes slower, it trails the time stamps.
+before, and is read as fusion reads it: linear between two actions, still after the last. It knows what was sent, not what
+the robot made of it: fusion's control_status says that.
 """
 
 from __future__ import annotations
@@ -25,35 +25,17 @@ _EPSILON_S = 1e-6
 
 
 @dataclass(frozen=True)
-class Execution:
-    """
-    What the robot makes of what is sent, as far as is known.
-
-    followed: whether it follows it at all, and does not hold. speed: how fast time runs through the actions, 0..1. lost_s:
-    by how much they have fallen behind since some moment; differences count.
-    """
-
-    followed: bool = True
-    speed: float = 1.0
-    lost_s: float = 0.0
-
-
-ON_TIME = Execution()
-
-
-@dataclass(frozen=True)
 class SentChunk:
     """
     One chunk. positions: [H, A] for start_s + i * step_s, each for one step. captured_s: when its observation was captured.
 
-    All times on one clock, s. lost_s: that of Execution at start_s.
+    All times on one clock, s.
     """
 
     positions: FloatArray
     start_s: float
     step_s: float
     captured_s: float
-    lost_s: float = 0.0
 
     @property
     def end_s(self) -> float:
@@ -115,15 +97,14 @@ class Timeline:
         """The chunk that was sent last; None if there is none, or it was forgotten."""
         return self._newest
 
-    def add(self, chunk: SentChunk, now_s: float, lost_s: float = 0.0) -> None:
-        """Take a chunk that is sent now. lost_s: that of Execution by now."""
+    def add(self, chunk: SentChunk, now_s: float) -> None:
+        """Take a chunk that is sent now."""
         before = self._running(now_s)
         if before is not None:
             at_s = max(now_s, chunk.start_s)
             self._underruns += self._is_dry(before, at_s)
-            new_s, old_s = at_s - (lost_s - chunk.lost_s), at_s - (lost_s - before.lost_s)
-            self.seam_position.add(float(np.abs(chunk.at(new_s) - before.at(old_s)).max()))
-            self.seam_velocity.add(float(np.abs(chunk.velocity_at(new_s) - before.velocity_at(old_s)).max()))
+            self.seam_position.add(float(np.abs(chunk.at(at_s) - before.at(at_s)).max()))
+            self.seam_velocity.add(float(np.abs(chunk.velocity_at(at_s) - before.velocity_at(at_s)).max()))
             self.age_s.add(at_s - before.captured_s)
         self.count += 1
         self._newest = chunk
@@ -132,19 +113,14 @@ class Timeline:
         """Let what was sent end here, on purpose; counts and figures stay."""
         self._newest = None
 
-    def leftover(self, start_s: float, step_s: float, lost_s: float = 0.0) -> FloatArray | None:
-        """
-        Return what is left, [H', A], for the times start_s + i * step_s; None if nothing is.
-
-        lost_s: that of Execution at start_s. What is lost from there on, the next chunk loses as well.
-        """
+    def leftover(self, start_s: float, step_s: float) -> FloatArray | None:
+        """Return what is left, [H', A], for the times start_s + i * step_s; None if nothing is."""
         chunk = self._running(start_s)
         if chunk is None:
             return None
-        from_s = start_s - (lost_s - chunk.lost_s)
         last_s = chunk.start_s + (len(chunk.positions) - 1) * chunk.step_s
-        count = math.floor((last_s - from_s + _EPSILON_S) / step_s) + 1
-        return np.stack([chunk.at(from_s + i * step_s) for i in range(count)]) if count > 0 else None
+        count = math.floor((last_s - start_s + _EPSILON_S) / step_s) + 1
+        return np.stack([chunk.at(start_s + i * step_s) for i in range(count)]) if count > 0 else None
 
     def cover_s(self, now_s: float) -> float:
         """Return how long the actions still last, s; 0 if they are over or there are none."""
