@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 from edge_stack.errors import ConfigurationError
 
@@ -61,12 +62,23 @@ def _download(name: str) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils import get_session
 
-    # By itself huggingface_hub waits for ever for a hub that takes the question and says nothing.
+    # By itself huggingface_hub waits for ever for a hub that takes a question and says nothing.
+    hooks = getattr(get_session(), "event_hooks", {"request": []})["request"]
+    if _limit_silence not in hooks:
+        hooks.append(_limit_silence)
     version = HfApi().repo_info(name, revision="main", timeout=SILENCE_S).sha
-    get_session().timeout = SILENCE_S
     if version is None or not re.fullmatch("[0-9a-f]{40}", version):
         raise ValueError(f"its version is {version!r}, no commit")
     return Path(snapshot_download(name, revision=version, allow_patterns=list(WANTED)))
+
+
+def _limit_silence(request: Any) -> None:
+    """Give a request of httpx limits where it has none."""
+    limits = request.extensions.get("timeout", {})
+    request.extensions["timeout"] = {
+        wait: SILENCE_S if limits.get(wait) is None else limits[wait]
+        for wait in ("connect", "read", "write", "pool")
+    }
 
 
 def _from_cache(name: str) -> Path | None:
