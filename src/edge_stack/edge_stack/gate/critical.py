@@ -84,7 +84,9 @@ class CriticalJob:
         if not self._words[self._base + at.C_PERIOD]:
             self._announce(now)
         protocol.begin(self._words, self._slot, now)
-        self._ran = protocol.time_run(self._words, now)
+        # Where nobody may run beside it, nobody is looked for.
+        open_to_others = self._words[at.H_BESIDE] or self._words[self._base + at.C_BESIDE]
+        self._ran = protocol.time_run(self._words, now) if open_to_others else {}
 
     def end(self) -> None:
         """End the inference: its results are complete, on a GPU too. Those who wait look again at once."""
@@ -93,7 +95,7 @@ class CriticalJob:
         # Closed meanwhile, the slot may be another job's.
         began = words[base + at.C_ACTIVE] if words[base + at.S_TOKEN] == self._token else 0
         ran, self._ran = self._ran, None
-        ran_since = protocol.time_run(words, now) if ran is not None else {}
+        ran_since = protocol.time_run(words, now) if ran else {}
         if began:
             self._estimate.add(now - began)
             if len(self._estimate) >= 8:

@@ -179,8 +179,7 @@ def decide(
         if now + mine <= turn_ends and _after(view, window, now + mine, granted) <= earliest:
             return Decision(True, NONE, now, (), slot, mine)
         return Decision(False, ORDER, now + LOOK_AGAIN, blockers, winner)
-    if counted:
-        blockers += tuple(job.slot for job in counted)
+    blockers += tuple(job.slot for job in counted)
     if window.busy_until:
         return Decision(
             False, ACTIVE, _bounded(window.busy_until, now), (window.by_active, *blockers), winner
