@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture
 def domain() -> Iterator[int]:
     """Reserve a ROS_DOMAIN_ID for one test."""
-    from edge_stack.testing import ros_domain
+    from edge_stack_core.ros.testing import ros_domain
 
     with ros_domain() as number:
         yield number

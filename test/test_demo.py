@@ -41,7 +41,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         [
             sys.executable,
             "-m",
-            "edge_stack.tools.demo",
+            "edge_stack_bench.ros.demo",
             "--headless",
             "--log-dir",
             str(folder / "logs"),

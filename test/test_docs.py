@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_stack.faults import KINDS
+from edge_stack_bench.faults import KINDS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

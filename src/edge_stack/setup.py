@@ -38,12 +38,12 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "camera = edge_stack.nodes.camera:main",
-            "yolo = edge_stack.nodes.yolo:main",
-            "vla = edge_stack.nodes.vla:main",
-            "fusion = edge_stack.nodes.fusion:main",
-            "policy_server = edge_stack.offboard.server:main",
-            "supervisor = edge_stack.nodes.supervisor:main",
+            "camera = edge_stack_perception.ros.camera:main",
+            "yolo = edge_stack_perception.ros.yolo:main",
+            "vla = edge_stack_policy.ros.policy:main",
+            "fusion = edge_stack_control.ros.fusion:main",
+            "policy_server = edge_stack_policy.remote.server:main",
+            "supervisor = edge_stack_supervisor.ros.supervisor:main",
         ],
     },
 )

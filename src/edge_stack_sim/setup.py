@@ -23,9 +23,9 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "board = edge_stack_sim.nodes.board:main",
-            "clock = edge_stack_sim.nodes.clock:main",
-            "sim = edge_stack_sim.nodes.sim:main",
+            "board = edge_stack_sim.ros.board:main",
+            "clock = edge_stack_sim.ros.clock:main",
+            "sim = edge_stack_sim.ros.sim:main",
         ]
     },
 )

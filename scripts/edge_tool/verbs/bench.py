@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""`./edge bench NAME`: a benchmark of edge_stack.bench; the arguments after the name are its own."""
+"""`./edge bench NAME`: a benchmark of edge_stack_bench.benchmarks; the arguments after the name are its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(workspace: Workspace, arguments: list[str]) -> int:
         return 0
     if arguments[0] not in names:
         raise EdgeError(f"there is no benchmark {arguments[0]}; there are {', '.join(names)}", code=2)
-    return execution.become_module(workspace, f"edge_stack.bench.{arguments[0]}", arguments[1:])
+    return execution.become_module(workspace, f"edge_stack_bench.benchmarks.{arguments[0]}", arguments[1:])
 
 
 def _names(workspace: Workspace) -> dict[str, str]:

@@ -10,4 +10,4 @@ from edge_tool.workspace import Workspace
 
 def run(workspace: Workspace, arguments: list[str]) -> int:
     """Become the demo."""
-    return execution.become_module(workspace, "edge_stack.tools.demo", arguments, handles_ctrl_c=True)
+    return execution.become_module(workspace, "edge_stack_bench.ros.demo", arguments, handles_ctrl_c=True)

@@ -10,4 +10,4 @@ from edge_tool.workspace import Workspace
 
 def run(workspace: Workspace, arguments: list[str]) -> int:
     """Become the export."""
-    return execution.become_module(workspace, "edge_stack.policies.smolvla.export", arguments)
+    return execution.become_module(workspace, "edge_stack_policy.smolvla.export", arguments)

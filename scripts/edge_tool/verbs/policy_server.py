@@ -10,4 +10,6 @@ from edge_tool.workspace import Workspace
 
 def run(workspace: Workspace, arguments: list[str]) -> int:
     """Become the server."""
-    return execution.become_module(workspace, "edge_stack.offboard.server", arguments, handles_ctrl_c=True)
+    return execution.become_module(
+        workspace, "edge_stack_policy.remote.server", arguments, handles_ctrl_c=True
+    )

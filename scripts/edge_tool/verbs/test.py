@@ -13,7 +13,7 @@ from edge_tool.workspace import Workspace
 _HELP = """usage: edge test [--no-lint] [pytest arguments]
 
 Without arguments: ruff, mypy and every test, two at a time. Arguments go to pytest: ./edge test -k fusion,
-./edge test src/edge_stack/test/test_config.py, ./edge test -n 0 (one by one)."""
+./edge test src/edge_stack_core/test/test_stack_config.py, ./edge test -n 0 (one by one)."""
 
 _CHECKS = (
     ("ruff check", ["-m", "ruff", "check", "--quiet", "."]),

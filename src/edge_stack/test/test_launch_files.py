@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from edge_stack.config import load_config
+from edge_stack_core.stack_config import load_config
 
 FOLDER = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(FOLDER.glob("*.launch.py"))
@@ -146,7 +146,7 @@ def test_a_namespace_moves_every_node(launched: Launch) -> None:
 
 
 def test_a_node_is_started_again_when_it_dies_in_the_environment_of_the_stack(launched: Launch) -> None:
-    from edge_stack.runner.environment import PROFILE_VARIABLES
+    from edge_stack_core.process_environment import PROFILE_VARIABLES
 
     nodes = launched("robot.launch.py")
     for node in nodes.values():

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from edge_stack.config import NodeConfig
-from edge_stack.runner.environment import (
+from edge_stack.runner.stack import node_environment
+from edge_stack_core.process_environment import (
     FRAME_PROFILES,
     PROFILE_VARIABLES,
     dds_folder,
     process_environment,
 )
-from edge_stack.runner.stack import node_environment
+from edge_stack_core.stack_config import NodeConfig
 
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 
@@ -161,7 +161,7 @@ def test_a_node_listens_on_loopback_only_and_its_frames_arrive_by_shared_memory(
     """parameters: of a camera node; None for a node that is none."""
     from sensor_msgs.msg import Image
 
-    from edge_stack.testing import Peer
+    from edge_stack_core.ros.testing import Peer
 
     base = {k: v for k, v in os.environ.items() if k not in (*PROFILE_VARIABLES, RANGE)}
     executable = "yolo" if parameters is None else "camera"
@@ -195,7 +195,7 @@ def test_a_node_started_later_is_found_within_a_second_or_so(domain: int) -> Non
     """A newcomer can miss the first answer; the announcements' period in the profile bounds how long that costs."""
     from sensor_msgs.msg import Image
 
-    from edge_stack.testing import Peer
+    from edge_stack_core.ros.testing import Peer
 
     with Peer() as peer:
         for _ in range(4):

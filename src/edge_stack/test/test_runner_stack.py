@@ -16,8 +16,6 @@ from typing import Any
 import pytest
 import yaml
 
-from edge_stack.config import NodeConfig, StackConfig
-from edge_stack.errors import ConfigurationError
 from edge_stack.runner import shared_memory
 from edge_stack.runner.output import LogFollower
 from edge_stack.runner.stack import (
@@ -27,6 +25,8 @@ from edge_stack.runner.stack import (
     node_environment,
     publishes_frames,
 )
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.stack_config import NodeConfig, StackConfig
 
 
 def node(

@@ -16,9 +16,9 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack.policies.kinematics import DOWN, ArmKinematics, ToolPose, tool_above
-from edge_stack.policies.motion import Goal, Motion, MotionLimits, axes_of, sideways_distance, step
-from edge_stack.robot import Robot
+from edge_stack_core.robot import Robot
+from edge_stack_policy.visual_servo.kinematics import DOWN, ArmKinematics, ToolPose, tool_above
+from edge_stack_policy.visual_servo.motion import Goal, Motion, MotionLimits, axes_of, sideways_distance, step
 from edge_stack_sim.world import World
 
 HOVER_HEIGHT, GRASP_HEIGHT, RELEASE_HEIGHT = 0.085, 0.009, 0.011  # m

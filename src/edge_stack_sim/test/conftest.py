@@ -30,7 +30,7 @@ def world() -> Iterator[Any]:
 @pytest.fixture
 def domain() -> Iterator[int]:
     """Reserve a ROS_DOMAIN_ID for one test."""
-    from edge_stack.testing import ros_domain
+    from edge_stack_core.ros.testing import ros_domain
 
     with ros_domain() as number:
         yield number
@@ -39,7 +39,7 @@ def domain() -> Iterator[int]:
 @pytest.fixture
 def peer(domain: int) -> Iterator[Any]:
     """Return the test's own node, in a domain of its own."""
-    from edge_stack.testing import Peer
+    from edge_stack_core.ros.testing import Peer
 
     with Peer() as one:
         yield one

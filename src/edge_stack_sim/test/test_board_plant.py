@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_stack.board.limits import load_limits
+from edge_stack_core.board.limits import load_limits
 from edge_stack_sim.board import OPEN_BENCH, ORIN_NANO_SUPER, Load, Plant, PlantState, inference_duration_s
 from edge_stack_sim.board.thermal import NODES, ThermalNetwork
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_stack.board import open_reader
+from edge_stack_core.board import open_reader
 from edge_stack_sim.board import ORIN_NANO_SUPER, Load, Plant
 from edge_stack_sim.board.live import LiveBoard, Surroundings, log_to
 from edge_stack_sim.board.stack_load import StackLoad

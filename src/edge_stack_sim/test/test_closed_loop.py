@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_stack.policies import PolicySettings, make_policy
-from edge_stack.policies.base import Policy
-from edge_stack.robot import load_robot
+from edge_stack_core.robot import load_robot
+from edge_stack_policy import PolicySettings, make_policy
+from edge_stack_policy.base import Policy
 from edge_stack_sim.task import PlaceTask, TaskState
 from edge_stack_sim.world import World
 

@@ -12,11 +12,11 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from edge_stack.errors import ConfigurationError
-from edge_stack.policies import PolicySettings, make_policy
-from edge_stack.policies.contract import load_contract
-from edge_stack.policies.files import DEMO, find_policy
-from edge_stack.robot import load_robot
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.robot import load_robot
+from edge_stack_policy import PolicySettings, make_policy
+from edge_stack_policy.contract import load_contract
+from edge_stack_policy.files import DEMO, find_policy
 from edge_stack_sim.learning.evaluate import evaluate, main, make_driver
 from edge_stack_sim.scene import HOME, OBJECTS
 

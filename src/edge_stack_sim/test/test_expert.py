@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_stack.robot import load_robot
+from edge_stack_core.robot import load_robot
 from edge_stack_sim.expert import OPEN, Expert, Glance, Stage, glance
 from edge_stack_sim.learning.closed_loop import ClosedLoop
 from edge_stack_sim.learning.demonstrations import HORIZON, IMAGE_SIDE, demonstrate, follow
@@ -32,7 +32,7 @@ def test_the_stages_follow_from_what_is_seen(robot_file: Path) -> None:
     home = np.array(HOME)
 
     def above(x: float, y: float, height: float, gripper: float) -> np.ndarray:
-        from edge_stack.policies.kinematics import tool_above
+        from edge_stack_policy.visual_servo.kinematics import tool_above
 
         joints = expert.arm.inverse(tool_above(x, y, height))
         assert joints is not None

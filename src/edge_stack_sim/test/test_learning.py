@@ -15,8 +15,8 @@ pytest.importorskip("onnxruntime")
 
 import torch
 
-from edge_stack.policies.smolvla.runtime import SmolVLARuntime
-from edge_stack.robot import load_robot
+from edge_stack_core.robot import load_robot
+from edge_stack_policy.smolvla.runtime import SmolVLARuntime
 from edge_stack_sim.learning.lessons import Pace
 from edge_stack_sim.learning.train import Plan, Workshop, train
 

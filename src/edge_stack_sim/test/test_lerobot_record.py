@@ -14,9 +14,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "edge_stack" / "test"))
 from tiny_lerobot import CONFIGS, needs_lerobot
 
-from edge_stack.policies import PolicySettings, make_policy
-from edge_stack.policies.contract import load_contract, to_units
-from edge_stack.robot import load_robot
+from edge_stack_core.robot import load_robot
+from edge_stack_policy import PolicySettings, make_policy
+from edge_stack_policy.contract import load_contract, to_units
 from edge_stack_sim.learning.closed_loop import EPISODE
 from edge_stack_sim.learning.record import main
 from edge_stack_sim.task import PlaceTask

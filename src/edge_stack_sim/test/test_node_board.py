@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import pytest
 from edge_stack_msgs.msg import NodeStatus, StageLatency
 
-from edge_stack.board import BoardState, open_reader
-from edge_stack.nodes import qos
-from edge_stack.testing import NodeProcess, Peer
+from edge_stack_core.board import BoardState, open_reader
+from edge_stack_core.ros import qos
+from edge_stack_core.ros.testing import NodeProcess, Peer
 
-MODULE = "edge_stack_sim.nodes.board"
+MODULE = "edge_stack_sim.ros.board"
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
-from edge_stack.nodes import qos
-from edge_stack.nodes.image_messages import read_rgb
-from edge_stack.robot import load_robot
-from edge_stack.testing import NodeProcess, Peer
+from edge_stack_core.robot import load_robot
+from edge_stack_core.ros import qos
+from edge_stack_core.ros.image_messages import read_rgb
+from edge_stack_core.ros.testing import NodeProcess, Peer
 from edge_stack_sim.scene import HOME, JOINTS
 
-MODULE = "edge_stack_sim.nodes.sim"
+MODULE = "edge_stack_sim.ros.sim"
 
 
 @pytest.fixture

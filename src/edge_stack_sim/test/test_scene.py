@@ -12,8 +12,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from edge_stack.policies.kinematics import ArmKinematics
-from edge_stack.robot import load_robot
+from edge_stack_core.robot import load_robot
+from edge_stack_policy.visual_servo.kinematics import ArmKinematics
 from edge_stack_sim import gl, scene
 from edge_stack_sim.urdf import robot_description
 from edge_stack_sim.world import World, focal_length_px

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from edge_stack.policies.kinematics import ArmKinematics, tool_above
+from edge_stack_policy.visual_servo.kinematics import ArmKinematics, tool_above
 from edge_stack_sim import scene
 from edge_stack_sim.faults import REACH_S, Faults
 from edge_stack_sim.task import PlaceTask, TaskState

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_stack.backends.base import ModelError
-from edge_stack_ultralytics.backend import PtBackend
+from edge_stack_inference.engines.base import ModelError
+from edge_stack_ultralytics.engine import PtBackend
 
 WITHOUT = [name for name in ("ultralytics", "torch", "onnx") if importlib.util.find_spec(name) is None]
 needs_ultralytics = pytest.mark.skipif(bool(WITHOUT), reason=f"not installed: {', '.join(WITHOUT)}")

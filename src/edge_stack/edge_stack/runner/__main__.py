@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_stack.config import load_config
-from edge_stack.errors import ConfigurationError
-from edge_stack.runner.environment import process_environment
 from edge_stack.runner.output import LogFollower
 from edge_stack.runner.stack import StackProcesses
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.process_environment import process_environment
+from edge_stack_core.stack_config import load_config
 
 _POLL_S = 0.2
 

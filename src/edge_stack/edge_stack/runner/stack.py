@@ -18,12 +18,12 @@ from pathlib import Path
 
 import yaml
 
-from edge_stack.config import NodeConfig, StackConfig
-from edge_stack.errors import ConfigurationError
-from edge_stack.robot import load_robot
 from edge_stack.runner import shared_memory
-from edge_stack.runner.environment import process_environment
 from edge_stack.runner.processes import ExitCallback, Limits, ProcessGroup, ProcessSpec
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.process_environment import process_environment
+from edge_stack_core.robot import load_robot
+from edge_stack_core.stack_config import NodeConfig, StackConfig
 
 # Executables whose process publishes camera frames and so gets the large shared-memory segment. Nodes of packages that are
 # not ours get it too: nobody knows what they publish.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from edge_stack.board.stretch import COMPUTE_SHARE, slowdown
+from edge_stack_core.board.slowdown import COMPUTE_SHARE, slowdown
 from edge_stack_sim.board.plant import PlantState
 
 

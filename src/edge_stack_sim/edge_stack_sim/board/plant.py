@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_stack.board.memory import largest_allocation_mb
-from edge_stack.board.types import BoardState
+from edge_stack_core.board.memory import largest_allocation_mb
+from edge_stack_core.board.types import BoardState
 from edge_stack_sim.board.memory import Memory
 from edge_stack_sim.board.power import Load, Power, PowerModel
 from edge_stack_sim.board.spec import ORIN_NANO_SUPER, BoardSpec, PowerMode

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_stack.board.simulated import MARK
+from edge_stack_core.board.simulated import MARK
 from edge_stack_sim.board.plant import PlantState
 from edge_stack_sim.board.spec import BoardSpec
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack.fusion.chunk_intake import ActionChunk
-from edge_stack.fusion.chunk_queue import ChunkQueue
-from edge_stack.robot import Robot
+from edge_stack_control.chunk_intake import ActionChunk
+from edge_stack_control.chunk_queue import ChunkQueue
+from edge_stack_core.robot import Robot
 from edge_stack_sim.task import PlaceTask, TaskState
 from edge_stack_sim.world import World
 

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack.policies.kinematics import DOWN, ToolPose
-from edge_stack.policies.motion import Goal, Motion
-from edge_stack.robot import Robot
+from edge_stack_core.robot import Robot
+from edge_stack_policy.visual_servo.kinematics import DOWN, ToolPose
+from edge_stack_policy.visual_servo.motion import Goal, Motion
 from edge_stack_sim.expert import Expert, Stage, glance
 from edge_stack_sim.learning.closed_loop import EPISODE, ClosedLoop, Predict
 from edge_stack_sim.scene import OBJECTS

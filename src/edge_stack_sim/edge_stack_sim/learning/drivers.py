@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack.policies.base import ENVIRONMENT_STATE, TASK, TIME_S, Policy
-from edge_stack.policies.contract import PolicyContract, plain_contract, to_units
-from edge_stack.robot import Robot
-from edge_stack.vision.model import VisionModel
-from edge_stack.vision.model_files import DEMO, find_model
+from edge_stack_core.robot import Robot
+from edge_stack_inference.model_files import DEMO, find_model
+from edge_stack_perception.vision.model import VisionModel
+from edge_stack_policy.base import ENVIRONMENT_STATE, TASK, TIME_S, Policy
+from edge_stack_policy.contract import PolicyContract, plain_contract, to_units
 from edge_stack_sim.expert import Expert, glance
 from edge_stack_sim.learning.closed_loop import ClosedLoop
 from edge_stack_sim.learning.demonstrations import HORIZON

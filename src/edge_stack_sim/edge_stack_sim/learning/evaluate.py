@@ -24,15 +24,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack.errors import ConfigurationError
-from edge_stack.intervals import wilson
-from edge_stack.policies import PolicySettings, make_policy
-from edge_stack.policies.contract import load_contract
-from edge_stack.robot import Robot, load_robot
-from edge_stack.share import share_folder
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.package_files import share_folder
+from edge_stack_core.robot import Robot, load_robot
+from edge_stack_policy import PolicySettings, make_policy
+from edge_stack_policy.contract import load_contract
 from edge_stack_sim.learning.closed_loop import ClosedLoop
 from edge_stack_sim.learning.demonstrations import HORIZON
 from edge_stack_sim.learning.drivers import Driver, ExpertDriver, PolicyDriver
+from edge_stack_sim.success_rate import wilson
 from edge_stack_sim.task import PlaceTask, TaskState
 from edge_stack_sim.world import World
 

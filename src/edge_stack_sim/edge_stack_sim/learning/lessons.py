@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from edge_stack.policies.base import STATE
-from edge_stack.policies.contract import ACTION
+from edge_stack_policy.base import STATE
+from edge_stack_policy.contract import ACTION
 from edge_stack_sim.learning.demonstrations import HORIZON, IMAGE_SIDE, Samples
 from edge_stack_sim.learning.model import CELLS, GRID, PATCH, Statistics, Student
 from edge_stack_sim.scene import HEIGHT, WIDTH

@@ -21,9 +21,9 @@ from lerobot.policies.smolvla.modeling_smolvla import make_att_2d_masks
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_stack.policies.base import IMAGES, STATE
-from edge_stack.policies.contract import ACTION
-from edge_stack.policies.lerobot.smolvla_offline import Architecture, BuiltSmolVLA, build_smolvla
+from edge_stack_policy.base import IMAGES, STATE
+from edge_stack_policy.contract import ACTION
+from edge_stack_policy.lerobot.smolvla_offline import Architecture, BuiltSmolVLA, build_smolvla
 from edge_stack_sim.learning.demonstrations import HORIZON, IMAGE_SIDE, POINTS
 from edge_stack_sim.scene import CAMERA, OBJECTS
 

@@ -7,7 +7,7 @@ Writes the expert's episodes as a LeRobot dataset (v3), for LeRobot's own traini
 
 Its unit of work is one episode in the simulator, without ROS: at each control step the camera's frame, the joints, the
 instruction, and the positions that the expert commands then, under the keys and in the units of a policy contract. Failed
-episodes are thrown away. What a running stack does is recorded by edge_stack.tools.record_dataset. Needs lerobot.
+episodes are thrown away. What a running stack does is recorded by edge_stack_record.ros.record_dataset. Needs lerobot.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_stack.errors import ConfigurationError
-from edge_stack.policies.contract import PolicyContract, load_contract, to_units
-from edge_stack.policies.lerobot.dataset import DatasetWriter
-from edge_stack.robot import Robot, load_robot
-from edge_stack.share import share_folder
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.package_files import share_folder
+from edge_stack_core.robot import Robot, load_robot
+from edge_stack_policy.contract import PolicyContract, load_contract, to_units
+from edge_stack_policy.lerobot.dataset import DatasetWriter
 from edge_stack_sim.expert import Expert, glance
 from edge_stack_sim.learning.closed_loop import EPISODE
 from edge_stack_sim.scene import CAMERA, JOINTS
@@ -98,7 +98,7 @@ def _check(contract: PolicyContract) -> None:
     if contract.environment_state is not None:
         raise ConfigurationError(
             f"{where}: {contract.environment_state.key}: nothing detects here; record a running stack"
-            " (python -m edge_stack.tools.record_dataset)"
+            " (python -m edge_stack_record.ros.record_dataset)"
         )
 
 

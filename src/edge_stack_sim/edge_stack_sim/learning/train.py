@@ -27,11 +27,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from edge_stack.policies.base import STATE
-from edge_stack.policies.contract import ACTION
-from edge_stack.policies.smolvla.export import export
-from edge_stack.robot import Robot, load_robot
-from edge_stack.share import share_folder
+from edge_stack_core.package_files import share_folder
+from edge_stack_core.robot import Robot, load_robot
+from edge_stack_policy.base import STATE
+from edge_stack_policy.contract import ACTION
+from edge_stack_policy.smolvla.export import export
 from edge_stack_sim.learning.closed_loop import Predict
 from edge_stack_sim.learning.demonstrations import HORIZON, Samples, demonstrate, follow, scaled
 from edge_stack_sim.learning.lessons import (

@@ -1,7 +1,0 @@
-# Copyright 2026 edge_stack contributors
-# SPDX-License-Identifier: Apache-2.0
-"""Policies: from observations to action chunks. Plain Python over numpy, no ROS."""
-
-from edge_stack.policies.base import Policy, PolicySettings, make_policy, policy_names
-
-__all__ = ["Policy", "PolicySettings", "make_policy", "policy_names"]

@@ -1,0 +1,52 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The thermal benchmark, on a shorter run in a hotter room, which the simulated board feels the sooner."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("edge_stack_sim.board")
+pytest.importorskip("matplotlib")
+
+from edge_stack_bench.benchmarks import show, thermal
+
+SECONDS = 600.0
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("thermal")
+    path = folder / "thermal.json"
+    arguments = ["--json", str(path), "--plot", str(folder / "plot.svg"), "--seconds", str(SECONDS)]
+    assert thermal.main([*arguments, "--ambient", "38"]) == 0
+    assert (folder / "plot.svg").stat().st_size > 10_000
+    return path
+
+
+def test_without_a_governor_the_board_throttles_and_with_one_it_does_not(result: Path) -> None:
+    rows = {row["governor"]: row for row in json.loads(result.read_text())["rows"]}
+    assert rows["none"]["throttled_s"] > 100.0
+    assert rows["none"]["control_misses"] > 0
+    for name in ("table", "predictive"):
+        assert rows[name]["throttled_s"] == 0.0
+        assert rows[name]["control_misses"] == 0
+        assert rows[name]["most_rate_changes_per_minute"] <= 6
+        assert rows[name]["max_temp_c"] < 98.0
+    assert rows["predictive"]["background_per_s"] > rows["table"]["background_per_s"]
+    assert rows["none"]["control_jobs"] == pytest.approx(24.0 * SECONDS, abs=2)
+
+
+def test_the_same_seed_gives_the_same_run_and_a_saved_result_is_shown_again(
+    result: Path, tmp_path: Path
+) -> None:
+    rows = json.loads(result.read_text())["rows"]
+    again = tmp_path / "again.json"
+    thermal.main(
+        ["--json", str(again), "--seconds", str(SECONDS), "--ambient", "38", "--governors", "predictive"]
+    )
+    assert json.loads(again.read_text())["rows"] == [row for row in rows if row["governor"] == "predictive"]
+    assert show.main([str(result), "--markdown"]) == 0

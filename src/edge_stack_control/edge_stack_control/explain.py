@@ -1,0 +1,104 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The reason of a command in words with figures, for people who look at the robot and wonder.
+
+Its unit of work is one command; it runs outside the tick, and never decides anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_stack_control.controller import Command
+from edge_stack_control.limits import JointLimiter
+from edge_stack_control.rules import Reason, RuleSettings, State
+from edge_stack_control.workspace import NOTHING, Sight
+
+
+def explain(
+    command: Command,
+    settings: RuleSettings,
+    *,
+    refusal: str = "",
+    sight: Sight = NOTHING,
+    limiter: JointLimiter | None = None,
+) -> str:
+    """
+    Return one sentence about why the robot is commanded as it is; empty in RUN.
+
+    refusal: text of the last chunk that was refused. sight: what was seen. limiter: whose last hits are named.
+    """
+    if command.state is State.RUN:
+        return ""
+    inputs = command.inputs
+    match command.reason:
+        case Reason.STOP_REQUESTED:
+            if inputs.stop_requested:
+                return "a stop was requested and is not released; ~/stop with false releases it"
+            return f"the stop was released less than {settings.stop_clear_s:g} s ago"
+        case Reason.PERSON_NEAR:
+            return _near(sight.person or "a person", inputs.person_distance, command.speed)
+        case Reason.OBJECT_NEAR:
+            return _near(sight.object or "an object", inputs.object_distance, command.speed)
+        case Reason.PERSON_IN_WORKSPACE:
+            if inputs.person_in_workspace:
+                return f"{sight.person or 'a person'} is in the workspace"
+            return f"the workspace has been clear of persons for less than {settings.stop_clear_s:g} s"
+        case Reason.JOINT_STATE_STALE:
+            if math.isnan(inputs.joint_state_age_s):
+                return "no complete joint state has come yet; nothing is commanded"
+            return _old("the newest joint state", inputs.joint_state_age_s, settings.joint_state_timeout_s)
+        case Reason.INVALID_ACTION:
+            return (
+                f"the last action chunk was refused: {refusal}"
+                if refusal
+                else "the last action chunk was refused"
+            )
+        case Reason.STACK_STOPPING:
+            return "the supervisor is stopping the stack"
+        case Reason.NO_ACTION:
+            return "no action chunk has come yet"
+        case Reason.STALE_ACTION:
+            if inputs.action_cover_s <= 0.0:
+                return "all queued actions are executed and no new chunk has come"
+            return _old("the observation behind the actions", inputs.action_age_s, settings.max_action_age_s)
+        case Reason.STALE_PERCEPTION:
+            return _old("the newest detection", inputs.perception_age_s, settings.perception_timeout_s)
+        case Reason.SUPERVISOR_LOST:
+            return _old(
+                "the supervisor's newest state", inputs.supervisor_age_s, settings.supervisor_timeout_s
+            )
+        case Reason.LIMIT_POSITION:
+            return f"the actions point beyond the position limits{_joints(limiter, 'position')}"
+        case Reason.LIMIT_VELOCITY:
+            return f"the actions are faster than the joints may move{_joints(limiter, 'velocity', 'step')}"
+        case _:
+            return ""
+
+
+def _old(what: str, age_s: float, limit_s: float) -> str:
+    if math.isinf(age_s):
+        return f"{what} has never come"
+    if age_s <= limit_s:
+        return f"{what} has just come back"
+    return f"{what} is {age_s:.2f} s old, at most {limit_s:g} s is allowed"
+
+
+def _near(what: str, distance: float, speed: float) -> str:
+    if distance >= 1.0:
+        return f"{what} has just left the slow zone"
+    share = 100.0 * max(distance, 0.0)
+    return f"{what} is near the workspace ({share:.0f} % of the slow zone away): {100.0 * speed:.0f} % of full speed"
+
+
+def _joints(limiter: JointLimiter | None, *kinds: str) -> str:
+    if limiter is None:
+        return ""
+    flags = np.logical_or.reduce([getattr(limiter.hit, kind) for kind in kinds])
+    names: Sequence[str] = limiter.limits.joint_names
+    hit = [name for name, flag in zip(names, flags, strict=True) if flag]
+    return f": {', '.join(hit)}" if hit else ""

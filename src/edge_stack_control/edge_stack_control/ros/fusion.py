@@ -1,0 +1,395 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The fusion node: commands the robot at a fixed rate from action chunks, within limits, and holds or stops by its rules.
+
+Its unit of work is one control tick, in a thread of its own; the executor's thread receives, checks and reports. The tick
+needs no message to arrive and nobody's permission: with every other node gone it goes on and holds the robot. It never
+waits for the executor, never logs and never publishes anything but the command. Two processes of it may run, one as the
+other's standby: exactly one commands (runtime/lease.py).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
+from edge_stack_msgs.msg import ControlStatus
+from rclpy.parameter import Parameter as RosParameter
+from rclpy.service import Service
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool
+from visualization_msgs.msg import MarkerArray
+
+from edge_stack_control.chunk_intake import ChunkRefused, IntakeLimits
+from edge_stack_control.controller import Command, Controller
+from edge_stack_control.explain import explain
+from edge_stack_control.ros.fusion_inputs import FUTURE_TOLERANCE_S, FusionInputs
+from edge_stack_control.ros.fusion_messages import (
+    COMMAND_FORMATS,
+    CommandWriter,
+    control_status,
+    read_chunk,
+    state_markers,
+)
+from edge_stack_control.ros.fusion_parameters import (
+    PARAMETERS,
+    controller_settings,
+    joint_limits,
+    workspace_watch,
+)
+from edge_stack_control.ros.fusion_standby import CommandShare
+from edge_stack_control.rules import State
+from edge_stack_core.node_statistics import (
+    LatencyWindow,
+    NodeStatistics,
+    Quantiles,
+    RateMeter,
+    StatisticsSnapshot,
+)
+from edge_stack_core.package_files import share_folder
+from edge_stack_core.process_environment import send_small_messages_only
+from edge_stack_core.robot import load_robot
+from edge_stack_core.ros import qos
+from edge_stack_core.ros.base import StackNode
+from edge_stack_core.ros.main import run
+from edge_stack_core.runtime.control_thread import ControlThread, ControlThreadFigures, ControlThreadSettings
+from edge_stack_core.runtime.progress import WorkProgress
+
+STATUS_PERIOD_S = 0.2
+# A clock that is off by more than this since the last look was set; a slewed one is off by far less.
+CLOCK_JUMP_S = 0.1
+
+
+# Live parameters: what is changed at one process holds for its standby too.
+_SHARED = frozenset(p.name for p in PARAMETERS if p.live)
+
+
+class FusionNode(StackNode):
+    """Turns action chunks into the robot's commands."""
+
+    PARAMETERS = PARAMETERS
+
+    def __init__(self, name: str = "fusion", **kwargs: Any) -> None:
+        """Declare parameters; nothing commands before activate."""
+        self._thread: ControlThread | None = None
+        self._command: Command | None = None
+        self._tick_error: Exception | None = None
+        self._clock_offset_s = math.nan
+        self._warned: set[str] = set()
+        self._rate = RateMeter()
+        self._ages = LatencyWindow()
+        self._share = CommandShare(self)
+        self._stop_service: Service | None = None
+        self._forget()
+        super().__init__(name, **kwargs)
+        self.stats = _ControlStatistics(self._control_figures)
+        self.work = WorkProgress(patient=False)  # a tick waits for nothing
+
+    # ---- lifecycle --------------------------------------------------------------------------------------------------
+
+    def configure_node(self) -> None:
+        """Load the robot, make the controller, and connect."""
+        p = self.params
+        robot = load_robot(
+            p.robot_file or share_folder("edge_stack") / "config" / "robots" / "so101_sim.yaml"
+        )
+        self._base_frame = robot.base_frame
+        self._robot = robot
+        self._period_s = 1.0 / p.control_rate_hz
+        self._controller = Controller(
+            joint_limits(robot, p), self._period_s, controller_settings(p), self._intake_limits()
+        )
+        self._share.open(p.standby_of, robot.joint_names, self._period_s)
+        self._writer: CommandWriter = COMMAND_FORMATS[p.command_format](robot.joint_names, self._period_s)
+        self._forget()
+
+        self._commands = self.publisher(
+            self._writer.message_type, "joint_command", qos.command(p.control_rate_hz)
+        )
+        self._status = self.publisher(ControlStatus, "control_status", qos.status())
+        principal = p.standby_of or "~"
+        self._markers = self.publisher(MarkerArray, f"{principal}/markers", qos.result())
+        self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
+        self._inputs = FusionInputs(self, robot, workspace_watch(p), p.detections_topic)
+        self.subscription(Bool, "stop", lambda m: self._request_stop(m.data), qos.request(), always=True)
+        # The standby answers too: a stop can be requested while the other process is away.
+        self._stop_service = self.create_service(SetBool, f"{principal}/stop", self._take_stop)
+        self._status_timer_fusion = self.steady_timer(STATUS_PERIOD_S, self._publish_control_status)
+
+    def activate_node(self) -> None:
+        """Start commanding, from the measured position."""
+        p = self.params
+        self._controller.reset()
+        self._inputs.forget_robot()
+        self._command = None
+        self._counted = [0, 0]
+        self._max_gap_s = 0.0
+        self._refusal = ""
+        self._rate.clear()
+        self._ages.clear()
+        self._thread = ControlThread(
+            self._tick,
+            p.control_rate_hz,
+            ControlThreadSettings(
+                priority=p.control_priority,
+                companion_priority=p.companion_priority,
+                cpu_affinity=p.control_cpu_affinity,
+                lock_memory=p.lock_memory,
+            ),
+            on_error=self._tick_raised,
+            progress=self.work,
+        )
+        try:
+            refusals = self._thread.start()
+        except RuntimeError:
+            self._thread.stop(0.0)  # should it start after all: activation is refused, so nothing may tick
+            raise
+        self._share.begin()
+        for refusal in refusals:
+            if refusal not in self._warned:
+                self._warned.add(refusal)
+                self.get_logger().warning(refusal)
+        self.get_logger().info(f"commands at {p.control_rate_hz:g} Hz ({self._thread.granted})")
+
+    def deactivate_node(self) -> None:
+        """Stop commanding; the robot stays where its own controller holds it."""
+        self._share.end_commands()
+        if self._thread is not None and not self._thread.stop(1.0):
+            self.get_logger().error("the control thread did not end within 1 s")
+        self._share.leave()
+
+    def cleanup_node(self) -> None:
+        """Free the timer; the rest goes by itself."""
+        timer = getattr(self, "_status_timer_fusion", None)
+        if timer is not None:
+            self.destroy_timer(timer)
+            self._status_timer_fusion = None
+        self._thread = None
+        self._share.close()
+        service, self._stop_service = self._stop_service, None
+        if service is not None:
+            self.destroy_service(service)
+
+    def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
+        """Take new limits, times and reactions from the next tick on."""
+        p = self.params
+        if hasattr(self, "_inputs"):
+            self._inputs.watch = workspace_watch(p)
+            self._controller.intake.limits = self._intake_limits()
+            self._controller.configure(controller_settings(p), joint_limits(self._robot, p))
+        self._share.changed({name: value for name, value in changed.items() if name in _SHARED})
+
+    def target_hz(self) -> float:
+        """Rate of commands."""
+        return float(self.params.control_rate_hz) if self._share.commands else 0.0
+
+    # ---- the tick (control thread) ----------------------------------------------------------------------------------
+
+    def _tick(self, release_ns: int) -> None:
+        """Publish one command, or follow another process's. Reads what the executor's thread stored, as whole objects."""
+        monotonic_ns = time.monotonic_ns()
+        monotonic_s = monotonic_ns * 1e-9
+        now_ns = self.get_clock().now().nanoseconds
+        around = self._inputs.surroundings(monotonic_s, stop_requested=self._share.stop_requested)
+        self._share.follow(self._controller, monotonic_ns)
+        command = self._controller.tick(now_ns * 1e-9, monotonic_s, around)
+        self._command = command
+        if not self._share.take(monotonic_ns):
+            if self._thread is not None:
+                self._thread.shift(self._share.shift_ns(release_ns))
+            return
+        gap_s = 0.0
+        try:
+            if command.positions is None:
+                self._commands.assert_liveliness()
+            else:
+                self._writer.write(command.positions, now_ns)
+                self._commands.publish(self._writer.message)  # asserts liveliness as well
+        finally:
+            gap_s = self._share.give(command.positions, monotonic_ns, release_ns)
+        if command.positions is None:
+            return
+        self._max_gap_s = max(self._max_gap_s, gap_s)
+        self._counted[0] += 1
+        self._counted[1] += command.limited
+        self._rate.tick(monotonic_s)
+        if command.state < State.HOLD:
+            self._ages.add(command.action_age_s * 1e3)
+
+    def _tick_raised(self, error: Exception) -> None:
+        self._tick_error = error  # logged by the executor's thread
+
+    # ---- from topics (executor's thread) ----------------------------------------------------------------------------
+
+    def _take_chunk(self, message: ActionChunkMessage) -> None:
+        try:
+            chunk = read_chunk(message)
+        except ChunkRefused as refused:
+            self._controller.refuse(refused)
+            self._count_refusal(refused)
+            return
+        try:
+            self._controller.offer(chunk, self.now_s())
+        except ChunkRefused as refused:
+            self._count_refusal(refused)
+
+    def _count_refusal(self, refused: ChunkRefused) -> None:
+        self.stats.event("action_chunk", refused.kind.value)
+        if refused.kind.value not in self._warned:
+            self._warned.add(refused.kind.value)
+            self.get_logger().warning(
+                f"action_chunk refused: {refused} ({refused.kind.value}: counted from now on, not logged again)"
+            )
+        self._refusal = str(refused)
+
+    def _take_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._request_stop(request.data)
+        response.success = True
+        response.message = "the robot stops" if request.data else "the stop is released"
+        return response
+
+    def _request_stop(self, stop: bool) -> None:
+        """Stop until it is released; a request outlives deactivation, cleanup, and this process if it is killed."""
+        if stop != self._share.stop_requested:
+            self._share.request_stop(stop)
+            self.get_logger().warning("stop requested" if stop else "stop released")
+
+    # ---- status (executor's thread) ---------------------------------------------------------------------------------
+
+    def _watch_clock(self) -> None:
+        """Count and say when the node's clock went otherwise than time does: what was stamped before is void."""
+        offset_s = self.now_s() - time.monotonic()
+        jump_s, self._clock_offset_s = offset_s - self._clock_offset_s, offset_s
+        if abs(jump_s) > CLOCK_JUMP_S:  # not so for NaN, the first time
+            self.stats.event("clock", "jumped")
+            self.get_logger().warning(f"the clock jumped by {jump_s:+.2f} s")
+            self.publish_status()
+
+    def _watch_share(self) -> None:
+        """Take parameters that were changed at the other process; say that this one has taken over."""
+        changed = {
+            n: v for n, v in self._share.news().items() if n in _SHARED and _plain(self.params[n]) != v
+        }
+        if changed:
+            self.set_parameters([RosParameter(name, value=value) for name, value in changed.items()])
+        news = self._share.news_of_lease()
+        if news:
+            self.get_logger().warning(news)
+            self.publish_status()
+        if self._share.was_replaced():
+            self.get_logger().fatal("the shared memory of commands was removed: ends, to be started anew")
+            raise SystemExit(1)
+
+    def _count_event(self, topic: str, name: str, change: int) -> None:
+        """A process that does not command misses no deadline of the commands."""
+        if topic != "joint_command" or self._share.commands:
+            super()._count_event(topic, name, change)
+
+    def diagnostic_values(self, figures: StatisticsSnapshot) -> dict[str, str]:
+        """Say which part this process plays."""
+        role = "commands" if self._share.commands else "stands by"
+        return {"role": role if self.is_active else "none", **super().diagnostic_values(figures)}
+
+    def _publish_control_status(self) -> None:
+        self._watch_clock()
+        self._watch_share()
+        command, thread = self._command, self._thread
+        if self._tick_error is not None:
+            self.count_raised("tick", self._tick_error)
+            self._tick_error = None
+        if command is None or thread is None or not self.is_active:
+            return
+        if not self._share.commands:
+            self.clear_problem()
+            return
+        if command.state is State.RUN:
+            if self.clear_problem():
+                self.publish_status()  # who waits for the robot need not wait for the next one
+        else:
+            self.report_problem(f"{command.state.name.lower()}: {command.reason.value}")
+        stamp = self.get_clock().now().to_msg()
+        self._status.publish(
+            control_status(
+                command,
+                thread.figures(),
+                stamp=stamp,
+                frame_id=self._base_frame,
+                detail=explain(
+                    command,
+                    self._controller.settings.rules,
+                    refusal=self._refusal,
+                    sight=self._inputs.sight,
+                    limiter=self._controller.limiter,
+                ),
+                commands=self._counted[0],
+                rejected_chunks=self._controller.intake.total_refused,
+                limited_commands=self._counted[1],
+                rate_hz=self._rate.rate_hz(time.monotonic()),
+                max_gap_ms=self._max_gap_s * 1e3,
+                commander=self.get_fully_qualified_name(),
+                standby_ready=self._share.standby_ready,
+                takeovers=self._share.takeovers,
+            )
+        )
+        if self._markers.get_subscription_count():
+            self._markers.publish(state_markers(command, stamp=stamp, frame_id=self._base_frame))
+
+    def _control_figures(self) -> tuple[ControlThreadFigures | None, float, Quantiles]:
+        thread = self._thread
+        figures = thread.figures() if thread is not None else None
+        return figures, self._rate.rate_hz(time.monotonic()), self._ages.quantiles()
+
+    def _intake_limits(self) -> IntakeLimits:
+        return IntakeLimits(future_s=FUTURE_TOLERANCE_S, max_age_s=self.params.max_action_age_s or math.inf)
+
+    def _forget(self) -> None:
+        """Start with nothing seen."""
+        self._clock_offset_s = math.nan
+        self._refusal = ""
+        self._tick_error = None
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter's value as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+class _ControlStatistics(NodeStatistics):
+    """Counts of the node with the figures of its control thread, which takes no lock to count."""
+
+    def __init__(self, control: Callable[[], tuple[ControlThreadFigures | None, float, Quantiles]]) -> None:
+        super().__init__()
+        self._control = control
+
+    def snapshot(self) -> StatisticsSnapshot:
+        counted = super().snapshot()
+        figures, rate_hz, action_age = self._control()
+        if figures is None:
+            return counted
+        ticks = figures.duration.summary()
+        return replace(
+            counted,
+            rate_hz=rate_hz,
+            latency=action_age,
+            stages={"tick": Quantiles(ticks.p50_ms, ticks.p99_ms)},
+            processed=figures.ticks,
+            deadline_misses=figures.misses,
+        )
+
+
+def main() -> None:
+    """Run the node."""
+    # Without shared memory: a port's lock is shared with its readers, and one that is descheduled while it holds the lock
+    # blocks publish() here for its whole wait (50 to 100 ms on saturated cores, measured). And after a kill, what goes to
+    # and from the next process arrives at once.
+    send_small_messages_only()
+    run(FusionNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What fusion hears of the robot, the scene and the supervisor, and how long ago.
+
+Its unit is one message. The executor's thread writes, the control thread reads; each value is stored as a whole object.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from builtin_interfaces.msg import Time
+from edge_stack_msgs.msg import StackState
+from sensor_msgs.msg import JointState
+from vision_msgs.msg import Detection2DArray
+
+from edge_stack_control.chunk_intake import FloatArray
+from edge_stack_control.controller import Surroundings, joint_positions
+from edge_stack_control.ros.fusion_messages import read_boxes, to_seconds
+from edge_stack_control.workspace import NOTHING, Sight, WorkspaceWatch
+from edge_stack_core.robot import Robot
+from edge_stack_core.ros import qos
+
+if TYPE_CHECKING:
+    from edge_stack_core.ros.base import StackNode
+
+# Clocks of two machines may differ by this much before a stamp counts as one from the future.
+FUTURE_TOLERANCE_S = 0.1
+
+
+class FusionInputs:
+    """The newest of everything that the rules look at. watch: what of the scene counts; may be replaced at any time."""
+
+    def __init__(self, node: StackNode, robot: Robot, watch: WorkspaceWatch, detections_topic: str) -> None:
+        """Subscribe. detections_topic: empty where there is no perception to wait for."""
+        self._node = node
+        self._robot = robot
+        self._detections_topic = detections_topic
+        self.watch = watch
+        self._measured: FloatArray | None = None
+        self._joints_seen_s = self._perception_seen_s = self._supervisor_seen_s = -math.inf
+        self._sight = NOTHING
+        self._stack_stopping = False
+        node.subscription(JointState, "joint_states", self._take_joints, qos.sensor(offered=False))
+        node.subscription(StackState, "stack_state", self._take_stack_state, qos.state(), always=True)
+        if detections_topic:
+            profile = qos.result(offered=False)
+            node.subscription(Detection2DArray, detections_topic, self._take_detections, profile, always=True)
+
+    @property
+    def sight(self) -> Sight:
+        """What of the scene counts, as it was seen last."""
+        return self._sight
+
+    def forget_robot(self) -> None:
+        """Wait for a new measurement of the robot: it may be anywhere by now."""
+        self._measured, self._joints_seen_s = None, -math.inf
+
+    def surroundings(self, now_s: float, *, stop_requested: bool) -> Surroundings:
+        """Return all of it for one tick. now_s: monotonic."""
+        return Surroundings(
+            measured=self._measured,
+            joint_state_age_s=now_s - self._joints_seen_s,
+            perception_age_s=now_s - self._perception_seen_s if self._detections_topic else 0.0,
+            sight=self._sight,
+            supervisor_age_s=now_s - self._supervisor_seen_s,
+            stack_stopping=self._stack_stopping,
+            stop_requested=stop_requested,
+        )
+
+    def _take_joints(self, message: JointState) -> None:
+        seen_s = self._seen_s("joint_states", message.header.stamp)
+        if seen_s is None:
+            return
+        measured = joint_positions(self._robot.joint_names, message.name, message.position)
+        if measured is None:
+            self._node.stats.event("joint_states", "incomplete")
+            return
+        self._measured = measured
+        self._joints_seen_s = seen_s
+
+    def _take_detections(self, message: Detection2DArray) -> None:
+        seen_s = self._seen_s(self._detections_topic, message.header.stamp)
+        if seen_s is None:
+            return
+        if seen_s < self._perception_seen_s:
+            self._node.stats.event(self._detections_topic, "out_of_order")
+            return
+        self._sight = self.watch.look(read_boxes(message))
+        self._perception_seen_s = seen_s
+
+    def _take_stack_state(self, message: StackState) -> None:
+        seen_s = self._seen_s("stack_state", message.header.stamp)
+        if seen_s is not None:
+            self._stack_stopping = message.state == StackState.STOPPING
+            self._supervisor_seen_s = seen_s
+
+    def _seen_s(self, topic: str, stamp: Time) -> float | None:
+        """Return the monotonic time of a stamp (0: now), s; None, counted, if it lies in the future."""
+        arrival_s = time.monotonic()
+        stamp_s = to_seconds(stamp)
+        if stamp_s == 0.0:
+            return arrival_s
+        age_s = self._node.now_s() - stamp_s
+        if age_s < -FUTURE_TOLERANCE_S:
+            self._node.stats.event(topic, "from_future")
+            return None
+        return arrival_s - max(age_s, 0.0)

@@ -1,0 +1,174 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The fusion node's parameters, and what the controller makes of them.
+
+Its unit is one set of values. Everything but robot, rate, message types and scheduling may change while the robot moves.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from edge_stack_control.controller import ControllerSettings
+from edge_stack_control.limits import JointLimits
+from edge_stack_control.ros.fusion_messages import COMMAND_FORMATS
+from edge_stack_control.rules import Reason, RuleSettings, State
+from edge_stack_control.workspace import WorkspaceWatch
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.robot import Robot
+from edge_stack_core.ros.parameters import Parameter, ParameterValues
+
+_REACTIONS = ("slow", "hold", "stop")
+
+
+def _seconds(name: str, default: float, description: str, maximum: float = 60.0) -> Parameter:
+    return Parameter(name, default, description, minimum=0.0, maximum=maximum, live=True)
+
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter(
+        "priority_class",
+        "critical",
+        "Priority class of the node's work.",
+        choices=("critical", "essential", "background"),
+    ),
+    Parameter(
+        "standby_of",
+        "",
+        "Name of the fusion node in whose place this one commands if that fails; empty: this is no standby.",
+    ),
+    Parameter("robot_file", "", "Robot description (YAML); empty: so101_sim."),
+    Parameter("control_rate_hz", 24.0, "Rate of commands.", minimum=1.0, maximum=1000.0),
+    Parameter(
+        "command_format", "joint_state", "Message type of joint_command.", choices=tuple(COMMAND_FORMATS)
+    ),
+    Parameter("detections_topic", "detect/detections", "Essential perception; empty: none is watched."),
+    Parameter("person_classes", ("person", "hand"), "Class names that count as a person.", live=True),
+    Parameter(
+        "object_classes",
+        (),
+        "Class names of objects near which the robot goes slower; empty: none.",
+        element=str,
+        live=True,
+    ),
+    Parameter(
+        "person_min_score",
+        0.5,
+        "Score from which a person or an object counts.",
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
+    ),
+    Parameter(
+        "workspace_px",
+        (),
+        "Corners of the workspace in the image, x0, y0, x1, y1, ..., px; empty: the whole image.",
+        element=float,
+        live=True,
+    ),
+    Parameter(
+        "slow_zone_px",
+        0.0,
+        "Width of the zone around the workspace in which a person or an object slows the robot, px; 0: none.",
+        minimum=0.0,
+        maximum=10000.0,
+        live=True,
+    ),
+    Parameter("person_reaction", "stop", "Reaction to a person.", choices=_REACTIONS, live=True),
+    Parameter("perception_reaction", "hold", "Reaction to stale perception.", choices=_REACTIONS, live=True),
+    Parameter("supervisor_reaction", "slow", "Reaction to a lost supervisor.", choices=_REACTIONS, live=True),
+    _seconds("joint_state_timeout_s", 0.5, "Age from which joint states are stale, s; 0: never."),
+    _seconds("max_action_age_s", 2.0, "Age of the observation from which actions are stale, s; 0: never."),
+    _seconds("perception_timeout_s", 1.0, "Age from which detections are stale, s; 0: never."),
+    _seconds("supervisor_timeout_s", 2.0, "Silence from which the supervisor is lost, s; 0: never."),
+    _seconds("limit_persist_s", 0.25, "Time that actions may ask for more than the limits allow, s."),
+    _seconds("clear_s", 0.2, "Time a reason must be gone before a hold ends, s."),
+    _seconds("stop_clear_s", 2.0, "Time a reason must be gone before a stop ends, s."),
+    _seconds("blend_s", 0.1, "Time in which a newer chunk takes over, s.", 5.0),
+    _seconds("speed_rise_s", 0.5, "Time from standstill to full speed, s.", 10.0),
+    Parameter("slow_scale", 0.3, "Share of full speed in slow.", minimum=0.01, maximum=1.0, live=True),
+    Parameter("limit_scale", 0.5, "Speed of the actions at a limit.", minimum=0.01, maximum=1.0, live=True),
+    Parameter(
+        "velocity_scale",
+        1.0,
+        "Share of the robot's speed limits that is used.",
+        minimum=0.01,
+        maximum=1.0,
+        live=True,
+    ),
+    Parameter(
+        "position_tolerance",
+        0.05,
+        "How far actions may point beyond a position limit unremarked, rad or m.",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    ),
+    Parameter(
+        "step_max",
+        0.0,
+        "Largest change of a joint from command to command, rad or m; 0: as its speed allows.",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    ),
+    Parameter("control_priority", 80, "SCHED_FIFO priority of the tick; 0: none.", minimum=0, maximum=99),
+    Parameter(
+        "companion_priority",
+        40,
+        "SCHED_FIFO priority of the process's other threads, which share locks with the tick; 0: none.",
+        minimum=0,
+        maximum=98,
+    ),
+    Parameter("control_cpu_affinity", (), "Cores of the tick; empty: all.", element=int, minimum=0),
+    Parameter("lock_memory", True, "Keep the process's pages in memory."),
+)
+
+
+def joint_limits(robot: Robot, p: ParameterValues) -> JointLimits:
+    """Return the robot's limits with the parameters' step limit."""
+    return JointLimits.of(
+        robot.joint_names, robot.position_min, robot.position_max, robot.velocity_max, p.step_max or math.inf
+    )
+
+
+def controller_settings(p: ParameterValues) -> ControllerSettings:
+    """Return the controller's settings."""
+    same: Any = {
+        name: p[name]
+        for name in (
+            "joint_state_timeout_s",
+            "max_action_age_s",
+            "perception_timeout_s",
+            "supervisor_timeout_s",
+            "limit_persist_s",
+            "slow_scale",
+            "limit_scale",
+            "clear_s",
+            "stop_clear_s",
+        )
+    }
+    reactions = {
+        Reason.PERSON_IN_WORKSPACE: State[p.person_reaction.upper()],
+        Reason.STALE_PERCEPTION: State[p.perception_reaction.upper()],
+        Reason.SUPERVISOR_LOST: State[p.supervisor_reaction.upper()],
+    }
+    return ControllerSettings(
+        blend_s=p.blend_s,
+        speed_rise_s=p.speed_rise_s,
+        velocity_scale=p.velocity_scale,
+        position_tolerance=p.position_tolerance,
+        rules=RuleSettings(**same, reactions=reactions),
+    )
+
+
+def workspace_watch(p: ParameterValues) -> WorkspaceWatch:
+    """Return the watch over the workspace; ConfigurationError if the workspace is no polygon."""
+    try:
+        return WorkspaceWatch(
+            p.person_classes, p.object_classes, p.person_min_score, p.workspace_px, p.slow_zone_px
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"workspace_px: {error}") from None

@@ -1,0 +1,171 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The fusion node's part in who commands: the page that it shares with its standby, and its lease of the robot.
+
+A unit is one tick: follow() before the controller's, take() before the command goes out, give() after it. Where the shared
+memory cannot be made, fusion commands alone, and says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from edge_stack_control.controller import Controller, FloatArray
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.runtime.command_page import CommandPage
+from edge_stack_core.runtime.lease import Lease, Why
+
+if TYPE_CHECKING:
+    from edge_stack_core.ros.base import StackNode
+
+# An older command of another process says nothing about where the robot is.
+_FOLLOW_S = 0.5
+_NS = 1_000_000_000
+
+
+class CommandShare:
+    """Who commands, as one fusion process sees it."""
+
+    def __init__(self, node: StackNode) -> None:
+        """Share nothing yet."""
+        self._node = node
+        self._page: CommandPage | None = None
+        self._lease: Lease | None = None
+        self._is_standby = False
+        self._stop_requested = False
+        self._changed: dict[str, Any] = {}
+        self._said: Why | None = None
+        self._commanded_ns = 0
+        self.commands = False
+        """Whether this process commands, as of its last tick."""
+
+    # ---- lifecycle (executor's thread)
+
+    def open(self, standby_of: str, joint_names: Sequence[str], period_s: float) -> None:
+        """Open the page of the node that this one is, or stands by for. ConfigurationError if a standby cannot."""
+        node = self._node
+        self._is_standby = bool(standby_of)
+        name = standby_of or node.get_name()
+        if not name.startswith("/"):
+            name = f"{node.get_namespace().rstrip('/')}/{name}"
+        try:
+            self._page = CommandPage(name, joint_names)
+        except ConfigurationError as error:
+            if standby_of:
+                raise
+            node.get_logger().error(f"{error}; commands go out all the same, without a standby")
+            return
+        self._lease = Lease(self._page, round(period_s * _NS), standby=self._is_standby)
+        if self._stop_requested:
+            self._page.stop_requested = True
+        if self._changed:
+            self._page.share(self._changed)
+
+    def begin(self) -> None:
+        """Begin to tick: as the one that commands, or as the standby of one."""
+        self._commanded_ns, self.commands, self._said = 0, False, None
+        if self._lease is not None and not self._is_standby:
+            self._lease.want(True, time.monotonic_ns())
+
+    def end_commands(self) -> None:
+        """Before ticks end: nobody is to command from now on, unless it is only the standby that goes."""
+        if self._lease is not None and not self._is_standby:
+            self._lease.want(False, time.monotonic_ns())
+
+    def leave(self) -> None:
+        """After ticks have ended: another one may command."""
+        self.commands = False
+        if self._lease is not None:
+            self._lease.leave()
+
+    def close(self) -> None:
+        """Let go of the page."""
+        self._stop_requested = self.stop_requested
+        page, self._page, self._lease = self._page, None, None
+        if page is not None:
+            page.close()
+
+    # ---- a tick (control thread)
+
+    def follow(self, controller: Controller, now_ns: int) -> None:
+        """Let the controller go on from where the one that commands has left the robot. now_ns: monotonic."""
+        lease = self._lease
+        if lease is None:
+            return
+        lease.turn(now_ns)
+        if lease.commands:
+            return
+        positions, commanded_ns = lease.last_command()
+        if positions is not None and now_ns - commanded_ns < _FOLLOW_S * _NS:
+            controller.follow(positions, commanded_ns / _NS)
+
+    def take(self, now_ns: int) -> bool:
+        """Return whether the command may go out now; if so, give() must follow."""
+        self.commands = self._lease is None or self._lease.take(now_ns)
+        return self.commands
+
+    def give(self, positions: FloatArray | None, now_ns: int, release_ns: int) -> float:
+        """Tell what went out (None: nothing); return the time since the command before, whoever gave it, s (0: none)."""
+        if self._lease is None:
+            before_ns = self._commanded_ns
+        else:
+            before_ns = self._lease.last_command()[1]
+            self._lease.give(positions, now_ns, release_ns)
+        if positions is None:
+            return 0.0
+        self._commanded_ns = now_ns
+        return (now_ns - before_ns) / _NS if before_ns else 0.0
+
+    def shift_ns(self, release_ns: int) -> int:
+        """Return by how much ticks are to be put off while another one commands."""
+        return 0 if self._lease is None else self._lease.shift_ns(release_ns)
+
+    # ---- what outlives a process
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether a stop is requested, here or at the other process."""
+        return self._stop_requested if self._page is None else self._page.stop_requested
+
+    def request_stop(self, stop: bool) -> None:
+        """Request or release a stop."""
+        self._stop_requested = stop
+        if self._page is not None:
+            self._page.stop_requested = stop
+
+    def changed(self, values: Mapping[str, Any]) -> None:
+        """Tell the other process live parameters that were changed here."""
+        self._changed.update(values)
+        if self._page is not None:
+            self._page.share(values)
+
+    def news(self) -> dict[str, Any]:
+        """Return live parameters that were changed at the other process."""
+        return {} if self._page is None else self._page.news()
+
+    # ---- what is shown
+
+    @property
+    def takeovers(self) -> int:
+        """How often another process began to command."""
+        return 0 if self._lease is None else self._lease.takeovers
+
+    @property
+    def standby_ready(self) -> bool:
+        """Whether another process could take over."""
+        return self._lease is not None and self._lease.standby_ready(time.monotonic_ns())
+
+    def news_of_lease(self) -> str:
+        """Return, once, why this process began to command, if it took over."""
+        why = None if self._lease is None else self._lease.began
+        if why is self._said or not self.commands:
+            return ""
+        self._said = why
+        return "" if why in (None, Why.FREE) else f"takes over the commands: {why.value}"
+
+    def was_replaced(self) -> bool:
+        """Return whether somebody removed the page and others use a new one: this process must not command any more."""
+        return self._page is not None and self._page.was_replaced()

@@ -1,0 +1,198 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Fusion and its standby as processes over DDS: one commands, another one at once if it fails, and never both."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edge_stack_msgs.msg import ControlStatus
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool
+from test_node_fusion import JOINTS, MODULE, PARAMETERS, RATE_HZ, ROBOT, Stack
+
+from edge_stack_core.ros.testing import NodeProcess, Peer, ros_domain
+from edge_stack_core.runtime.command_page import path_of
+
+PERIOD_S = 1.0 / RATE_HZ
+FUSION, STANDBY = "/left/fusion", "/left/fusion_standby"
+
+
+class Pair:
+    """Both processes, in a namespace, and everything around them."""
+
+    def __init__(self, peer: Peer, robot_file: str, namespace: str = "/left") -> None:
+        self.peer, self.namespace = peer, namespace
+        self.parameters = {**PARAMETERS, "robot_file": robot_file, "stop_clear_s": 0.5}
+        self.fusion, self.standby = self.start("fusion"), self.start("fusion_standby", standby_of="fusion")
+        self.stack = Stack(peer)
+        for name in ("fusion_standby", "fusion"):
+            peer.bring_up(name)
+        self.stack.running()
+        self.roles()
+
+    def start(self, name: str, **more: Any) -> NodeProcess:
+        return NodeProcess(MODULE, name, {**self.parameters, **more}, namespace=self.namespace)
+
+    def roles(self) -> tuple[NodeProcess, NodeProcess]:
+        """Return who commands now, and who stands by: on a busy machine a late one may have been replaced already."""
+        self.stack.statuses.clear()
+        ready = self.peer.spin_until(
+            lambda: self.stack.status() and self.stack.status().standby_ready and self.stack.status()
+        )
+        pair = (self.fusion, self.standby)
+        return pair if ready.commander == f"{self.namespace}/fusion" else pair[::-1]
+
+    def until(self, commander: str, **fields: Any) -> ControlStatus:
+        self.stack.statuses.clear()
+        wanted = {"commander": commander, **fields}
+
+        def reached() -> ControlStatus | None:
+            status = self.stack.status()
+            return status if status and all(getattr(status, k) == v for k, v in wanted.items()) else None
+
+        return self.peer.spin_until(reached, what=f"a status with {wanted}")
+
+    def commands_after(
+        self, number: int, process: NodeProcess, wait_s: float = 20.0
+    ) -> tuple[float, list[JointState]]:
+        """Send a signal; return the longest time between commands by their stamps, s, and those around the signal."""
+        self.stack.commands.clear()
+        self.peer.spin_until(lambda: len(self.stack.commands) >= 3)
+        os.kill(process.pid, number)
+        at = len(self.stack.commands)
+        self.peer.spin_until(lambda: len(self.stack.commands) >= at + 12, wait_s)
+        commands = list(self.stack.commands)
+        times = [c.header.stamp.sec + c.header.stamp.nanosec * 1e-9 for c in commands]
+        return max(b - a for a, b in pairwise(times)), commands
+
+    def stand_still(self) -> tuple[NodeProcess, NodeProcess, float]:
+        """Stop whoever commands, but not in the middle of sending: that one is the supervisor's to end. Also its gap, s."""
+        for _ in range(5):
+            victim, other = self.roles()
+            try:
+                return victim, other, self.commands_after(signal.SIGSTOP, victim, 4.0)[0]
+            except AssertionError:
+                os.kill(victim.pid, signal.SIGCONT)
+        raise AssertionError("nobody took over, five times")
+
+    def close(self) -> None:
+        self.stack.close()
+        for process in (self.fusion, self.standby):
+            process.__exit__()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    robot_file = tmp_path / "robot.yaml"
+    robot_file.write_text(ROBOT, encoding="utf-8")
+    with ros_domain(), Peer(namespace="/left") as peer:
+        pair = Pair(peer, str(robot_file))
+        yield pair
+        page = path_of(FUSION)
+        pair.close()
+        assert not page.exists()
+
+
+def test_the_death_of_a_stacks_fusion_is_its_own_standbys_and_no_business_of_the_stack_beside_it(
+    pair: Pair, tmp_path: Path
+) -> None:
+    with Peer("peer_of_the_other", namespace="/right") as peer:
+        right = Pair(peer, str(tmp_path / "robot.yaml"), "/right")
+        try:
+            victim, other = pair.roles()
+            pair.stack.commands.clear()
+            os.kill(victim.pid, signal.SIGKILL)
+            assert pair.until(f"{pair.namespace}/{other.name}", standby_ready=False).takeovers > 0
+            pair.peer.spin_until(lambda: len(pair.stack.commands) >= 12)
+            right.stack.commands.clear()
+            right.peer.spin_until(lambda: len(right.stack.commands) >= 12)
+            right.roles()  # one of its two commands, the other one is ready to
+            assert right.stack.status().commander.startswith("/right/")
+            assert all(process.alive() for process in (right.fusion, right.standby, other))
+        finally:
+            right.close()
+
+
+def largest_step(commands: list[JointState]) -> float:
+    return max(
+        abs(a - b)
+        for before, after in pairwise(commands)
+        for a, b in zip(before.position, after.position, strict=True)
+    )
+
+
+def test_one_that_is_killed_is_replaced_by_the_other_with_all_that_it_was_told(pair: Pair) -> None:
+    peer = pair.peer
+    assert peer.set_parameter("fusion", "person_min_score", 0.7) == (True, "")
+    victim, other = pair.roles()
+    pair.stack.target = [1.5, 1.5]  # it is on its way there
+    gap_s, commands = pair.commands_after(signal.SIGKILL, victim)
+    # Two periods on a machine that has time; tests run beside others, so that a tick may be late.
+    assert gap_s < 4.0 * PERIOD_S
+    # A tick that is late by two periods may go as far as three periods allow.
+    assert largest_step(commands) <= 1.0 * 3.0 * PERIOD_S + 1e-6
+    status = pair.until(f"/left/{other.name}")
+    assert status.takeovers > 0 and not status.standby_ready
+    assert "takes over" in other.output()
+    # The service of fusion is there whoever of the two is gone, and the next process knows of the stop.
+    assert peer.call(SetBool, "fusion/stop", SetBool.Request(data=True)).success
+    pair.stack.until("stop_requested", ControlStatus.STOP)
+    victim.process.wait()
+    standby_of = {} if victim is pair.fusion else {"standby_of": "fusion"}
+    peer.statuses.pop(victim.name)
+    with pair.start(victim.name, **standby_of) as restarted:
+        peer.bring_up(victim.name)
+        pair.until(f"/left/{other.name}", standby_ready=True, reason="stop_requested")
+        peer.spin_until(lambda: parameter(peer, victim.name, "person_min_score") == 0.7)
+        _, commands = pair.commands_after(signal.SIGKILL, other)
+        assert largest_step(commands) == 0.0
+        assert pair.until(f"/left/{restarted.name}").reason == "stop_requested"
+
+
+def test_one_that_stands_still_is_replaced_and_commands_no_more_when_it_wakes_up(pair: Pair) -> None:
+    victim, other, gap_s = pair.stand_still()
+    assert gap_s < 4.0 * PERIOD_S
+    pair.until(f"/left/{other.name}")
+    _, commands = pair.commands_after(signal.SIGCONT, victim)
+    pair.roles()
+    times = sorted(c.header.stamp.sec + c.header.stamp.nanosec * 1e-9 for c in commands)
+    # Two that command would do so at twice the rate.
+    assert len(times) / (times[-1] - times[0] + PERIOD_S) < 1.3 * RATE_HZ
+
+
+def test_a_fusion_that_is_deactivated_is_not_replaced(pair: Pair) -> None:
+    peer = pair.peer
+    assert peer.transition("fusion", "deactivate")
+    pair.stack.commands.clear()
+    seen = len(pair.stack.statuses)
+    heard = peer.collect(type(peer.statuses["fusion_standby"]), "node_status", 50)
+    peer.spin_until(lambda: sum(s.name == STANDBY for s in heard) >= 3)
+    assert not pair.stack.commands and len(pair.stack.statuses) == seen
+    assert peer.transition("fusion", "activate")
+    pair.until(FUSION, standby_ready=True)
+    assert peer.transition("fusion_standby", "deactivate")
+    pair.until(FUSION, standby_ready=False)
+
+
+def parameter(peer: Peer, node: str, name: str) -> Any:
+    from rcl_interfaces.srv import GetParameters
+
+    answer = peer.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name]))
+    return answer.values[0].double_value
+
+
+def test_a_standby_of_another_robot_refuses_configure(pair: Pair, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(ROBOT.replace(JOINTS[1], "elbow"), encoding="utf-8")
+    with NodeProcess(
+        MODULE, "third", {**PARAMETERS, "robot_file": str(other), "standby_of": "fusion"}, namespace="/left"
+    ):
+        assert not pair.peer.transition("third", "configure")
+        pair.peer.spin_until(lambda: "other joints" in pair.peer.statuses["third"].message)

@@ -1,0 +1,157 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A critical job's side of the gate: it says when it will run, and never asks or waits.
+
+Its unit of work is one inference: announce() when its release is known, begin() and end() around it. Each is a few stores
+into shared memory and at most one system call that cannot block. Background jobs keep clear of what it announces for one
+lease: a critical job that died or was stopped delays nobody beyond it.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from edge_stack_core.admission import layout as at
+from edge_stack_core.admission import protocol
+from edge_stack_core.admission.co_run import Neighbours
+from edge_stack_core.admission.device import Accelerator
+from edge_stack_core.admission.estimate import DurationEstimate
+from edge_stack_core.admission.page import Page
+
+# How often to look whether the shared memory still is the one that others open.
+_LOOK_AFTER_NS = 1_000_000_000
+
+
+class CriticalJob:
+    """
+    A periodic job that background jobs make way for. Used by one thread at a time.
+
+    with job: around each inference is the same as begin() and end().
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator | str,
+        name: str,
+        period_s: float,
+        budget_s: float | None = None,
+        lease_s: float | None = None,
+    ) -> None:
+        """
+        Join the gate of an accelerator.
+
+        Args:
+            accelerator: the Accelerator or its name.
+            name: of the job, the same after each restart.
+            period_s: between releases.
+            budget_s: reserved execution time, until it is learned from what the job takes; None: a third of the period.
+            lease_s: how long a release or a begin binds others when nothing more is heard; None: one period, or twice the
+                budget if that is longer.
+        """
+        self.name = name
+        self._accelerator = Accelerator.of(accelerator)
+        self._period = round(period_s * 1e9)
+        self._lease_s = lease_s
+        self._estimate = DurationEstimate(quantile=0.9)
+        self._neighbours = Neighbours(self._period)
+        self._ran: dict[tuple[int, int], int] | None = None
+        self._join()
+        learned = self._words[self._base + at.S_LEARNED]
+        given = round(budget_s * 1e9) if budget_s is not None else 0
+        self._budget = given or learned or self._period // 3
+
+    @property
+    def budget_s(self) -> float:
+        """The reserved execution time: learned, once there are a few inferences."""
+        return self._budget * 1e-9
+
+    def announce(self, release_s: float) -> None:
+        """Say when the next inference will begin: a monotonic time (time.monotonic()), s. Again to change it."""
+        self._announce(round(release_s * 1e9))
+
+    def begin(self) -> None:
+        """
+        Begin an inference, now.
+
+        The following release is announced with it, one period after the announced one. Where a release is dropped, begin
+        and end need not be called: its lease runs out, or announce() the next.
+        """
+        now = time.monotonic_ns()
+        if self._words[self._base + at.S_TOKEN] != self._token or now >= self._look_at:
+            self._look_after(now)
+        if not self._words[self._base + at.C_PERIOD]:
+            self._announce(now)
+        protocol.begin(self._words, self._slot, now)
+        # Where nobody may run beside it, nobody is looked for.
+        open_to_others = self._words[at.H_BESIDE] or self._words[self._base + at.C_BESIDE]
+        self._ran = protocol.time_run(self._words, now) if open_to_others else {}
+
+    def end(self) -> None:
+        """End the inference: its results are complete, on a GPU too. Those who wait look again at once."""
+        now = time.monotonic_ns()
+        words, base = self._words, self._base
+        # Closed meanwhile, the slot may be another job's.
+        began = words[base + at.C_ACTIVE] if words[base + at.S_TOKEN] == self._token else 0
+        ran, self._ran = self._ran, None
+        ran_since = protocol.time_run(words, now) if ran else {}
+        if began:
+            self._estimate.add(now - began)
+            if len(self._estimate) >= 8:
+                self._budget = words[base + at.S_LEARNED] = self._estimate.value
+            words[base + at.C_LEASE] = self._lease()
+            protocol.end(words, self._slot, now, self._budget)
+        self._page.wake(words[at.H_HEADS] or 0xFFFFFFFF)
+        if began and ran is not None:
+            # After the wake-up: it concerns the next inference only.
+            beside = {job: time_run - ran.get(job, time_run) for job, time_run in ran_since.items()}
+            self._neighbours.learn(now - began, beside)
+            protocol.allow_beside(words, self._slot, self._neighbours.allowed(now, words[at.H_BESIDE]))
+
+    def withdraw(self) -> None:
+        """Take the announcement back, for example when the node is deactivated. Others may use all the time."""
+        protocol.withdraw(self._words, self._slot)
+        self._page.wake(0xFFFFFFFF)
+
+    def close(self) -> None:
+        """Leave the gate. Happens by itself when the process ends."""
+        if not self._page.stale:
+            self.withdraw()
+            self._page.release(self._slot, self._token)
+
+    def __enter__(self) -> CriticalJob:
+        """Begin an inference."""
+        self.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it, also after an exception."""
+        self.end()
+
+    def _announce(self, release: int) -> None:
+        protocol.announce(self._words, self._slot, release, self._period, self._budget, self._lease())
+
+    def _lease(self) -> int:
+        if self._lease_s is not None:
+            return round(self._lease_s * 1e9)
+        return max(self._period, 2 * self._budget)
+
+    def _join(self) -> None:
+        self._page: Page = self._accelerator.page()
+        self._words = self._page.words
+        self._slot, self._token = self._page.claim(at.CRITICAL, self.name)
+        self._base = at.base_of(self._slot)
+        self._look_at = time.monotonic_ns() + _LOOK_AFTER_NS
+
+    def _look_after(self, now: int) -> None:
+        self._look_at = now + _LOOK_AFTER_NS
+        if self._page.stale:
+            raise RuntimeError(
+                f"gate: job {self.name!r} was made before this process was forked; make it anew"
+            )
+        if self._words[self._base + at.S_TOKEN] != self._token or self._page.was_replaced():
+            self._join()
+            self._announce(now)

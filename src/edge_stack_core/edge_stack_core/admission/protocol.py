@@ -1,0 +1,300 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What each party reads and writes in the shared page, store by store. docs/gate.md explains it.
+
+Its unit of work is one step of one job. A critical job takes no lock: it writes only words of its own slot, each of which
+binds others by itself. A background job's steps run under the gate's mutex. The words may be any mutable sequence, so that
+tests can stop a party after each store. Nothing here reads a clock, waits, or calls the kernel; whether the owner of a slot
+lives is asked of the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from edge_stack_core.admission import layout as at
+from edge_stack_core.admission.decision import (
+    NONE,
+    RUN_LEASE,
+    Critical,
+    Decision,
+    Running,
+    View,
+    Waiting,
+    decide,
+    heads,
+)
+from edge_stack_core.admission.layout import Words
+
+Alive = Callable[[int], bool]
+
+
+def format_page(words: Words, limit: int, guard: int, beside: int) -> None:
+    """Make an empty gate of zeroed words. The magic comes last: a page without it is unfinished and is made anew."""
+    words[at.H_LIMIT] = limit
+    words[at.H_GUARD] = guard
+    words[at.H_BESIDE] = beside
+    words[at.H_MAGIC] = at.MAGIC
+
+
+def claim(words: Words, state: int, name: str, token: int, acquire: Callable[[int], bool]) -> int:
+    """
+    Take a slot, under the mutex; return it, or -1 if all are taken by the living.
+
+    acquire: takes the kernel's lock of a slot, False if its owner lives. A dead job's slot of the same name comes first, for
+    what was learned of it; then free ones; then those of other dead jobs.
+    """
+    used = words[at.H_USED]
+    kinds = (at.FREE, at.CRITICAL) if state == at.CRITICAL else (at.FREE, at.IDLE, at.WAITING, at.RUNNING)
+
+    def same(slot: int) -> bool:
+        return words[at.STATES + slot] in kinds and at.read_name(words, at.base_of(slot)) == name
+
+    order = [slot for slot in range(used) if same(slot)]
+    order += [slot for slot in range(used) if words[at.STATES + slot] == at.FREE]
+    order += range(used, at.SLOTS)
+    order += [slot for slot in range(used) if slot not in order]
+    for slot in order:
+        if not acquire(slot):
+            continue
+        base = at.base_of(slot)
+        learned = (words[base + at.S_LEARNED], words[base + at.S_LEARNED_SHARED]) if same(slot) else (0, 0)
+        words[at.STATES + slot] = at.FREE
+        for index in range(base, base + at.SLOT_WORDS):
+            words[index] = 0
+        words[base + at.S_LEARNED], words[base + at.S_LEARNED_SHARED] = learned
+        at.write_name(words, base, name)
+        words[base + at.S_TOKEN] = token
+        if slot >= used:
+            words[at.H_USED] = slot + 1
+        words[at.STATES + slot] = state
+        return slot
+    return -1
+
+
+def free(words: Words, slot: int) -> None:
+    """Give a slot back, or take it from a dead owner; under the mutex."""
+    words[at.STATES + slot] = at.FREE
+    words[at.base_of(slot) + at.S_TOKEN] = 0
+
+
+def announce(words: Words, slot: int, release: int, period: int, budget: int, lease: int) -> None:
+    """Announce a critical job's next release. Without a lock."""
+    base = at.base_of(slot)
+    words[base + at.C_PERIOD] = period
+    words[base + at.C_BUDGET] = budget
+    words[base + at.C_LEASE] = lease
+    words[base + at.C_RELEASE] = release
+
+
+def begin(words: Words, slot: int, now: int) -> int:
+    """
+    Mark a critical inference as begun and announce the following release; return that release.
+
+    Without a lock. The inference is marked first: at no moment does the slot promise slack that it has not. The following
+    release is one period after the announced one, or after now if the job does not keep to what it announced.
+    """
+    base = at.base_of(slot)
+    words[base + at.C_ACTIVE] = now
+    release = words[base + at.C_RELEASE] or now
+    period = words[base + at.C_PERIOD]
+    late = now - release
+    following = release + period
+    if late > period // 2:
+        words[base + at.C_SKIPPED] += late // period
+        following = now + period
+    elif late < -words[at.H_GUARD]:
+        following = now + period
+    words[base + at.C_RELEASE] = following
+    words[base + at.C_BEGAN] = now
+    words[base + at.C_JOBS] += 1
+    if late > words[at.H_GUARD]:
+        words[base + at.C_LATE] += 1
+    if at.RUNNING in words[at.STATES : at.STATES + words[at.H_USED]]:
+        words[base + at.C_DISTURBED] += 1
+    return following
+
+
+def end(words: Words, slot: int, now: int, budget: int) -> None:
+    """Mark a critical inference as ended, with the budget learned from it. Without a lock."""
+    base = at.base_of(slot)
+    if now - words[base + at.C_ACTIVE] > words[base + at.C_BUDGET]:
+        words[base + at.C_OVERRUNS] += 1
+    words[base + at.HISTOGRAM + at.bucket_of(now - words[base + at.C_ACTIVE])] += 1
+    words[base + at.C_BUDGET] = budget
+    words[base + at.C_ENDED] = now
+    words[base + at.C_ACTIVE] = 0
+
+
+def withdraw(words: Words, slot: int) -> None:
+    """Take back a critical job's announcement. Without a lock."""
+    base = at.base_of(slot)
+    words[base + at.C_ACTIVE] = 0
+    words[base + at.C_RELEASE] = 0
+
+
+def allow_beside(words: Words, slot: int, mask: int) -> None:
+    """Say who may run beside a critical job's next inference: a bit for each slot. Without a lock, one store."""
+    words[at.SLOT_BASE + slot * at.SLOT_WORDS + at.C_BESIDE] = mask
+
+
+def view_of(words: Words) -> View:
+    """Read the gate as decisions need it."""
+    criticals = []
+    running = []
+    waiting = []
+    for slot, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
+        if state == at.CRITICAL:
+            b = at.SLOT_BASE + slot * at.SLOT_WORDS
+            # Active is read after release: a begin in between is seen as active with the old release, never as neither.
+            release = words[b + at.C_RELEASE]
+            period, budget, lease = words[b + at.C_PERIOD], words[b + at.C_BUDGET], words[b + at.C_LEASE]
+            active, beside = words[b + at.C_ACTIVE], words[b + at.C_BESIDE]
+            criticals.append(Critical(slot, release, period, budget, lease, active, beside))
+        elif state == at.WAITING:
+            b = at.SLOT_BASE + slot * at.SLOT_WORDS
+            waiting.append(
+                Waiting(slot, words[b + at.B_DEADLINE], words[b + at.B_EXPECTED], words[b + at.B_SHARED])
+            )
+        elif state == at.RUNNING:
+            b = at.SLOT_BASE + slot * at.SLOT_WORDS
+            running.append(Running(slot, words[b + at.B_STARTED_AT], words[b + at.B_ENDS_AT]))
+    return View(words[at.H_LIMIT], words[at.H_GUARD], words[at.H_BESIDE], criticals, running, waiting)
+
+
+def ask(words: Words, slot: int, now: int, expected: int, shared: int, deadline: int) -> None:
+    """Join the waiting; under the mutex. expected, shared: durations alone and beside others; deadline: absolute."""
+    base = at.SLOT_BASE + slot * at.SLOT_WORDS
+    words[base + at.B_EXPECTED] = expected
+    words[base + at.B_SHARED] = shared
+    words[base + at.B_DEADLINE] = deadline
+    words[base + at.B_ASKED_AT] = now
+    words[base + at.B_ASKED] += 1
+    words[at.STATES + slot] = at.WAITING
+
+
+def consider(
+    words: Words,
+    slot: int,
+    now: int,
+    alive: Alive,
+    passed_over: Collection[int] = (),
+    turn_ends: int = 0,
+) -> tuple[Decision, int]:
+    """
+    Decide for a waiting slot and, if it is admitted, mark it as running; under the mutex.
+
+    Slots of dead owners that stand in the way are freed and the decision is made anew.
+
+    Returns:
+        The decision, and the slot of a waiter to wake because it may start now, or -1.
+    """
+    while True:
+        view = view_of(words)
+        decision = decide(view, slot, now, passed_over, turn_ends)
+        dead = [other for other in decision.blockers if not alive(other)]
+        if not dead:
+            break
+        for other in dead:
+            free(words, other)
+    if not decision.admitted:
+        words[at.H_HEADS] = _bits(heads(view))
+        return decision, decision.winner
+    base = at.SLOT_BASE + slot * at.SLOT_WORDS
+    words[base + at.B_STARTED_AT] = now
+    words[base + at.B_ENDS_AT] = now + decision.duration
+    words[at.STATES + slot] = at.RUNNING
+    words[at.H_ADMISSIONS] += 1
+    words[base + at.B_ADMITTED] += 1
+    if len(view.waiting) > 1:
+        return decision, next_to_wake(words, now, alive, passed_over)
+    return decision, -1
+
+
+def next_to_wake(words: Words, now: int, alive: Alive, passed_over: Collection[int] = ()) -> int:
+    """Return the waiter that may start now, or -1; under the mutex. The dead among them are freed."""
+    while True:
+        view = view_of(words)
+        winner = decide(view, -1, now, passed_over).winner
+        if winner < 0 or alive(winner):
+            break
+        free(words, winner)
+    words[at.H_HEADS] = _bits(heads(view))
+    return winner
+
+
+def finish(words: Words, slot: int, now: int, alive: Alive) -> int:
+    """End a run or leave the waiting; under the mutex. Returns the waiter to wake, or -1."""
+    if words[at.STATES + slot] == at.RUNNING:
+        base = at.SLOT_BASE + slot * at.SLOT_WORDS
+        words[base + at.B_RAN] += now - words[base + at.B_STARTED_AT]
+    words[at.STATES + slot] = at.IDLE
+    if at.WAITING in words[at.STATES : at.STATES + words[at.H_USED]]:
+        return next_to_wake(words, now, alive)
+    return -1
+
+
+def count_delay(words: Words, slot: int, delay: int, reason: int) -> None:
+    """Count how long an admitted job waited and why."""
+    base = at.SLOT_BASE + slot * at.SLOT_WORDS
+    words[base + at.HISTOGRAM + at.bucket_of(delay)] += 1
+    if reason == NONE:
+        words[base + at.B_AT_ONCE] += 1
+        return
+    words[base + at.B_DELAYED_BY + reason] += 1
+    words[base + at.B_DELAY_TOTAL] += delay
+    if delay > words[base + at.B_DELAY_MAX]:
+        words[base + at.B_DELAY_MAX] = delay
+
+
+def critical_overlap(words: Words, started: int, now: int) -> tuple[int, int]:
+    """
+    Return how much of [started, now] critical inferences ran, ns, and when the first of them began (now if none).
+
+    Only the last inference of each critical job is known; a background run spans few of them.
+    """
+    overlap, first = 0, now
+    for slot, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
+        if state == at.CRITICAL:
+            base = at.SLOT_BASE + slot * at.SLOT_WORDS
+            began, ended = words[base + at.C_BEGAN], words[base + at.C_ENDED]
+            if ended < began:
+                ended = now
+            if began and ended > started and began < now:
+                overlap += min(ended, now) - max(began, started)
+                first = min(first, max(began, started))
+    return overlap, first
+
+
+def time_run(words: Words, now: int) -> dict[tuple[int, int], int]:
+    """
+    Return how long each background job has run in all, ns, by slot and token.
+
+    Without a lock: a job that ends at this very moment may be counted twice. For learning only. As in decisions, what should
+    have ended long ago does not run: its owner may be dead, and nobody may have had cause to look.
+    """
+    ran = {}
+    for slot, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
+        if state > at.CRITICAL:
+            base = at.SLOT_BASE + slot * at.SLOT_WORDS
+            runs = state == at.RUNNING and now < words[base + at.B_ENDS_AT] + RUN_LEASE
+            since = now - words[base + at.B_STARTED_AT] if runs else 0
+            ran[slot, words[base + at.S_TOKEN]] = words[base + at.B_RAN] + since
+    return ran
+
+
+def co_runners(words: Words, slot: int, now: int) -> int:
+    """Count other background jobs that run now."""
+    count = 0
+    for other, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
+        if state == at.RUNNING and other != slot:
+            count += now < words[at.SLOT_BASE + other * at.SLOT_WORDS + at.B_ENDS_AT] + RUN_LEASE
+    return count
+
+
+def _bits(slots: list[int]) -> int:
+    bits = 0
+    for slot in slots:
+        bits |= at.bit_of(slot)
+    return bits

@@ -1,0 +1,141 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A robot as data: its joints with their limits, its frames, its cameras, and how it takes commands.
+
+Read from config/robots/<name>.yaml. Units: rad, rad/s (m, m/s for prismatic joints), m, pixels. Frames: REP-103; a
+camera's pose is that of its optical frame (z forward, x right, y down) in the base frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_stack_core.yaml_file import load_yaml
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Joint:
+    """One joint: position limits (rad or m) and the highest speed that is commanded (rad/s or m/s)."""
+
+    name: str
+    position_min: float
+    position_max: float
+    velocity_max: float
+    home: float
+
+
+@dataclass(frozen=True)
+class CameraModel:
+    """A pinhole camera without distortion, fixed in the base frame."""
+
+    name: str
+    frame_id: str
+    width: int
+    height: int
+    fovy_deg: float
+    position_m: FloatArray
+    rotation: FloatArray
+    """[3,3]: columns are the optical axes (x right, y down, z forward) in the base frame."""
+
+    def intrinsics(self) -> FloatArray:
+        """Return the camera matrix K, [3,3], pixels."""
+        focal = 0.5 * self.height / np.tan(np.radians(self.fovy_deg) / 2.0)
+        return np.array([[focal, 0.0, self.width / 2.0], [0.0, focal, self.height / 2.0], [0.0, 0.0, 1.0]])
+
+
+@dataclass(frozen=True)
+class Robot:
+    """One robot."""
+
+    name: str
+    base_frame: str
+    joints: tuple[Joint, ...]
+    cameras: dict[str, CameraModel]
+    geometry: dict[str, Any] = field(default_factory=dict)
+    """Lengths and offsets that the robot's own kinematics need, m."""
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the joints in the order of every array of this robot."""
+        return tuple(joint.name for joint in self.joints)
+
+    @property
+    def position_min(self) -> FloatArray:
+        """Lower position limits, [A]."""
+        return np.array([joint.position_min for joint in self.joints])
+
+    @property
+    def position_max(self) -> FloatArray:
+        """Upper position limits, [A]."""
+        return np.array([joint.position_max for joint in self.joints])
+
+    @property
+    def velocity_max(self) -> FloatArray:
+        """Highest speeds, [A]."""
+        return np.array([joint.velocity_max for joint in self.joints])
+
+    @property
+    def home(self) -> FloatArray:
+        """Rest positions, [A]."""
+        return np.array([joint.home for joint in self.joints])
+
+
+def load_robot(path: str | Path) -> Robot:
+    """Load a robot from its YAML file; ConfigurationError names file, line and field."""
+    file = load_yaml(path, "robot")
+    joints = []
+    seen: set[str] = set()
+    for index, entry in enumerate(file.data["joints"]):
+        where = ("joints", index)
+        if entry["name"] in seen:
+            raise file.error(where, f"the joint {entry['name']} stands twice")
+        seen.add(entry["name"])
+        low, high = entry["position"]
+        if low >= high:
+            raise file.error(
+                (*where, "position"), f"the lower limit {low} is not below the upper limit {high}"
+            )
+        home = entry.get("home", min(max(0.0, low), high))
+        if not low <= home <= high:
+            raise file.error((*where, "home"), f"{home} is outside the limits {low} to {high}")
+        joints.append(
+            Joint(entry["name"], float(low), float(high), float(entry["velocity_max"]), float(home))
+        )
+    cameras = {}
+    for name, entry in file.data.get("cameras", {}).items():
+        position = np.array(entry["position"], dtype=np.float64)
+        forward = np.array(entry["look_at"], dtype=np.float64) - position
+        down = np.array([0.0, 0.0, -1.0])
+        right = np.cross(down, forward)
+        if np.linalg.norm(right) < 1e-9:
+            if "right" not in entry:
+                raise file.error(
+                    ("cameras", name), "looks straight down or up; give `right`, the image's x axis"
+                )
+            right = np.array(entry["right"], dtype=np.float64)
+        axes = [right, np.cross(forward, right), forward]
+        rotation = np.stack([axis / np.linalg.norm(axis) for axis in axes], axis=1)
+        cameras[name] = CameraModel(
+            name,
+            entry["frame"],
+            entry["width"],
+            entry["height"],
+            float(entry["fovy_deg"]),
+            position,
+            rotation,
+        )
+    return Robot(
+        name=file.data["name"],
+        base_frame=file.data.get("base_frame", "base_link"),
+        joints=tuple(joints),
+        cameras=cameras,
+        geometry=dict(file.data.get("geometry", {})),
+    )

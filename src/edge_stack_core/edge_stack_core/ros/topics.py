@@ -1,0 +1,143 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A lifecycle node whose topics are guarded: what arrives only reaches it while it is active, and what goes wrong is counted.
+
+Its unit is one message. What a callback raises is counted and logged, never passed on to the executor; QoS events of every
+topic are counted too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:  # Humble has them in another place
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+from edge_stack_core.node_statistics import NodeStatistics
+
+
+class TopicNode(LifecycleNode):
+    """A node with guarded topics. stats: what it counts about itself."""
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        """Have no topics yet."""
+        super().__init__(name, **kwargs)
+        self.stats = NodeStatistics()
+        self._active = threading.Event()
+        self._raised: set[tuple[str, str]] = set()
+        self._own_subscriptions: list[Subscription] = []
+        self._own_publishers: list[LifecyclePublisher] = []
+        # On a steady clock: a node lives on, and says so, while simulated time stands still or runs slowly.
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the node is active. Readable from any thread."""
+        return self._active.is_set()
+
+    def publisher(self, msg_type: type, topic: str, profile: QoSProfile) -> LifecyclePublisher:
+        """Create a publisher that is silent unless the node is active; its QoS events are counted. Ends at cleanup."""
+        publisher = self.create_lifecycle_publisher(
+            msg_type,
+            topic,
+            profile,
+            event_callbacks=PublisherEventCallbacks(
+                deadline=lambda e: self._count_event(topic, "deadline_missed", e.total_count_change),
+                liveliness=lambda e: self._count_event(topic, "liveliness_lost", e.total_count_change),
+                incompatible_qos=lambda e: self._incompatible(topic, e, "subscriber"),
+            ),
+        )
+        self._own_publishers.append(publisher)
+        return publisher
+
+    def subscription(
+        self,
+        msg_type: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        profile: QoSProfile,
+        *,
+        raw: bool = False,
+        always: bool = False,
+    ) -> Subscription:
+        """
+        Create a subscription with a guarded callback; its QoS events are counted. Ends at cleanup.
+
+        always: run the callback in every state, not only while active (for latched states that arrive once).
+        """
+
+        def guarded(message: Any) -> None:
+            if not always and not self.is_active:
+                return
+            try:
+                callback(message)
+            except Exception as error:  # noqa: BLE001 (nothing that arrives on a topic may end the node)
+                self.count_raised(topic, error)
+
+        subscription = self.create_subscription(
+            msg_type,
+            topic,
+            guarded,
+            profile,
+            raw=raw,
+            event_callbacks=SubscriptionEventCallbacks(
+                deadline=lambda e: self._count_event(topic, "deadline_missed", e.total_count_change),
+                liveliness=lambda e: self._liveliness_changed(topic, e),
+                incompatible_qos=lambda e: self._incompatible(topic, e, "publisher"),
+                message_lost=lambda e: self._count_event(topic, "message_lost", e.total_count_change),
+            ),
+        )
+        self._own_subscriptions.append(subscription)
+        return subscription
+
+    def end_subscription(self, subscription: Subscription) -> None:
+        """End a subscription made by subscription() before cleanup does."""
+        self._own_subscriptions.remove(subscription)
+        self.destroy_subscription(subscription)
+
+    def steady_timer(self, period_s: float, callback: Callable[[], None]) -> Timer:
+        """Create a timer on a clock that simulated time neither stops nor slows."""
+        return self.create_timer(period_s, callback, clock=self._steady_clock)
+
+    def count_raised(self, where: str, error: Exception) -> None:
+        """Count an exception that a callback or worker caught at its edge; each kind is logged once."""
+        kind = type(error).__name__
+        self.stats.event(where, f"raised_{kind}")
+        if (where, kind) not in self._raised:
+            self._raised.add((where, kind))
+            self.get_logger().error(f"{where}: {kind}: {error} (counted from now on, not logged again)")
+
+    def _end_subscriptions(self) -> None:
+        for subscription in self._own_subscriptions:
+            self.destroy_subscription(subscription)
+        self._own_subscriptions.clear()
+
+    def _end_publishers(self) -> None:
+        for publisher in self._own_publishers:
+            self.destroy_lifecycle_publisher(publisher)
+        self._own_publishers.clear()
+
+    def _count_event(self, topic: str, name: str, change: int) -> None:
+        if change > 0:
+            self.stats.event(topic, name, change)
+
+    def _liveliness_changed(self, topic: str, event: Any) -> None:
+        if event.not_alive_count_change > 0 or event.alive_count_change < 0:
+            self.stats.event(topic, "liveliness_lost")
+
+    def _incompatible(self, topic: str, event: Any, other: str) -> None:
+        self.stats.event(topic, "incompatible_qos", max(1, event.total_count_change))
+        self.get_logger().warning(
+            f"{topic}: a {other} has incompatible QoS (last policy: {event.last_policy_kind}); they do not talk"
+        )

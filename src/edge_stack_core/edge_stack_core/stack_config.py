@@ -1,0 +1,247 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+robot.yaml as data: which nodes run, in which class, at which rate, with which parameters.
+
+Launch files, the process runner, the supervisor and the demo all read the stack from here, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.package_files import share_folder
+from edge_stack_core.yaml_file import YamlFile, load_yaml
+
+DEFAULT_CONTROL_RATE_HZ = 24.0
+BOARD_EXECUTABLE = "board"
+# Stand-ins that StackConfig.select() fills in; the others are filled in when the file is read.
+AT_SELECTION = ("$sim", "$disabled", "$enabled")
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """
+    One node of the stack.
+
+    priority_class: critical, essential or background. stage: bring-up order; one stage comes up together. when: always,
+    sim (with the simulated robot) or robot (with a real one). rate_hz: wanted rate, or None where the node has none.
+    parameters: as the node gets them. floor_hz: the rate that the governor may lower it to; None: not below rate_hz where it
+    is essential, else to 0. variants: parameters of smaller models or inputs that it may take instead, largest first.
+    standby_of: the node that it stands by for, and is configured as.
+    """
+
+    name: str
+    package: str
+    executable: str
+    priority_class: str
+    stage: int
+    when: str
+    enabled: bool
+    rate_hz: float | None
+    parameters: dict[str, Any]
+    remappings: dict[str, str]
+    floor_hz: float | None = None
+    variants: tuple[dict[str, Any], ...] = ()
+    standby_of: str = ""
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """The whole stack, as read from one file. switched_on: nodes that run though the file says enabled: false."""
+
+    path: Path
+    robot_file: Path
+    control_rate_hz: float
+    nodes: tuple[NodeConfig, ...]
+    switched_on: tuple[str, ...] = ()
+
+    def select(self, *, sim: bool, disabled: Collection[str] = ()) -> tuple[NodeConfig, ...]:
+        """
+        Return the nodes that run, in bring-up order.
+
+        Raises ConfigurationError when a disabled name is no node of this stack.
+        """
+        unknown = sorted(set(disabled) - {node.name for node in self.nodes})
+        if unknown:
+            known = ", ".join(node.name for node in self.nodes)
+            raise ConfigurationError(
+                f"{self.path}: no node is called {', '.join(unknown)}; there are {known}"
+            )
+        mine = ("always", "sim") if sim else ("always", "robot")
+        chosen = [n for n in self.nodes if n.enabled and n.when in mine and n.name not in disabled]
+        names = {"", *(n.name for n in chosen)}
+        chosen = [n for n in chosen if n.standby_of in names]
+        stands_for = {"$sim": sim, "$disabled": sorted(disabled), "$enabled": sorted(self.switched_on)}
+        return tuple(_filled_in(node, stands_for) for node in sorted(chosen, key=lambda node: node.stage))
+
+    def with_parameter(self, name: str, parameter: str, value: Any) -> StackConfig:
+        """Return the stack with one parameter of one node, and of its standby, set; rate_hz is its wanted rate too."""
+        if name not in {node.name for node in self.nodes}:
+            known = ", ".join(node.name for node in self.nodes)
+            raise ConfigurationError(f"{self.path}: no node is called {name}; there are {known}")
+        nodes = []
+        for node in self.nodes:
+            if name in (node.name, node.standby_of):
+                node = replace(node, parameters={**node.parameters, parameter: value})
+                if parameter == "rate_hz":
+                    node = replace(node, rate_hz=float(value))
+            nodes.append(node)
+        return replace(self, nodes=tuple(nodes))
+
+    def switch_on(self, names: Collection[str]) -> StackConfig:
+        """
+        Return the stack with nodes that run whatever the file says. ConfigurationError if a name is no node's.
+
+        A simulated board among them is the one that the supervisor reads and whose clocks the models feel.
+        """
+        unknown = sorted(set(names) - {node.name for node in self.nodes})
+        if unknown:
+            known = ", ".join(node.name for node in self.nodes)
+            raise ConfigurationError(
+                f"{self.path}: no node is called {', '.join(unknown)}; there are {known}"
+            )
+        nodes = [replace(node, enabled=True) if node.name in names else node for node in self.nodes]
+        if any(node.executable == BOARD_EXECUTABLE and node.name in names for node in nodes):
+            nodes = [_on_simulated_board(node) for node in nodes]
+        return replace(self, nodes=tuple(nodes), switched_on=tuple(sorted({*self.switched_on, *names})))
+
+    def run_by(self, executable: str) -> tuple[str, ...]:
+        """Return the names of all nodes of an executable, whether they run or not."""
+        return tuple(node.name for node in self.nodes if node.executable == executable)
+
+
+def _on_simulated_board(node: NodeConfig) -> NodeConfig:
+    """Let a supervisor read the simulated board, and models feel it, unless the file says otherwise."""
+    parameter = {"supervisor": "sysfs_root", "yolo": "board", "vla": "board"}.get(node.executable)
+    if parameter is None or parameter in node.parameters:
+        return node
+    return replace(node, parameters={**node.parameters, parameter: "simulated"})
+
+
+def _filled_in(node: NodeConfig, stands_for: Mapping[str, Any]) -> NodeConfig:
+    """Replace what is known only once the nodes are chosen; an empty list leaves the parameter at its default."""
+    filled = {k: stands_for.get(v, v) if isinstance(v, str) else v for k, v in node.parameters.items()}
+    return replace(node, parameters={k: v for k, v in filled.items() if v != []})
+
+
+def config_folder() -> Path:
+    """Return the installed config folder."""
+    return share_folder("edge_stack") / "config"
+
+
+def default_config_path() -> Path:
+    """Return the shipped robot.yaml."""
+    return config_folder() / "robot.yaml"
+
+
+def load_config(path: str | Path | None = None, *, robot: str | None = None) -> StackConfig:
+    """
+    Load the stack from a robot.yaml.
+
+    path: the file; None for the shipped one. robot: name or file that replaces the file's own robot.
+    Raises ConfigurationError with file, line and field.
+    """
+    file = load_yaml(default_config_path() if path is None else path, "robot_stack")
+    robot_file = _robot_file(file, robot)
+    control_rate_hz = float(file.data.get("control_rate_hz", DEFAULT_CONTROL_RATE_HZ))
+    stands_for = {
+        "$robot": str(robot_file),
+        "$config": str(file.path.resolve()),
+        "$control_rate_hz": control_rate_hz,
+    }
+    nodes = []
+    for name, entry in file.data["nodes"].items():
+        entry = _as_standby(file, name, entry)
+        rate_hz = float(entry["rate_hz"]) if "rate_hz" in entry else None
+        parameters: dict[str, Any] = {"priority_class": entry["class"]}
+        if rate_hz is not None:
+            parameters["rate_hz"] = rate_hz
+        for key, value in entry.get("parameters", {}).items():
+            if key in parameters:
+                field = ("nodes", name, "parameters", key)
+                raise file.error(
+                    field, f"is set by {'class' if key == 'priority_class' else key} of the node already"
+                )
+            if isinstance(value, str) and value.startswith("$"):
+                if value not in stands_for and value not in AT_SELECTION:
+                    known = ", ".join((*stands_for, *AT_SELECTION))
+                    raise file.error(
+                        ("nodes", name, "parameters", key), f"{value} is unknown; known are {known}"
+                    )
+                value = stands_for.get(value, value)
+            parameters[key] = value
+        nodes.append(
+            NodeConfig(
+                name=name,
+                package=entry.get("package", "edge_stack"),
+                executable=entry["executable"],
+                priority_class=entry["class"],
+                stage=entry.get("stage", 0),
+                when=entry.get("when", "always"),
+                enabled=entry.get("enabled", True),
+                rate_hz=rate_hz,
+                parameters=parameters,
+                remappings=dict(entry.get("remappings", {})),
+                floor_hz=_floor(file, name, entry, rate_hz),
+                variants=_variants(file, name, entry),
+                standby_of=entry.get("standby_of", ""),
+            )
+        )
+    return StackConfig(file.path.resolve(), robot_file, control_rate_hz, tuple(nodes))
+
+
+def _as_standby(file: YamlFile, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of a standby with all that it does not say itself as the node that it stands by for has it."""
+    if "standby_of" not in entry:
+        missing = [key for key in ("executable", "class") if key not in entry]
+        if missing:
+            raise file.error(("nodes", name), f"'{missing[0]}' is a required property")
+        return entry
+    principal = file.data["nodes"].get(entry["standby_of"])
+    if principal is None or "standby_of" in principal or principal.get("executable") != "fusion":
+        field = ("nodes", name, "standby_of")
+        raise file.error(
+            field, "must name a node of the executable fusion, as only that one can have a standby"
+        )
+    own = {"standby_of": entry["standby_of"], **entry.get("parameters", {})}
+    return {**principal, **entry, "parameters": {**principal.get("parameters", {}), **own}}
+
+
+def _floor(file: YamlFile, name: str, entry: dict[str, Any], rate_hz: float | None) -> float | None:
+    if "floor_hz" not in entry:
+        return None
+    floor_hz = float(entry["floor_hz"])
+    if rate_hz is None or floor_hz > rate_hz:
+        raise file.error(("nodes", name, "floor_hz"), "needs a rate_hz, and is not above it")
+    if entry["class"] == "critical":
+        raise file.error(("nodes", name, "floor_hz"), "a critical node is never slowed down")
+    return floor_hz
+
+
+def _variants(file: YamlFile, name: str, entry: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    variants = tuple(dict(variant) for variant in entry.get("variants", ()))
+    if variants and entry["class"] == "critical":
+        raise file.error(("nodes", name, "variants"), "a critical node keeps its model")
+    for index, variant in enumerate(variants):
+        missing = sorted(set(variant) - set(entry.get("parameters", {})))
+        if missing:
+            field = ("nodes", name, "variants", index)
+            raise file.error(field, f"{missing[0]} must be among the node's parameters, to be set back later")
+    return variants
+
+
+def _robot_file(file: YamlFile, robot: str | None) -> Path:
+    wanted = robot or file.data["robot"]
+    folders = (file.path.parent / "robots", config_folder() / "robots")
+    candidates = [Path(wanted), *(folder / f"{wanted}.yaml" for folder in folders)]
+    for candidate in candidates:
+        if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
+            return candidate.resolve()
+    known = sorted(p.stem for folder in {c.parent for c in candidates[1:]} for p in folder.glob("*.yaml"))
+    text = f"there is no robot '{wanted}'; known are {', '.join(known) or 'none'}, or give the path of a .yaml file"
+    raise ConfigurationError(text) if robot else file.error(("robot",), text)

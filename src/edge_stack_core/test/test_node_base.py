@@ -1,0 +1,160 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The node base class, by a small node in a real process over DDS."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from edge_stack_msgs.msg import NodeStatus
+from std_msgs.msg import Float64
+
+from edge_stack_core.ros import qos
+from edge_stack_core.ros.testing import NodeProcess, Peer
+
+
+@pytest.fixture
+def toy(peer: Peer) -> Iterator[NodeProcess]:
+    with NodeProcess("toy_node", "toy") as process:
+        yield process
+
+
+def state(peer: Peer, label: str):
+    return peer.spin_until(
+        lambda: "toy" in peer.statuses and peer.statuses["toy"].state == label and peer.statuses["toy"]
+    )
+
+
+def test_a_node_reports_itself_unconfigured_on_start(peer: Peer, toy: NodeProcess) -> None:
+    status = state(peer, "unconfigured")
+    assert status.pid == toy.pid
+    assert status.rss_mb > 1.0
+
+
+def test_a_node_works_only_while_active(peer: Peer, toy: NodeProcess) -> None:
+    out = peer.collect(Float64, "out", qos.result(offered=False))
+    numbers = peer.node.create_publisher(Float64, "in", qos.result())
+    peer.bring_up("toy")
+
+    def answered() -> bool:
+        numbers.publish(Float64(data=3.0))
+        return bool(out)
+
+    peer.spin_until(answered)
+    assert out[0].data == 6.0
+    assert peer.transition("toy", "deactivate")
+    state(peer, "inactive")
+    out.clear()
+    numbers.publish(Float64(data=4.0))
+    assert peer.transition("toy", "activate")
+    peer.spin_until(answered)
+    assert {m.data for m in out} == {6.0}, "a number that came while inactive was answered"
+
+
+def test_a_refused_configure_says_why_and_can_be_mended(peer: Peer) -> None:
+    with NodeProcess("toy_node", "toy", {"model": "missing"}):
+        diagnostics = peer.collect(DiagnosticArray, "diagnostics", qos.status())
+        assert not peer.transition("toy", "configure")
+        status = peer.spin_until(lambda: peer.statuses["toy"].message and peer.statuses["toy"])
+        assert status.state == "unconfigured"
+        assert "missing.onnx does not exist" in status.message
+        peer.spin_until(
+            lambda: any(
+                s.level == b"\x02" and "missing.onnx" in s.message for d in diagnostics for s in d.status
+            )
+        )
+        assert peer.set_parameter("toy", "model", "") == (True, "")
+        peer.bring_up("toy")
+
+
+def test_a_refused_activate_leaves_the_node_inactive_with_its_reason(peer: Peer) -> None:
+    with NodeProcess("toy_node", "toy", {"fail_activate": True}):
+        assert peer.transition("toy", "configure")
+        assert not peer.transition("toy", "activate")
+        status = peer.spin_until(lambda: peer.statuses["toy"].message and peer.statuses["toy"])
+        assert status.state == "inactive"
+        assert "told to fail" in status.message
+
+
+def test_a_wrong_start_value_fails_configure_and_names_the_parameter(peer: Peer) -> None:
+    with NodeProcess("toy_node", "toy", {"mode": "medium", "gain": "much"}):
+        assert not peer.transition("toy", "configure")
+        status = peer.spin_until(lambda: peer.statuses["toy"].message and peer.statuses["toy"])
+        assert "mode: 'medium' is not one of fast, slow" in status.message
+        assert "gain: 'much' is not of type float" in status.message
+
+
+def test_a_whole_number_is_taken_for_a_float_parameter(peer: Peer) -> None:
+    with NodeProcess("toy_node", "toy", {"gain": 5}):
+        peer.bring_up("toy")
+
+
+def test_live_parameters_change_at_once_and_others_only_while_unconfigured(
+    peer: Peer, toy: NodeProcess
+) -> None:
+    peer.bring_up("toy")
+    ok, why = peer.set_parameter("toy", "gain", 3.0)
+    assert ok, why
+    ok, why = peer.set_parameter("toy", "gain", 11.0)
+    assert not ok and "gain" in why
+    ok, why = peer.set_parameter("toy", "mode", "slow")
+    assert not ok and "takes effect at configure" in why
+    ok, why = peer.set_parameter("toy", "mode", "other")
+    assert not ok and "not one of" in why
+
+
+def test_a_callback_that_raises_is_counted_and_the_node_lives(peer: Peer, toy: NodeProcess) -> None:
+    numbers = peer.node.create_publisher(Float64, "in", qos.result())
+    peer.bring_up("toy")
+
+    def counted() -> bool:
+        numbers.publish(Float64(data=-1.0))
+        return any(e.event == "raised_ValueError" and e.count > 1 for e in peer.statuses["toy"].events)
+
+    peer.spin_until(counted)
+    assert toy.alive()
+    assert toy.output().count("ValueError") == 1, "each kind is logged once"
+
+
+def test_an_impossible_transition_is_refused_and_the_node_lives(peer: Peer, toy: NodeProcess) -> None:
+    assert not peer.transition("toy", "activate")
+    assert peer.transition("toy", "configure")
+    assert not peer.transition("toy", "configure")
+    assert toy.alive()
+
+
+def test_a_transition_that_outlasts_a_repeated_request_is_no_refusal(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_stack_core.ros.testing.ANSWER_S", 0.3)
+    with NodeProcess("toy_node", "toy", {"configure_s": 1.0}) as slow:
+        assert peer.transition("toy", "configure"), slow.output()
+        assert "refused in state inactive" in slow.output()  # the repeated one
+        assert not peer.transition("toy", "configure")
+
+
+def test_a_node_can_be_cleaned_up_and_configured_again(peer: Peer, toy: NodeProcess) -> None:
+    for _ in range(2):
+        peer.bring_up("toy")
+        assert peer.transition("toy", "deactivate")
+        assert peer.transition("toy", "cleanup")
+    peer.bring_up("toy")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_an_active_node_with_code_0_and_no_traceback(
+    peer: Peer, toy: NodeProcess, number: int
+) -> None:
+    peer.bring_up("toy")
+    assert toy.stop(number) == 0
+    assert "Traceback" not in toy.output()
+
+
+def test_a_node_reports_itself_while_simulated_time_stands_still(peer: Peer) -> None:
+    statuses = peer.collect(NodeStatus, "node_status", qos.status())
+    with NodeProcess("toy_node", "toy", {"use_sim_time": True}):
+        peer.spin_until(lambda: len(statuses) >= 4)
+    assert {status.header.stamp.sec for status in statuses} == {0}

@@ -1,0 +1,191 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""robot.yaml and robots/*.yaml: what they give, and errors that name file, line and field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.robot import load_robot
+from edge_stack_core.stack_config import load_config
+
+CONFIG = Path(__file__).parents[1] / "config"
+
+ROBOT = """\
+name: arm
+joints:
+  - {name: a, position: [-1.0, 1.0], velocity_max: 2.0}
+  - {name: b, position: [0.5, 1.5], velocity_max: 1.0, home: 0.7}
+cameras:
+  front: {frame: front_optical, width: 320, height: 240, fovy_deg: 90.0, position: [0, 0, 1], look_at: [1, 0, 1]}
+"""
+
+STACK = """\
+robot: arm
+nodes:
+  detect:
+    executable: yolo
+    class: essential
+    stage: 2
+    rate_hz: 5
+    parameters: {task: detect, robot_file: $robot}
+  sim:
+    executable: sim
+    class: essential
+    when: sim
+  camera:
+    executable: camera
+    class: essential
+    when: robot
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "robots").mkdir()
+    (tmp_path / "robots" / "arm.yaml").write_text(ROBOT, encoding="utf-8")
+    (tmp_path / "robot.yaml").write_text(STACK, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_node_that_the_file_switches_off_can_be_switched_on(folder: Path) -> None:
+    file = folder / "robot.yaml"
+    file.write_text(
+        STACK.replace("robot_file: $robot", "enabled: $enabled")
+        + "  clock: {executable: clock, class: essential, enabled: false}\n"
+    )
+    config = load_config(file)
+    assert "clock" not in {node.name for node in config.select(sim=True)}
+    config = config.switch_on(config.run_by("clock"))
+    nodes = {node.name: node for node in config.select(sim=True)}
+    assert "clock" in nodes
+    assert [n.parameters["enabled"] for n in nodes.values() if "enabled" in n.parameters] == [["clock"]]
+    with pytest.raises(ConfigurationError, match="no node is called clok; there are"):
+        config.switch_on(["clok"])
+
+
+def test_a_node_gets_its_class_rate_and_the_robots_file_as_parameters(folder: Path) -> None:
+    detect = load_config(folder / "robot.yaml").nodes[0]
+    assert detect.parameters == {
+        "priority_class": "essential",
+        "rate_hz": 5.0,
+        "task": "detect",
+        "robot_file": str((folder / "robots" / "arm.yaml").resolve()),
+    }
+
+
+def test_selection_follows_sim_and_disabled_and_orders_by_stage(folder: Path) -> None:
+    config = load_config(folder / "robot.yaml")
+    assert [n.name for n in config.select(sim=True)] == ["sim", "detect"]
+    assert [n.name for n in config.select(sim=False)] == ["camera", "detect"]
+    assert [n.name for n in config.select(sim=True, disabled=["detect"])] == ["sim"]
+    with pytest.raises(ConfigurationError, match="no node is called detekt; there are detect, sim, camera"):
+        config.select(sim=True, disabled=["detekt"])
+
+
+def test_one_parameter_can_be_set_without_another_file(folder: Path) -> None:
+    config = load_config(folder / "robot.yaml").with_parameter("detect", "rate_hz", 2.0)
+    assert config.nodes[0].parameters["rate_hz"] == config.nodes[0].rate_hz == 2.0
+    with pytest.raises(ConfigurationError, match="no node is called detekt"):
+        config.with_parameter("detekt", "rate_hz", 2.0)
+
+
+def test_what_is_known_only_at_selection_is_filled_in_then(folder: Path) -> None:
+    file = folder / "robot.yaml"
+    file.write_text(STACK.replace("robot_file: $robot", "sim: $sim, disabled: $disabled"), encoding="utf-8")
+    config = load_config(file)
+    assert config.select(sim=True, disabled=["sim"])[0].parameters["disabled"] == ["sim"]
+    parameters = config.select(sim=False)[1].parameters
+    assert parameters["sim"] is False
+    assert "disabled" not in parameters
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "text"),
+    [
+        (
+            "class: essential\n    stage",
+            "class: esential\n    stage",
+            5,
+            "nodes.detect.class: 'esential' is not one of",
+        ),
+        ("rate_hz: 5", "rate_hz: -5", 7, "nodes.detect.rate_hz: -5 is less than the minimum of 0"),
+        ("rate_hz: 5", "rate: 5", 7, "nodes.detect.rate: is not a known field; known are class"),
+        ("rate_hz: 5", "rate_hz: fast", 7, "nodes.detect.rate_hz: 'fast' is not of type 'number'"),
+        ("robot_file: $robot", "robot_file: $robbot", 8, r"\$robbot is unknown; known are \$robot"),
+        ("task: detect", "rate_hz: 3.0", 8, "is set by rate_hz of the node already"),
+        ("robot: arm", "robot: leg", 1, "there is no robot 'leg'; known are .*arm"),
+        ("  sim:\n", "  detect:\n", 9, "detect stands twice"),
+        ("  sim:\n", "  sim: [\n", 11, "is not valid YAML"),
+        ("nodes:\n", "nodes:\n  3: {}\n", 3, "the key 3 is not text"),
+    ],
+)
+def test_a_broken_robot_yaml_names_file_line_and_field(
+    folder: Path, old: str, new: str, line: int, text: str
+) -> None:
+    file = folder / "robot.yaml"
+    assert old in STACK
+    file.write_text(STACK.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=text) as caught:
+        load_config(file)
+    assert str(caught.value).startswith(f"{file}:{line}: ")
+
+
+def test_an_empty_or_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="nothing.yaml: cannot be read"):
+        load_config(tmp_path / "nothing.yaml")
+    (tmp_path / "empty.yaml").write_text("", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="empty.yaml:1: is empty"):
+        load_config(tmp_path / "empty.yaml")
+
+
+def test_a_robot_has_limits_home_and_an_optical_camera_frame(folder: Path) -> None:
+    robot = load_robot(folder / "robots" / "arm.yaml")
+    assert robot.joint_names == ("a", "b")
+    np.testing.assert_array_equal(robot.home, [0.0, 0.7])
+    camera = robot.cameras["front"]
+    # REP-103: looking along +x, the image's x axis points to -y and its y axis to -z.
+    np.testing.assert_allclose(camera.rotation, [[0, 0, 1], [-1, 0, 0], [0, -1, 0]], atol=1e-12)
+    np.testing.assert_allclose(camera.intrinsics(), [[120, 0, 160], [0, 120, 120], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "text"),
+    [
+        ("[-1.0, 1.0]", "[1.0, -1.0]", 3, "joints.0.position: the lower limit 1.0 is not below"),
+        ("home: 0.7", "home: 7.0", 4, "joints.1.home: 7.0 is outside the limits"),
+        ("name: b", "name: a", 4, "joints.1: the joint a stands twice"),
+        ("look_at: [1, 0, 1]", "look_at: [0, 0, 0]", 6, "cameras.front: looks straight down or up"),
+    ],
+)
+def test_a_broken_robot_file_names_file_line_and_field(
+    folder: Path, old: str, new: str, line: int, text: str
+) -> None:
+    file = folder / "robots" / "arm.yaml"
+    file.write_text(ROBOT.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=text) as caught:
+        load_robot(file)
+    assert str(caught.value).startswith(f"{file}:{line}: ")
+
+
+def test_the_shipped_stack_and_robots_are_valid() -> None:
+    config = load_config(CONFIG / "robot.yaml")
+    assert {n.name for n in config.select(sim=True)} >= {"supervisor", "fusion", "sim", "vla", "detect"}
+    for file in sorted((CONFIG / "robots").glob("*.yaml")):
+        load_robot(file)
+
+
+def test_a_simulated_board_that_is_switched_on_is_read_and_felt() -> None:
+    config = load_config()
+    before = {node.name: node.parameters for node in config.nodes}
+    assert "sysfs_root" not in before["supervisor"]
+    after = {node.name: node.parameters for node in config.switch_on(["board"]).nodes}
+    assert after["supervisor"]["sysfs_root"] == "simulated"
+    assert after["detect"]["board"] == after["vla"]["board"] == "simulated"
+    assert after["fusion"] == before["fusion"]
+    chosen = config.with_parameter("supervisor", "sysfs_root", "/").switch_on(["board"])
+    assert {n.name: n.parameters for n in chosen.nodes}["supervisor"]["sysfs_root"] == "/"

@@ -1,0 +1,7 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Backends: what executes a vision model. See :mod:`edge_stack_inference.engines.base` for the Protocol and how to add one."""
+
+from edge_stack_inference.engines.base import Backend, ModelError, backend_names, create_backend, device_of
+
+__all__ = ["Backend", "ModelError", "backend_names", "create_backend", "device_of"]

@@ -1,0 +1,47 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Cuts a model into segments and says what that costs: python -m edge_stack_inference.splitting MODEL --max-ms 8."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_inference.splitting.build import segment
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m edge_stack_inference.splitting", description="Cut an ONNX model."
+    )
+    parser.add_argument("model", type=Path)
+    wish = parser.add_mutually_exclusive_group(required=True)
+    wish.add_argument(
+        "--max-ms", type=float, default=0.0, help="no segment shall take longer on this machine"
+    )
+    wish.add_argument("--pieces", type=int, default=0, help="this many segments of about equal time")
+    parser.add_argument("--threads", type=int, default=1, help="of each segment (default: 1)")
+    arguments = parser.parse_args(argv)
+    try:
+        plan, folder = segment(arguments.model, arguments.max_ms, arguments.pieces, arguments.threads)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    total = sum(piece.ms for piece in plan.segments)
+    for piece in plan.segments:
+        print(
+            f"{piece.file}  {piece.ms:8.2f} ms  takes {len(piece.inputs)}, gives {len(piece.outputs)} tensors"
+        )
+    print(
+        f"whole {plan.whole_ms:.2f} ms; {len(plan.segments)} segments {total:.2f} ms, the longest {plan.longest_ms:.2f} ms"
+    )
+    print(f"largest difference from the whole {plan.difference:g}")
+    print(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A backend of vision models that runs an ONNX model in segments on the CPU, each admitted by the gate on its own.
+
+Its unit of work is one input tensor in, the model's raw outputs out, as with every backend. Opening it cuts the model the
+first time, which takes seconds and needs the onnx package; from then on the segments are read from their folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_stack_core.admission import BackgroundJob
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_inference.engines.base import Backend, ModelError
+from edge_stack_inference.engines.onnxruntime import OnnxBackend
+from edge_stack_inference.splitting.admissions import Admissions
+from edge_stack_inference.splitting.plan import Plan
+from edge_stack_inference.splitting.runner import SegmentedModel
+
+
+class PieceBackend(Backend, Protocol):
+    """A backend that runs a model in pieces, or whole as one piece, each admitted on its own."""
+
+    @property
+    def plan(self) -> Plan:
+        """What the open model was cut into; not for one that runs whole."""
+
+    def prime(self, job: BackgroundJob) -> None:
+        """Tell a job how long each piece takes."""
+
+
+class SegmentedBackend:
+    """Runs an ONNX file in segments."""
+
+    name: ClassVar[str] = "onnxruntime in segments"
+    suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
+
+    def __init__(self, max_ms: float, admissions: Admissions) -> None:
+        """max_ms: no segment shall take longer on this machine. admissions: asked before each segment."""
+        self._max_ms = max_ms
+        self._admissions = admissions
+        self._model: SegmentedModel | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """What the open model was cut into."""
+        return self._opened().plan
+
+    def prime(self, job: BackgroundJob) -> None:
+        """Tell a job how long each segment took when it was made."""
+        self._opened().prime(job)
+
+    def open(self, path: Path, threads: int) -> Mapping[str, Any]:
+        """Cut and load the file; see :meth:`Backend.open <edge_stack_inference.engines.base.Backend.open>`."""
+        whole = OnnxBackend()
+        metadata = whole.open(path, threads)  # also says what is wrong with a file that is no such model
+        whole.close()
+        try:
+            self._model = SegmentedModel.open(path, max_ms=self._max_ms, threads=threads)
+        except ConfigurationError as error:
+            raise ModelError(str(error)) from None
+        return metadata
+
+    def run(self, tensor: NDArray[np.float32]) -> Sequence[NDArray[Any]]:
+        """
+        Run the model once; see :meth:`Backend.run <edge_stack_inference.engines.base.Backend.run>`.
+
+        Raises:
+            Refused: the gate did not admit a segment.
+        """
+        model = self._opened()
+        ((name, dtype),) = model.input_types().items()
+        return model.run_admitted({name: tensor.astype(dtype, copy=False)}, self._admissions)
+
+    def close(self) -> None:
+        """Free the segments."""
+        self._model = None
+
+    def _opened(self) -> SegmentedModel:
+        if self._model is None:
+            raise RuntimeError("the model is not open")
+        return self._model

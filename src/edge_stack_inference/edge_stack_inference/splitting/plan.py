@@ -1,0 +1,117 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A model in segments, as it lies on the disk: which files, which tensors cross between them, and how long each took.
+
+Its unit of work is one folder of one model. Reading one needs neither the onnx package nor the model; nothing here measures
+or runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from edge_stack_core.errors import ConfigurationError
+
+FILE = "plan.json"
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """One piece. file: in the plan's folder. inputs, outputs: names of tensors. ms: how long it took when it was made."""
+
+    file: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    ms: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """
+    A model in segments.
+
+    inputs, outputs: of the whole model, in its order. whole_ms: how long the whole took when it was cut. difference: the
+    largest between an output of the segments and of the whole, on noise; not 0 where a cut makes the runtime choose another
+    layout, and with it another order of additions. metadata: of the whole model.
+    """
+
+    model: str
+    sha256: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    whole_ms: float
+    difference: float
+    segments: tuple[Segment, ...]
+    metadata: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def longest_ms(self) -> float:
+        """How long the longest segment took."""
+        return max(segment.ms for segment in self.segments)
+
+    def write(self, folder: Path) -> None:
+        """Write the plan into its folder."""
+        text = json.dumps({"version": VERSION, **dataclasses.asdict(self)}, indent=2)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+    @staticmethod
+    def read(folder: Path) -> Plan:
+        """
+        Read the plan of a folder.
+
+        Raises:
+            ConfigurationError: there is none, or a file of it is missing.
+        """
+        path = folder / FILE
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            if fields.pop("version") != VERSION:
+                raise ValueError("of another version")
+            pieces = fields.pop("segments")
+            segments = tuple(
+                Segment(p["file"], tuple(p["inputs"]), tuple(p["outputs"]), float(p["ms"])) for p in pieces
+            )
+            fields["inputs"], fields["outputs"] = tuple(fields["inputs"]), tuple(fields["outputs"])
+            plan = Plan(segments=segments, **fields)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{path}: not a plan of segments ({error}); remove the folder to make it anew"
+            ) from None
+        for segment in plan.segments:
+            if not (folder / segment.file).is_file():
+                raise ConfigurationError(
+                    f"{folder / segment.file}: missing; remove the folder to make it anew"
+                )
+        return plan
+
+
+def sha256_of(path: Path) -> str:
+    """
+    Return the hash of a model file.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    return digest.hexdigest()
+
+
+def folders_of(path: Path, key: str) -> list[Path]:
+    """Return where a model's segments may lie: beside the model, or in the user's cache if that cannot be written."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return [
+        path.with_name(path.name + ".segments") / key,
+        cache / "edge_stack" / "segments" / f"{path.stem}-{key}",
+    ]

@@ -1,0 +1,103 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of how a backend is chosen for a file, and of backends that other packages add."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_stack_inference.engines import ModelError, backend_names, base, create_backend
+
+
+class OtherBackend:
+    name = "other"
+    suffixes = (".other",)
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
+    points: list[EntryPoint] = []
+
+    def entry_points(group: str) -> Sequence[Any]:
+        assert group == base.ENTRY_POINT_GROUP
+        return points
+
+    monkeypatch.setattr(base, "entry_points", entry_points)
+    return points
+
+
+def point(name: str, value: str) -> EntryPoint:
+    return EntryPoint(name, value, base.ENTRY_POINT_GROUP)
+
+
+def touched(path: Path) -> Path:
+    path.touch()
+    return path
+
+
+def refusal(path: Path, name: str = "auto") -> str:
+    with pytest.raises(ModelError) as caught:
+        create_backend(path, name)
+    return str(caught.value)
+
+
+def test_onnx_files_go_to_onnx_runtime(tmp_path: Path, plugins: list[EntryPoint]) -> None:
+    assert create_backend(touched(tmp_path / "m.ONNX")).name == "onnxruntime"
+
+
+def test_openvino_exports_go_to_openvino_and_onnx_files_when_asked(
+    tmp_path: Path, plugins: list[EntryPoint]
+) -> None:
+    folder = tmp_path / "m_openvino_model"
+    folder.mkdir()
+    assert create_backend(folder).name == "openvino"
+    assert create_backend(touched(tmp_path / "m.xml")).name == "openvino"
+    assert create_backend(touched(tmp_path / "m.onnx"), "openvino").name == "openvino"
+
+
+def test_another_package_adds_a_backend_by_entry_point(tmp_path: Path, plugins: list[EntryPoint]) -> None:
+    plugins.append(point("other", f"{__name__}:OtherBackend"))
+    assert backend_names() == ("onnxruntime", "openvino", "other")
+    assert create_backend(touched(tmp_path / "m.other")).name == "other"
+    assert create_backend(touched(tmp_path / "m.other"), "other").name == "other"
+
+
+def test_a_backend_that_does_not_load_is_named_with_its_reason(
+    tmp_path: Path, plugins: list[EntryPoint]
+) -> None:
+    plugins.append(point("broken", "no_such_module_anywhere:Backend"))
+    assert "no_such_module_anywhere" in refusal(touched(tmp_path / "m.other"))
+    assert create_backend(touched(tmp_path / "m.onnx")).name == "onnxruntime"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "m.onnx") == f"{tmp_path / 'm.onnx'}: no such file"
+
+
+def test_an_engine_file_says_that_it_needs_tensorrt(tmp_path: Path, plugins: list[EntryPoint]) -> None:
+    text = refusal(touched(tmp_path / "m.engine"))
+    assert "needs TensorRT" in text and ".onnx" in text
+
+
+def test_a_pt_file_says_which_package_it_needs(tmp_path: Path, plugins: list[EntryPoint]) -> None:
+    assert "edge_stack_ultralytics" in refusal(touched(tmp_path / "m.pt"))
+
+
+def test_any_other_file_is_no_model(tmp_path: Path, plugins: list[EntryPoint]) -> None:
+    assert "not a model file" in refusal(touched(tmp_path / "m.txt"))
+
+
+def test_an_unknown_backend_is_refused_with_those_that_are_known(
+    tmp_path: Path, plugins: list[EntryPoint]
+) -> None:
+    text = refusal(touched(tmp_path / "m.onnx"), "tensorflow")
+    assert "'tensorflow' is not known; one of auto, onnxruntime, openvino" in text
+
+
+def test_a_backend_refuses_a_file_that_it_does_not_open(tmp_path: Path, plugins: list[EntryPoint]) -> None:
+    assert "backend onnxruntime opens .onnx only" in refusal(touched(tmp_path / "m.xml"), "onnxruntime")

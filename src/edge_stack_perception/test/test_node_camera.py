@@ -1,0 +1,273 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The camera node in a real process over DDS, with folders, videos and topics as its camera."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from edge_stack_msgs.msg import NodeStatus
+from sensor_msgs.msg import CameraInfo, Image
+
+from edge_stack_core.ros import qos
+from edge_stack_core.ros.image_messages import fill_image, read_rgb
+from edge_stack_core.ros.testing import NodeProcess, Peer
+
+Start = Callable[..., NodeProcess]
+
+
+@pytest.fixture
+def start(peer: Peer) -> Iterator[Start]:
+    """Start the camera with these parameters, and bring it up unless told otherwise."""
+    running: list[NodeProcess] = []
+
+    def begin(bring_up: bool = True, **parameters: Any) -> NodeProcess:
+        process = NodeProcess("edge_stack_perception.ros.camera", "camera", parameters)
+        running.append(process)
+        if bring_up:
+            peer.bring_up("camera")
+        return process
+
+    yield begin
+    for process in running:
+        assert process.stop() == 0, process.output()
+        process.__exit__()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three pictures, red, green and blue, 64x48."""
+    path = tmp_path / "pictures"
+    path.mkdir()
+    for i in range(3):
+        picture = np.zeros((48, 64, 3), np.uint8)
+        picture[..., 2 - i] = 200
+        cv2.imwrite(str(path / f"{i}.png"), picture)
+    return path
+
+
+def images(peer: Peer) -> list[Image]:
+    return peer.collect(Image, "image_raw", qos.frame(offered=False))
+
+
+def stamp_s(stamp: Time) -> float:
+    return stamp.sec + stamp.nanosec * 1e-9
+
+
+def period_s(frames: list[Image]) -> float:
+    """The usual time between frames by their stamps; the median, for some may be late or lost on a busy machine."""
+    return float(np.median(np.diff([stamp_s(m.header.stamp) for m in frames])))
+
+
+def status(peer: Peer, condition: Callable[[NodeStatus], bool], what: str) -> NodeStatus:
+    def heard() -> NodeStatus | None:
+        now = peer.statuses.get("camera")
+        return now if now is not None and condition(now) else None
+
+    return peer.spin_until(heard, what=what)
+
+
+def test_pictures_come_in_order_with_their_camera_info_at_the_same_stamp(
+    peer: Peer, start: Start, folder: Path
+) -> None:
+    frames = images(peer)
+    infos = peer.collect(CameraInfo, "camera_info", qos.frame(offered=False))
+    start(source="folder", path=str(folder), rate_hz=20.0, frame_id="table", fovy_deg=60.0)
+    peer.spin_until(lambda: len(frames) >= 6 and len(infos) >= 6)
+    assert all((m.width, m.height, m.encoding, m.step) == (64, 48, "rgb8", 192) for m in frames)
+    assert {m.header.frame_id for m in (*frames, *infos)} == {"table"}
+    colours = [int(read_rgb(m)[0, 0].argmax()) for m in frames]
+    steps = [(after - before) % 3 for before, after in itertools.pairwise(colours)]
+    assert steps.count(1) > len(steps) / 2, colours  # best effort: a frame may be lost
+    stamps = {stamp_s(m.header.stamp) for m in infos}
+    assert len([m for m in frames if stamp_s(m.header.stamp) in stamps]) >= 3
+    assert abs(stamp_s(frames[-1].header.stamp) - time.time()) < 2.0
+    assert infos[0].k[4] == pytest.approx(24.0 / np.tan(np.radians(30.0)))
+
+
+def test_frames_keep_their_rate_and_the_rate_is_changed_live(peer: Peer, start: Start, folder: Path) -> None:
+    frames = images(peer)
+    start(source="folder", path=str(folder), rate_hz=20.0)
+    peer.spin_until(lambda: len(frames) >= 21)
+    assert period_s(frames) == pytest.approx(1 / 20, abs=0.01)
+    assert peer.set_parameter("camera", "rate_hz", 0.0)[0]
+    status(peer, lambda s: s.target_hz == 0.0, "a target of 0 Hz")
+    paused = peer.statuses["camera"].processed
+    seen = status(
+        peer, lambda s: s.header.stamp.sec > time.time() - 1 and s.target_hz == 0.0, "a later status"
+    )
+    assert seen.processed <= paused + 1
+    frames.clear()
+    assert peer.set_parameter("camera", "rate_hz", 50.0)[0]
+    peer.spin_until(lambda: len(frames) >= 10)
+    assert period_s(frames) == pytest.approx(1 / 50, abs=0.01)
+
+
+def test_a_video_plays_at_its_own_speed(peer: Peer, start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "video.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
+    for i in range(30):
+        writer.write(np.full((48, 64, 3), 8 * i, np.uint8))
+    writer.release()
+    frames = images(peer)
+    start(source="video", path=str(path), rate_hz=60.0)
+    peer.spin_until(lambda: len(frames) >= 11)
+    assert period_s(frames) == pytest.approx(1 / 10, abs=0.02)
+    assert status(peer, lambda s: s.target_hz > 0, "a target").target_hz == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"path": "/dev/video99"}, "device /dev/video99: does not exist; there "),
+        ({"path": "/dev/null"}, "device /dev/null: cannot be opened as a camera"),
+        ({}, "parameter path: is empty; source device needs a device such as /dev/video0"),
+        ({"source": "video", "path": "/no/such.mp4"}, "video /no/such.mp4: does not exist"),
+        ({"source": "topic"}, "parameter topic: is empty"),
+        ({"source": "topic", "topic": "image_raw"}, "/image_raw is what this node publishes itself"),
+        ({"path": "/dev/null", "device_options": ["exposre=3"]}, "'exposre': is not known; perhaps exposure"),
+        ({"path": "/dev/null", "fourcc": "MJPEG"}, "parameter fourcc: 'MJPEG' is not four letters"),
+        ({"path": "/dev/null", "camera_info_file": "/no/camera.yaml"}, "/no/camera.yaml: cannot be read"),
+    ],
+)
+def test_a_camera_that_cannot_work_fails_configure_with_the_reason(
+    peer: Peer, start: Start, parameters: dict[str, Any], says: str
+) -> None:
+    start(bring_up=False, **parameters)
+    assert not peer.transition("camera", "configure")
+    refused = status(peer, lambda s: bool(s.message), "a reason")
+    assert refused.state == "unconfigured"
+    assert says in refused.message
+
+
+def test_a_camera_that_vanishes_is_reported_and_taken_again_when_it_is_back(
+    peer: Peer, start: Start, folder: Path
+) -> None:
+    frames = images(peer)
+    start(source="folder", path=str(folder), rate_hz=20.0)
+    peer.spin_until(lambda: frames)
+    kept = folder.with_name("kept")
+    folder.rename(kept)
+    lost = status(peer, lambda s: bool(s.message), "a problem")
+    assert f"folder {folder}: " in lost.message
+    assert "opened again" in lost.message
+    assert lost.state == "active"
+    frames.clear()
+    kept.rename(folder)
+    peer.spin_until(lambda: frames)
+    status(peer, lambda s: not s.message, "no problem any more")
+
+
+def test_a_folder_that_ends_says_so_and_stays_active(peer: Peer, start: Start, folder: Path) -> None:
+    start(source="folder", path=str(folder), rate_hz=50.0, loop=False)
+    ended = status(peer, lambda s: bool(s.message), "a problem")
+    assert "ended; set loop to start it again" in ended.message
+    assert ended.state == "active"
+    assert ended.processed == 3
+
+
+def test_a_relayed_image_is_resized_and_converted_and_keeps_its_stamp(peer: Peer, start: Start) -> None:
+    frames = images(peer)
+    infos = peer.collect(CameraInfo, "camera_info", qos.frame(offered=False))
+    out = peer.node.create_publisher(Image, "other/image", qos.frame())
+    out_info = peer.node.create_publisher(CameraInfo, "other/camera_info", qos.frame())
+    start(source="topic", topic="other/image", rate_hz=100.0, width=32, height=24, encoding="bgr8")
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[..., 0] = 200
+    message = fill_image(Image(), picture, "rgb8")
+    message.header.frame_id = "theirs"
+    info = CameraInfo(width=64, height=48, k=[50.0, 0, 31.5, 0, 50.0, 23.5, 0, 0, 1.0])
+    sent: set[tuple[int, int]] = set()
+
+    def relayed() -> bool:
+        message.header.stamp = peer.node.get_clock().now().to_msg()
+        sent.add((message.header.stamp.sec, message.header.stamp.nanosec))
+        out_info.publish(info)
+        out.publish(message)
+        return bool(frames) and any(i.k[0] for i in infos)
+
+    peer.spin_until(relayed)
+    frame = frames[0]
+    assert (frame.width, frame.height, frame.encoding, frame.header.frame_id) == (32, 24, "bgr8", "theirs")
+    assert (frame.header.stamp.sec, frame.header.stamp.nanosec) in sent
+    assert read_rgb(frame)[5, 5].tolist() == [200, 0, 0]
+    relayed_info = next(i for i in infos if i.k[0])
+    assert (relayed_info.width, relayed_info.k[0], relayed_info.k[2]) == (32, 25.0, 15.5)
+
+
+def test_a_message_that_is_no_image_is_counted_and_the_next_good_one_is_relayed(
+    peer: Peer, start: Start
+) -> None:
+    frames = images(peer)
+    out = peer.node.create_publisher(Image, "other/image", qos.frame())
+    start(source="topic", topic="other/image", rate_hz=100.0)
+    bad = fill_image(Image(), np.zeros((4, 4, 3), np.uint8), "rgb8")
+    bad.step = 7
+    depth = fill_image(Image(), np.zeros((4, 4), np.float32), "32FC1")
+
+    def counted(which: Image) -> bool:
+        out.publish(which)
+        events = peer.statuses["camera"].events
+        return any(e.topic == "other/image" and e.event == "raised_ImageError" for e in events)
+
+    peer.spin_until(lambda: counted(bad), what="the bad image is counted")
+    for _ in range(5):
+        out.publish(depth)
+        peer.executor.spin_once(timeout_sec=0.02)
+    good = fill_image(Image(), np.full((4, 4), 9, np.uint8), "mono8")
+
+    def relayed() -> bool:
+        out.publish(good)
+        return bool(frames)
+
+    peer.spin_until(relayed)
+    assert (frames[0].width, frames[0].encoding) == (4, "rgb8")
+
+
+def test_a_topic_that_is_silent_is_a_problem(peer: Peer, start: Start) -> None:
+    start(source="topic", topic="nobody/image")
+    silent = status(peer, lambda s: bool(s.message), "a problem")
+    assert "topic /nobody/image: no image for" in silent.message
+
+
+def test_the_calibration_file_is_published_for_the_size_of_the_image(
+    peer: Peer, start: Start, folder: Path, tmp_path: Path
+) -> None:
+    calibration = tmp_path / "camera.yaml"
+    calibration.write_text(
+        "image_width: 640\nimage_height: 480\ndistortion_model: plumb_bob\n"
+        "camera_matrix: {rows: 3, cols: 3, data: [500, 0, 319.5, 0, 500, 239.5, 0, 0, 1]}\n"
+        "distortion_coefficients: {rows: 1, cols: 5, data: [-0.1, 0.01, 0, 0, 0]}\n",
+        encoding="utf-8",
+    )
+    infos = peer.collect(CameraInfo, "camera_info", qos.frame(offered=False))
+    start(source="folder", path=str(folder), camera_info_file=str(calibration))
+    peer.spin_until(lambda: infos)
+    info = infos[0]
+    assert (info.width, info.height, info.distortion_model) == (64, 48, "plumb_bob")
+    assert (info.k[0], info.k[2], info.k[5]) == pytest.approx((50.0, 31.5, 23.5))
+    assert info.d[0] == -0.1
+    assert info.p[0] == pytest.approx(50.0)
+
+
+def test_no_frame_leaves_an_inactive_camera(peer: Peer, start: Start, folder: Path) -> None:
+    frames = images(peer)
+    start(source="folder", path=str(folder), rate_hz=50.0)
+    # A status of the inactive state before this one must not be taken for that after it.
+    status(peer, lambda s: s.state == "active" and s.processed > 0, "active")
+    assert peer.transition("camera", "deactivate")
+    count = status(peer, lambda s: s.state == "inactive", "inactive").processed
+    frames.clear()
+    later = peer.statuses["camera"].header.stamp.sec + 1
+    assert status(peer, lambda s: s.header.stamp.sec > later, "a later status").processed == count
+    assert not frames
+    assert peer.transition("camera", "activate")
+    peer.spin_until(lambda: frames)

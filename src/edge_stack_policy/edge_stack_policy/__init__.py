@@ -1,0 +1,7 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Policies: from observations to action chunks. Plain Python over numpy, no ROS."""
+
+from edge_stack_policy.base import Policy, PolicySettings, make_policy, policy_names
+
+__all__ = ["Policy", "PolicySettings", "make_policy", "policy_names"]

@@ -1,0 +1,254 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a policy sees: topics in, one observation out.
+
+Its unit of work is observe(). Callbacks only keep what came last; which topics there are follows from what the policy says
+it needs, and from its contract with the robot. Without a contract, the parameters name the topics, and positions are in rad.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from edge_stack_msgs.msg import ControlStatus
+from numpy.typing import NDArray
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from vision_msgs.msg import Detection2DArray
+
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.robot import Robot
+from edge_stack_core.ros import qos
+from edge_stack_core.ros.base import StackNode
+from edge_stack_core.ros.frames import Frame, FrameSubscription
+from edge_stack_core.ros.parameters import ParameterValues
+from edge_stack_policy.base import DETECTION_FIELDS, ENVIRONMENT_STATE, IMAGES, STATE, TASK, TIME_S, Policy
+from edge_stack_policy.contract import (
+    ACTION,
+    ActionFeature,
+    EnvironmentStateFeature,
+    ImageFeature,
+    JointScale,
+    PolicyContract,
+    StateFeature,
+    to_units,
+)
+
+FUTURE_TOLERANCE_S = 0.05  # a stamp may be this far ahead of the node's clock
+CONTROL_STATUS_AGE_MAX_S = 1.0  # it comes five times a second
+_NS = 1_000_000_000
+
+
+class PolicyInputs:
+    """
+    The newest of everything that one policy needs. Its node's subscriptions end with the node's own.
+
+    instruction: the newest one.
+    """
+
+    def __init__(
+        self,
+        node: StackNode,
+        policy: Policy,
+        robot: Robot,
+        contract: PolicyContract | None,
+        on_instruction: Callable[[], None],
+    ) -> None:
+        """Subscribe. ConfigurationError if the policy needs what nobody names."""
+        self._node = node
+        contract = contract or _plain_contract(node.params, policy, robot)
+        _check(policy, contract)
+        needed = policy.input_features
+        self.instruction = contract.task_default
+        self._state = contract.state if contract.state and contract.state.key in needed else None
+        self._images_of = [image for image in contract.images if image.key in needed]
+        self._detections_key = ""
+        self._expected: list[int] = []
+        self._last_names: list[str] | None = None
+        self._class_index = {name: index for index, name in enumerate(policy.class_names)}
+        self._detections: dict[str, tuple[int, NDArray[np.float32]]] = {}
+        self._cameras: list[FrameSubscription] = []
+        self.forget()
+
+        def take_instruction(message: String) -> None:
+            self.instruction = message.data
+            on_instruction()
+
+        node.subscription(String, contract.task_topic, take_instruction, qos.state(), always=True)
+        node.subscription(ControlStatus, "control_status", self._take_control_status, qos.status())
+        if self._state is not None:
+            topic, profile = self._state.topic, qos.sensor(offered=False)
+            node.subscription(JointState, topic, self._take_joints, profile)
+        environment = contract.environment_state
+        if environment is not None and environment.key in needed:
+            self._detections_key = environment.key
+            for topic in environment.topics:
+                self._listen_to_detections(topic)
+        for image in self._images_of:
+            self._listen_to_images(image)
+
+    def forget(self) -> None:
+        """Start with nothing seen, but for the instruction."""
+        self._joints: tuple[int, NDArray[np.float32]] | None = None
+        self._joints_refusal = ""
+        self._images: dict[str, tuple[int, NDArray[np.uint8]]] = {}
+        self._control: tuple[float, int] | None = None
+
+    def close(self) -> None:
+        """Stop following cameras."""
+        for camera in self._cameras:
+            camera.close()
+        self._cameras.clear()
+
+    @property
+    def followed(self) -> bool:
+        """Whether the robot follows the chunks, as far as is known: fusion says when it holds or stops."""
+        control = self._control
+        if control is None or time.monotonic() - control[0] > CONTROL_STATUS_AGE_MAX_S:
+            return True
+        return control[1] < ControlStatus.HOLD
+
+    def observe(self, now_ns: int) -> tuple[dict[str, Any], int, str]:
+        """Return the observation, the capture time of its oldest fresh part (ns), and what is wrong with it."""
+        p = self._node.params
+        observation: dict[str, Any] = {TASK: self.instruction, TIME_S: now_ns / _NS}
+        captured_ns, trouble = now_ns, ""
+        if self._state is not None:
+            joints, topic = self._joints, self._state.topic
+            if joints is None:
+                return {}, now_ns, f"{topic}: none has come"
+            captured_ns, state = joints
+            trouble = _too_old(topic, captured_ns, now_ns, p.joint_state_age_max_s)
+            if trouble and self._joints_refusal:
+                trouble += f"; the last one that came {self._joints_refusal}"
+            observation[self._state.key] = state.copy()
+        if self._detections_key:
+            observation[self._detections_key] = self._fresh_detections(now_ns, p.detection_age_max_s)
+        for image in self._images_of:
+            frame, name = self._images.get(image.key), image.key.removeprefix(IMAGES)
+            if frame is None:
+                return {}, now_ns, f"{name}: no image has come"
+            trouble = trouble or _too_old(name, frame[0], now_ns, p.image_age_max_s)
+            captured_ns = min(captured_ns, frame[0])
+            observation[image.key] = image.fit(frame[1])
+        return observation, captured_ns, trouble
+
+    # ---- from topics (the executor's thread; for frames, any)
+
+    def _take_joints(self, message: JointState) -> None:
+        state = self._state
+        assert state is not None
+        if message.name != self._last_names:
+            missing = [name for name in state.fields if name not in message.name]
+            if missing:
+                self._refuse(f"lacks {', '.join(missing)}")
+                return
+            self._expected = [message.name.index(name) for name in state.fields]
+            self._last_names = list(message.name)
+        if len(message.position) != len(message.name):
+            self._refuse(f"has {len(message.name)} names but {len(message.position)} positions")
+            return
+        positions = np.array(message.position, dtype=np.float64)[self._expected]
+        if not np.isfinite(positions).all():
+            self._refuse("has a position that is not finite")
+            return
+        self._joints_refusal = ""
+        self._joints = (_nanoseconds(message.header.stamp), to_units(state, positions).astype(np.float32))
+
+    def _take_control_status(self, message: ControlStatus) -> None:
+        self._control = (time.monotonic(), message.state)
+
+    def _listen_to_detections(self, topic: str) -> None:
+        def take(message: Detection2DArray) -> None:
+            rows = []
+            for detection in message.detections:
+                if not detection.results:
+                    continue
+                hypothesis = detection.results[0].hypothesis
+                index = self._class_index.get(hypothesis.class_id)
+                if index is None:
+                    continue
+                box = detection.bbox
+                centre = box.center
+                at = centre.position
+                rows.append((index, hypothesis.score, at.x, at.y, box.size_x, box.size_y, centre.theta, 0.0))
+            values = np.array(rows, dtype=np.float32).reshape(-1, len(DETECTION_FIELDS))
+            finite = np.isfinite(values).all(axis=1)
+            if not finite.all():
+                self._node.stats.event(topic, "not_finite", int((~finite).sum()))
+                values = values[finite]
+            self._detections[topic] = (_nanoseconds(message.header.stamp), values)
+
+        self._node.subscription(Detection2DArray, topic, take, qos.result(offered=False))
+
+    def _listen_to_images(self, image: ImageFeature) -> None:
+        def take(frame: Frame) -> None:
+            self._images[image.key] = (_nanoseconds(frame.header.stamp), frame.rgb())
+
+        self._cameras.append(FrameSubscription(self._node, image.topic, take, image.rate_hz or 0.0))
+
+    def _refuse(self, reason: str) -> None:
+        assert self._state is not None
+        self._joints_refusal = reason
+        self._node.stats.event(self._state.topic, "refused")
+        self._node.report_problem(f"{self._state.topic}: {reason}")
+
+    def _fresh_detections(self, now_ns: int, age_max_s: float) -> NDArray[np.float32]:
+        rows = [np.zeros((0, len(DETECTION_FIELDS)), dtype=np.float32)]
+        for stamp_ns, values in list(self._detections.values()):
+            age_s = (now_ns - stamp_ns) / _NS
+            if -FUTURE_TOLERANCE_S <= age_s <= age_max_s:
+                aged = values.copy()
+                aged[:, -1] = max(age_s, 0.0)
+                rows.append(aged)
+        return np.concatenate(rows)
+
+
+def _plain_contract(p: ParameterValues, policy: Policy, robot: Robot) -> PolicyContract:
+    """Return what the parameters say: their topics, the policy's joints in rad."""
+    names = policy.action_names
+    rad = JointScale(("rad",) * len(names), (0.0,) * len(names), (1.0,) * len(names), limits=())
+    cameras = zip(p.cameras or tuple(robot.cameras), p.image_topics, strict=False)
+    return PolicyContract(
+        action=ActionFeature(ACTION, names, rad),
+        images=tuple(ImageFeature(IMAGES + name, topic, name) for name, topic in cameras),
+        state=StateFeature(STATE, "joint_states", names, rad),
+        environment_state=EnvironmentStateFeature(
+            ENVIRONMENT_STATE, p.detections_topics, policy.class_names, rows=0
+        ),
+    )
+
+
+def _check(policy: Policy, contract: PolicyContract) -> None:
+    """Raise ConfigurationError that names what the policy needs and nobody gives."""
+    for key in policy.input_features:
+        if key in (*contract.input_features, TASK):
+            continue
+        given = ", ".join(contract.input_features)
+        if contract.path or not key.startswith(IMAGES):
+            where = contract.path or "the vla node"
+            raise ConfigurationError(f"policy {policy.name} needs {key}; {where} gives: {given}")
+        cameras = ", ".join(image.camera for image in contract.images) or "none"
+        raise ConfigurationError(
+            f"policy {policy.name} needs the camera '{key.removeprefix(IMAGES)}'; name it in `cameras` and its topic in"
+            f" `image_topics` (they name: {cameras})"
+        )
+
+
+def _too_old(what: str, stamp_ns: int, now_ns: int, age_max_s: float) -> str:
+    """Say what is wrong with the age of an input; empty if nothing is."""
+    age_s = (now_ns - stamp_ns) / _NS
+    if age_s > age_max_s:
+        return f"{what}: the newest is {age_s:.2f} s old, the limit is {age_max_s:g} s"
+    if age_s < -FUTURE_TOLERANCE_S:
+        return f"{what}: the newest is stamped {-age_s:.2f} s in the future"
+    return ""
+
+
+def _nanoseconds(stamp: Time) -> int:
+    return int(stamp.sec) * _NS + int(stamp.nanosec)

@@ -1,0 +1,92 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node with a policy server beside it, which comes late, stands still, and comes back: chunks never stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from edge_stack_msgs.msg import PolicyStatus
+from sensor_msgs.msg import JointState
+
+from edge_stack_core.robot import load_robot
+from edge_stack_core.ros import qos
+from edge_stack_core.ros.testing import NodeProcess, Peer
+
+pytest.importorskip("grpc")
+
+ROBOT_FILE = Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml"
+ROBOT = load_robot(ROBOT_FILE)
+
+
+@pytest.fixture(autouse=True)
+def gate_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def statuses(peer: Peer) -> Iterator[list[PolicyStatus]]:
+    """Collect policy statuses, while a robot stands still."""
+    joints = peer.node.create_publisher(JointState, "joint_states", qos.sensor())
+
+    def publish() -> None:
+        message = JointState(name=list(ROBOT.joint_names), position=ROBOT.home.tolist())
+        message.header.stamp = peer.node.get_clock().now().to_msg()
+        joints.publish(message)
+
+    timer = peer.node.create_timer(0.03, publish)
+    yield peer.collect(PolicyStatus, "policy_status", qos.state())
+    timer.cancel()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_chunks_come_from_the_server_while_it_answers_and_never_stop(
+    peer: Peer, statuses: list[PolicyStatus]
+) -> None:
+    port = free_port()
+    address = f"grpc://127.0.0.1:{port}"
+    parameters = {"robot_file": str(ROBOT_FILE), "accelerator": "cpu", "places": [address, "local"]}
+
+    def wait(condition: Callable[[PolicyStatus], bool], what: str) -> PolicyStatus:
+        peer.spin_until(lambda: statuses and condition(statuses[-1]), 40.0, what)
+        return statuses[-1]
+
+    with NodeProcess("edge_stack_policy.ros.policy", "vla", parameters):
+        peer.bring_up("vla")
+        wait(lambda s: s.place == "local" and s.chunks > 0, "chunks from here: there is no server yet")
+        command = [sys.executable, "-m", "edge_stack_policy.remote.server", "--policy", "visual_servo"]
+        server = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
+        try:
+            status = wait(lambda s: s.place == address, "chunks from the server")
+            assert status.place_changes == 1 and "good probes in a row" in status.place_reason
+            assert 0.0 < status.rtt_p50_s < 1.0
+            server.send_signal(signal.SIGSTOP)
+            status = wait(lambda s: s.place == "local", "chunks from here: the server stands still")
+            assert status.place_changes == 2
+            assert any(words in status.place_reason for words in ("no chunk within", "no answer in time"))
+            assert status.loss > 0.0
+            server.send_signal(signal.SIGCONT)
+            status = wait(lambda s: s.place == address, "chunks from the server again")
+            assert status.underruns == 0 and status.unavailable == 0
+        finally:
+            server.kill()
+            server.wait()
+        wait(lambda s: s.place == "local", "chunks from here: the server is gone")
+        assert statuses[-1].underruns == 0
+
+
+def test_a_place_that_is_written_wrongly_is_refused_at_configure(peer: Peer) -> None:
+    parameters = {"robot_file": str(ROBOT_FILE), "places": ["http://127.0.0.1:1", "local"]}
+    with NodeProcess("edge_stack_policy.ros.policy", "vla", parameters) as process:
+        assert not peer.transition("vla", "configure")
+        assert "places: 'http://127.0.0.1:1': is no address of a server" in process.output()

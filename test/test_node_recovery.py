@@ -1,0 +1,214 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor and real nodes that a process runner starts again: they die, hang, loop and err, and come back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("rclpy")
+
+from edge_stack_msgs.msg import StackState, SupervisedNode
+from edge_stack_msgs.srv import ManageStack
+
+from edge_stack.runner.processes import ProcessGroup, ProcessSpec
+from edge_stack_core.process_environment import process_environment
+from edge_stack_core.ros import qos
+from edge_stack_core.ros.testing import Peer, ros_domain
+
+# What is asserted of the time to the detection; figures of a quiet machine are in docs/recovery.md.
+DETECTION_LIMIT_S = 3.0
+
+
+class Stack:
+    """A supervisor and two nodes under a runner, and what the test hears of them."""
+
+    def __init__(self, folder: Path, peer: Peer, group: ProcessGroup) -> None:
+        self.folder, self.peer, self.group = folder, peer, group
+        self.states: list[StackState] = peer.collect(StackState, "stack_state", qos.state())
+
+    def start(self, name: str, **parameters: Any) -> None:
+        module = "supervised_toy"
+        if name == "supervisor":
+            module = "edge_stack_supervisor.ros.supervisor"
+            parameters = {"config_file": str(self.folder / "robot.yaml"), **parameters}
+        file = self.folder / f"{name}.yaml"
+        file.write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}), encoding="utf-8")
+        command = [sys.executable, "-m", module, "--ros-args", "-r", f"__node:={name}"]
+        command += ["--params-file", str(file)]
+        self.group.start(ProcessSpec(name, command, process_environment(os.environ)))
+
+    def start_all(self, **of_eye: Any) -> None:
+        nodes = {
+            "supervisor": {"executable": "supervisor", "class": "essential"},
+            "arm": {"executable": "toy", "class": "critical", "stage": 1, "rate_hz": 20.0},
+            "eye": {"executable": "toy", "class": "background", "stage": 1, "rate_hz": 10.0},
+        }
+        (self.folder / "robots").mkdir()
+        (self.folder / "robots" / "toy.yaml").touch()
+        config = yaml.safe_dump({"robot": "toy", "nodes": nodes})
+        (self.folder / "robot.yaml").write_text(config, encoding="utf-8")
+        self.start("supervisor")
+        self.start("arm")
+        self.start("eye", **of_eye)
+
+    def seen(self, name: str) -> SupervisedNode:
+        nodes = self.states[-1].nodes if self.states else []
+        return next((node for node in nodes if node.name == f"/{name}"), SupervisedNode())
+
+    def until(self, condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -> float:
+        """Wait for a condition; return how long that took, s."""
+        began_s = time.monotonic()
+        self.peer.spin_until(condition, timeout_s, f"{what}; eye: {self.seen('eye')}")
+        return time.monotonic() - began_s
+
+    def until_up(self) -> None:
+        self.until(lambda: self.states and self.states[-1].state == StackState.ACTIVE, "the stack to be up")
+        for name in ("arm", "eye"):
+            self.until(lambda name=name: self.peer.statuses[name].processed > 5, f"{name} to work")
+
+    def until_back(self, name: str, pid: int) -> float:
+        return self.until(
+            lambda: self.seen(name).state == "active" and self.seen(name).pid not in (0, pid),
+            f"{name} to be back",
+        )
+
+    def until_fault(self, name: str, fault: str) -> float:
+        took_s = self.until(lambda: self.seen(name).fault == fault, f"{fault} of {name}")
+        print(f"{name}: {fault} detected after {took_s:.2f} s")
+        return took_s
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with contextlib.ExitStack() as exits:
+        exits.enter_context(ros_domain())
+        group = exits.enter_context(ProcessGroup(tmp_path / "log"))
+        yield Stack(tmp_path, exits.enter_context(Peer()), group)
+
+
+def test_nodes_that_are_killed_stopped_or_stuck_are_told_apart_and_come_back(stack: Stack) -> None:
+    stack.start_all()
+    stack.until_up()
+    arm = stack.seen("arm").pid
+
+    pid = stack.seen("eye").pid
+    os.kill(pid, signal.SIGKILL)
+    assert stack.until_fault("eye", "died") < DETECTION_LIMIT_S
+    stack.until_back("eye", pid)
+
+    pid = stack.seen("eye").pid
+    os.kill(pid, signal.SIGSTOP)
+    assert stack.until_fault("eye", "hung") < DETECTION_LIMIT_S
+    stack.until_back("eye", pid)
+
+    pid = stack.seen("eye").pid
+    stack.until(
+        lambda: stack.peer.statuses["eye"].pid == pid and stack.peer.statuses["eye"].processed > 5, "work"
+    )
+    assert stack.peer.set_parameter("eye", "fault_hang_s", 60.0) == (True, "")
+    assert stack.until_fault("eye", "hung") < DETECTION_LIMIT_S
+    assert "its working thread is busy for" in stack.seen("eye").message
+    assert stack.peer.statuses["eye"].pid == pid, "its status goes on, and it is given a while"
+    stack.until_back("eye", pid)
+    assert stack.seen("eye").recoveries == 3
+    assert stack.seen("arm").pid == arm
+    assert stack.seen("arm").recoveries == 0
+
+
+def test_a_node_without_input_and_a_paused_one_do_not_hang(stack: Stack) -> None:
+    stack.start_all()
+    stack.until_up()
+    pid = stack.seen("eye").pid
+    assert stack.peer.set_parameter("eye", "input", False) == (True, "")
+    assert stack.peer.set_parameter("arm", "rate_hz", 0.0) == (True, "")
+    stack.until(lambda: stack.peer.statuses["arm"].target_hz == 0.0, "arm to be paused")
+    stack.until(lambda: stack.peer.statuses["eye"].work_age_s > 1.5, "eye to have waited for long")
+    for name in ("arm", "eye"):
+        assert (stack.seen(name).fault, stack.seen(name).state) == ("", "active")
+    assert stack.seen("eye").pid == pid
+
+
+def test_a_node_that_dies_at_every_configure_is_parked_until_it_is_released(stack: Stack) -> None:
+    stack.start_all()
+    stack.until_up()
+    file = stack.folder / "deadly"
+    file.touch()
+    (stack.folder / "eye.yaml").write_text(
+        yaml.safe_dump({"/**": {"ros__parameters": {"dies_with_file": str(file)}}}), encoding="utf-8"
+    )
+    os.kill(stack.seen("eye").pid, signal.SIGKILL)
+    stack.until(lambda: stack.seen("eye").fault == "crash_loop", "it to be parked", 40.0)
+    stack.until(lambda: stack.seen("eye").state == "unconfigured", "its next process to be left alone")
+    assert stack.seen("eye").message.startswith("parked: 5 deaths in ")
+    assert stack.states[-1].state == StackState.DEGRADED
+    starts = stack.group.starts()["eye"]
+    count = len(stack.states)
+    stack.until(lambda: len(stack.states) >= count + 20, "twenty states")
+    assert stack.group.starts()["eye"] == starts
+    assert stack.seen("arm").state == "active"
+
+    file.unlink()
+    release = ManageStack.Request(command=ManageStack.Request.RELEASE, nodes=["eye"])
+    answer = stack.peer.call(ManageStack, "supervisor/manage", release)
+    assert (answer.success, answer.message) == (True, "")
+    stack.until(lambda: stack.seen("eye").state == "active" and not stack.seen("eye").fault, "it to be back")
+    release.nodes = ["nobody"]
+    assert "no node is called /nobody" in stack.peer.call(ManageStack, "supervisor/manage", release).message
+
+
+def test_a_node_whose_output_is_wrong_starts_anew_then_its_process_and_is_then_parked(stack: Stack) -> None:
+    stack.start_all(wrong=True)
+    seen = []
+
+    def parked() -> bool:
+        eye = stack.seen("eye")
+        entry = (eye.pid, eye.state, eye.fault)
+        if eye.state and (not seen or seen[-1] != entry):
+            seen.append(entry)
+        return (
+            eye.message.startswith("its output is wrong (out: told to be wrong); parked")
+            or "parked" in eye.message
+        )
+
+    stack.until(parked, "it to be parked", 30.0)
+    assert {fault for _, _, fault in seen} == {"", "wrong_output"}
+    pids = [pid for pid in dict.fromkeys(pid for pid, _, _ in seen) if pid]
+    assert len(pids) == 2, "recycled in the first process, parked in the second"
+    first = [state for pid, state, _ in seen if pid == pids[0]]
+    assert "unconfigured" in first[first.index("active") :]
+    stack.until(lambda: stack.seen("eye").state == "unconfigured", "it to be cleaned up")
+
+
+def test_a_killed_supervisor_adopts_nodes_with_the_rates_and_states_that_were_in_force(stack: Stack) -> None:
+    stack.start_all()
+    stack.until_up()
+    assert stack.peer.set_parameter("supervisor", "rate_hz.arm", 7.5) == (True, "")
+    stack.until(lambda: stack.peer.statuses["arm"].target_hz == 7.5, "the rate")
+    assert stack.peer.transition("eye", "deactivate")
+    stack.until(lambda: "set by hand" in stack.seen("eye").message, "it to be respected")
+    pids = {name: stack.seen(name).pid for name in ("arm", "eye")}
+    steps = stack.peer.statuses["arm"].processed
+    supervisor = stack.group.pids()["supervisor"]
+    stack.states.clear()
+    os.kill(supervisor, signal.SIGKILL)
+    stack.until(
+        lambda: stack.seen("eye").state == "inactive" and stack.seen("arm").state == "active", "adoption"
+    )
+    count = len(stack.states)
+    stack.until(lambda: len(stack.states) >= count + 20, "more states")
+    assert {name: stack.seen(name).pid for name in pids} == pids
+    assert stack.seen("eye").state == "inactive"
+    assert "set by hand" in stack.seen("eye").message
+    assert stack.seen("arm").target_hz == stack.peer.statuses["arm"].target_hz == 7.5
+    assert stack.peer.statuses["arm"].processed > steps, "it was never deactivated"
