@@ -145,7 +145,7 @@ def test_ctrl_c_at_once_ends_everything_too(domain: int, tmp_path: Path) -> None
 
 def test_a_broken_configuration_is_answered_with_file_line_and_field(tmp_path: Path) -> None:
     (tmp_path / "robot.yaml").write_text(
-        "robot: so101_sim\nnodes:\n  detect: {executable: yolo, class: vital}\n"
+        "robot: so101_sim\nnodes:\n  detect: {package: edge_stack_perception, executable: yolo, class: vital}\n"
     )
     process = start(tmp_path, "--config", str(tmp_path / "robot.yaml"))
     output, _ = process.communicate(timeout=60.0)

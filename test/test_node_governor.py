@@ -66,10 +66,25 @@ class Stack:
         (folder / "robots").mkdir()
         (folder / "robots" / "toy.yaml").touch()
         nodes = {
-            "supervisor": {"executable": "supervisor", "class": "essential"},
-            "arm": {"executable": "toy", "class": "critical"},
-            "eye": {"executable": "toy", "class": "essential", "rate_hz": 8.0, "floor_hz": 4.0},
-            "extra": {"executable": "toy", "class": "background", "rate_hz": 6.0},
+            "supervisor": {
+                "package": "edge_stack_supervisor",
+                "executable": "supervisor",
+                "class": "essential",
+            },
+            "arm": {"package": "edge_stack_core", "executable": "toy", "class": "critical"},
+            "eye": {
+                "package": "edge_stack_core",
+                "executable": "toy",
+                "class": "essential",
+                "rate_hz": 8.0,
+                "floor_hz": 4.0,
+            },
+            "extra": {
+                "package": "edge_stack_core",
+                "executable": "toy",
+                "class": "background",
+                "rate_hz": 6.0,
+            },
         }
         self.config.write_text(yaml.safe_dump({"robot": "toy", "nodes": nodes}), encoding="utf-8")
         self.settings = folder / "governor.yaml"

@@ -28,9 +28,10 @@ from edge_stack_core.ros.testing import NodeProcess, Peer, ros_domain
 RATE_HZ = 24.0
 ROBOT = {"name": "one_joint", "joints": [{"name": "pan", "position": [-2.0, 2.0], "velocity_max": 1.0}]}
 NODES: dict[str, dict[str, Any]] = {
-    "supervisor": {"executable": "supervisor", "class": "essential"},
-    "fusion": {"executable": "fusion", "class": "critical", "stage": 1},
+    "supervisor": {"package": "edge_stack_supervisor", "executable": "supervisor", "class": "essential"},
+    "fusion": {"package": "edge_stack_control", "executable": "fusion", "class": "critical", "stage": 1},
     "eye": {
+        "package": "edge_stack_core",
         "executable": "toy",
         "class": "essential",
         "stage": 1,
@@ -38,6 +39,7 @@ NODES: dict[str, dict[str, Any]] = {
         "parameters": {"needs_file": ""},
     },
     "extra": {
+        "package": "edge_stack_core",
         "executable": "toy",
         "class": "background",
         "stage": 2,

@@ -19,11 +19,11 @@ from edge_stack_msgs.msg import ActionChunk, ControlStatus, NodeStatus, PolicySt
 from sensor_msgs.msg import Image, JointState
 
 from edge_stack_core.admission.status import read_status
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.testing import NodeProcess, Peer
 
-ROBOT_FILE = Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml"
+ROBOT_FILE = find_robot("so101_sim")
 ROBOT = load_robot(ROBOT_FILE)
 RATE_HZ = 24.0
 FUSION = {

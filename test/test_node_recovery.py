@@ -50,9 +50,25 @@ class Stack:
 
     def start_all(self, **of_eye: Any) -> None:
         nodes = {
-            "supervisor": {"executable": "supervisor", "class": "essential"},
-            "arm": {"executable": "toy", "class": "critical", "stage": 1, "rate_hz": 20.0},
-            "eye": {"executable": "toy", "class": "background", "stage": 1, "rate_hz": 10.0},
+            "supervisor": {
+                "package": "edge_stack_supervisor",
+                "executable": "supervisor",
+                "class": "essential",
+            },
+            "arm": {
+                "package": "edge_stack_core",
+                "executable": "toy",
+                "class": "critical",
+                "stage": 1,
+                "rate_hz": 20.0,
+            },
+            "eye": {
+                "package": "edge_stack_core",
+                "executable": "toy",
+                "class": "background",
+                "stage": 1,
+                "rate_hz": 10.0,
+            },
         }
         (self.folder / "robots").mkdir()
         (self.folder / "robots" / "toy.yaml").touch()

@@ -30,6 +30,7 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "robots").mkdir()
     (tmp_path / "robots" / "toy.yaml").touch()
     detect = {
+        "package": "edge_stack_perception",
         "executable": "yolo",
         "class": "background",
         "rate_hz": RATE_HZ,
@@ -37,7 +38,10 @@ def files(tmp_path: Path) -> Path:
         "parameters": {"model": str(tmp_path / "full.onnx")},
         "variants": [{"model": str(tmp_path / "small.onnx")}],
     }
-    nodes = {"supervisor": {"executable": "supervisor", "class": "essential"}, "detect": detect}
+    nodes = {
+        "supervisor": {"package": "edge_stack_supervisor", "executable": "supervisor", "class": "essential"},
+        "detect": detect,
+    }
     (tmp_path / "robot.yaml").write_text(yaml.safe_dump({"robot": "toy", "nodes": nodes}), encoding="utf-8")
     settings = {**SETTINGS, "variants": {"below": 0.5, "after_s": 0.3, "back_after_s": 0.3}}
     (tmp_path / "governor.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")

@@ -16,7 +16,7 @@ from edge_stack_core.ros import qos
 from edge_stack_core.ros.image_messages import fill_image
 from edge_stack_core.ros.testing import NodeProcess, Peer
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[1]
 MODEL = REPOSITORY.parent / "shared" / "models" / "yolo26n.onnx"
 PHOTOS = Path(__file__).parent / "data" / "goldens"
 

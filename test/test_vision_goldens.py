@@ -16,7 +16,7 @@ from edge_stack_perception.vision.model import VisionModel
 from edge_stack_perception.vision.types import TASKS
 
 GOLDENS = Path(__file__).parent / "data" / "goldens"
-ULTRALYTICS = Path(__file__).parents[2] / "edge_stack_ultralytics"
+ULTRALYTICS = Path(__file__).parents[1] / "src" / "edge_stack_ultralytics"
 MODELS = {
     "end2end": ULTRALYTICS / "edge_stack_ultralytics" / "weights",
     "dense": ULTRALYTICS / "test" / "data" / "dense",

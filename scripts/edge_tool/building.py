@@ -30,7 +30,20 @@ _DECLARATIONS = {"package.xml", "setup.py", "setup.cfg", "CMakeLists.txt"}
 _GENERATED_FROM = {".msg", ".srv", ".action"}
 _INTERFACES = _GENERATED_FROM | {".cmake", ".em", ".c", ".cpp", ".h", ".hpp"}
 # Their names say which files are installed; their content is linked.
-_INSTALLED_FOLDERS = {"launch", "config", "rviz", "resource", "meshes", "urdf", "models", "dds"}
+_INSTALLED_FOLDERS = {
+    "boards",
+    "config",
+    "contracts",
+    "dds",
+    "launch",
+    "meshes",
+    "models",
+    "resource",
+    "robots",
+    "rviz",
+    "scenarios",
+    "urdf",
+}
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def run_environment(workspace: Workspace, underlay: Underlay) -> dict[str, str]:
     environment = _applied(dict(os.environ), changes, workspace)
     environment["EDGE_WORKSPACE"] = str(workspace.root)
     # One source for the transport, the allocator and the thread counts: the package that starts the processes.
-    sys.path.insert(0, str(workspace.src / "edge_stack"))
+    sys.path.insert(0, str(workspace.src / "edge_stack_core"))
     from edge_stack_core.process_environment import process_environment
 
     return process_environment(environment)

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Packages edge_stack: the nodes, the logic they stand on, launch files and configuration."""
+"""Packages edge_stack."""
 
 import os
 
@@ -23,27 +23,23 @@ def share_files(*folders):
 setup(
     name=PACKAGE,
     version="0.1.0",
-    packages=find_packages(exclude=["test"]),
-    package_data={PACKAGE: ["py.typed", "schema/*.json", "offboard/*.proto"]},
+    packages=find_packages(exclude=["test", "test.*"]),
+    package_data={PACKAGE: ["py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/" + PACKAGE]),
         ("share/" + PACKAGE, ["package.xml"]),
         *share_files("launch", "config", "rviz"),
     ],
     install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
     zip_safe=False,
     maintainer="edge_stack maintainers",
     maintainer_email="maintainers@edge-stack.dev",
-    description="Runs a robot's control policy on time beside perception models on one small computer.",
+    description="Bring-up of edge_stack: a robot's policy on time beside perception models on one small computer.",
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "camera = edge_stack_perception.ros.camera:main",
-            "yolo = edge_stack_perception.ros.yolo:main",
-            "vla = edge_stack_policy.ros.policy:main",
-            "fusion = edge_stack_control.ros.fusion:main",
-            "policy_server = edge_stack_policy.remote.server:main",
-            "supervisor = edge_stack_supervisor.ros.supervisor:main",
+            "run = edge_stack.runner.__main__:main",
         ],
     },
 )

@@ -19,7 +19,7 @@ _SHM_MB = 400.0
 
 def scheduling(workspace: Workspace) -> Iterator[Finding]:
     """Look at real-time priority and locked memory, with the eyes of the nodes themselves."""
-    sys.path.insert(0, str(workspace.src / "edge_stack"))
+    sys.path.insert(0, str(workspace.src / "edge_stack_core"))
     from edge_stack_core.runtime import process
 
     rights = process.rights()
@@ -66,7 +66,7 @@ def shared_memory() -> Iterator[Finding]:
 
 def discovery(workspace: Workspace) -> Iterator[Finding]:
     """Look at who will see the stack's topics, and whom it will see."""
-    sys.path.insert(0, str(workspace.src / "edge_stack"))
+    sys.path.insert(0, str(workspace.src / "edge_stack_core"))
     from edge_stack_core.process_environment import PROFILE_VARIABLES, process_environment
 
     ours = process_environment(os.environ)

@@ -21,6 +21,7 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from edge_stack.runner.stack import node_environment
+from edge_stack.shipped import shipped_config
 from edge_stack_core.package_files import share_folder
 from edge_stack_core.process_environment import process_environment
 from edge_stack_core.stack_config import NodeConfig, StackConfig, load_config
@@ -36,7 +37,7 @@ _RESERVED = ("namespace", "log_level", "config", "robot", "sim", "rviz", "image"
 
 def robot() -> LaunchDescription:
     """Describe the whole stack of a robot.yaml."""
-    config = load_config()
+    config = load_config(shipped_config())
     return LaunchDescription(
         [
             *_common_arguments(),
@@ -44,7 +45,7 @@ def robot() -> LaunchDescription:
             DeclareLaunchArgument(
                 "robot",
                 default_value="",
-                description="Robot in place of the one in robot.yaml: a name in config/robots, or a .yaml file.",
+                description="Robot in place of the one in robot.yaml: a name or a .yaml file.",
             ),
             DeclareLaunchArgument(
                 "sim",
@@ -63,7 +64,7 @@ def robot() -> LaunchDescription:
 
 def perception() -> LaunchDescription:
     """Describe the vision models alone, with a supervisor for them, beside a robot of somebody else."""
-    config = load_config()
+    config = load_config(shipped_config())
     return LaunchDescription(
         [
             *_common_arguments(),
@@ -167,7 +168,7 @@ def part(
 
 def _robot(context: LaunchContext) -> list[Action]:
     given = context.launch_configurations
-    config = load_config(given["config"] or None, robot=given["robot"] or None)
+    config = load_config(given["config"] or shipped_config(), robot=given["robot"] or None)
     sim = config.robot_file.stem.endswith("_sim") if given["sim"] == "auto" else given["sim"] == "true"
     config, disabled = _switched(config, context)
     nodes = config.select(sim=sim, disabled=disabled)
@@ -187,7 +188,7 @@ def _robot(context: LaunchContext) -> list[Action]:
 
 def _perception(context: LaunchContext) -> list[Action]:
     given = context.launch_configurations
-    config = load_config(given["config"] or None)
+    config = load_config(given["config"] or shipped_config())
     camera = given["camera"] == "true"
     config, disabled = _switched(config, context)
     for node in config.nodes:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from edge_stack.shipped import shipped_config
 from edge_stack_core.stack_config import load_config
 
 FOLDER = Path(__file__).resolve().parents[1] / "launch"
@@ -93,7 +94,7 @@ Launch = Callable[..., dict[str, Launched]]
 
 def test_the_robot_is_what_robot_yaml_says(launched: Launch) -> None:
     nodes = launched("robot.launch.py")
-    config = load_config().select(sim=True)
+    config = load_config(shipped_config()).select(sim=True)
     assert list(nodes) == [f"/{node.name}" for node in config]
     for node in config:
         assert nodes[f"/{node.name}"].parameters == node.parameters
@@ -133,8 +134,8 @@ def test_nodes_of_another_robot_yaml_have_switches_too(launched: Launch, tmp_pat
     (tmp_path / "robots").mkdir()
     (tmp_path / "robots" / "mine.yaml").touch()
     nodes = {
-        "speech": {"executable": "yolo", "class": "background"},
-        "radio": {"executable": "yolo", "class": "background"},
+        "speech": {"package": "edge_stack_perception", "executable": "yolo", "class": "background"},
+        "radio": {"package": "edge_stack_perception", "executable": "yolo", "class": "background"},
     }
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({"robot": "mine", "nodes": nodes}), encoding="utf-8")

@@ -26,6 +26,7 @@ from edge_stack.runner.stack import (
     publishes_frames,
 )
 from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.robot import find_robot
 from edge_stack_core.stack_config import NodeConfig, StackConfig
 
 
@@ -83,7 +84,7 @@ def test_only_processes_with_a_camera_get_the_large_segment() -> None:
     assert not publishes_frames(node())
 
 
-ROBOT = Path(__file__).resolve().parents[1] / "config" / "robots" / "so101_sim.yaml"
+ROBOT = find_robot("so101_sim")
 
 
 @pytest.mark.parametrize(
@@ -163,8 +164,8 @@ def test_a_folder_that_is_not_there_has_no_orphans(tmp_path: Path) -> None:
 ROBOT_YAML = """
 robot: so101_sim
 nodes:
-  detect: {executable: yolo, class: essential, parameters: {task: detect, model: demo}}
-  segment: {executable: yolo, class: background, parameters: {task: segment, model: demo}}
+  detect: {package: edge_stack_perception, executable: yolo, class: essential, parameters: {task: detect, model: demo}}
+  segment: {package: edge_stack_perception, executable: yolo, class: background, parameters: {task: segment, model: demo}}
 """
 
 

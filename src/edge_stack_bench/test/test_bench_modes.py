@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_stack.shipped import shipped_config
 from edge_stack_bench.benchmarks.modes_observe import Places, Switch, rows_of, tour
 from edge_stack_bench.benchmarks.views import view_of
 from edge_stack_bench.ros import modes as bench
@@ -83,7 +84,7 @@ def test_a_row_counts_gaps_late_and_refused_switches() -> None:
 
 
 def test_a_switch_of_a_real_stack_is_measured(tmp_path: Path) -> None:
-    lines = load_config().path.read_text(encoding="utf-8")
+    lines = load_config(shipped_config()).path.read_text(encoding="utf-8")
     lines = lines.replace("$config", str(tmp_path / "robot.yaml")).replace("accelerator: cpu, ", "")
     lines = lines.replace("policy: smolvla, policy_path: demo, policy_contract: demo", "policy: visual_servo")
     for name in ("segment", "pose", "obb"):

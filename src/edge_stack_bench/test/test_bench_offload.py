@@ -8,6 +8,7 @@ import math
 
 import pytest
 
+from edge_stack.shipped import shipped_config
 from edge_stack_bench.benchmarks.offload_observe import (
     Chunk,
     Observations,
@@ -18,7 +19,7 @@ from edge_stack_bench.benchmarks.offload_observe import (
 from edge_stack_bench.benchmarks.offload_plan import Subject, left_out, phases, subject_of
 from edge_stack_bench.benchmarks.views import view_of
 from edge_stack_bench.ros.offload_stack import Episodes
-from edge_stack_core.stack_config import default_config_path, load_config
+from edge_stack_core.stack_config import load_config
 
 PERIOD_S = 1.0 / 24.0
 
@@ -85,7 +86,7 @@ def test_lerobots_server_is_measured_where_there_is_a_checkpoint_for_it() -> Non
 
 
 def test_the_stacks_own_policy_is_measured_unless_another_is_named() -> None:
-    config = load_config(default_config_path())
+    config = load_config(shipped_config())
     (own,) = (node.parameters for node in config.nodes if node.name == "vla")
     subject = subject_of(config, "", "", "", "", "python")
     assert (subject.policy, subject.path) == (own["policy"], own["policy_path"])
@@ -96,7 +97,7 @@ def test_the_stacks_own_policy_is_measured_unless_another_is_named() -> None:
 
 
 def test_all_perception_runs_unless_it_is_left_out_and_what_the_policy_needs_always() -> None:
-    config = load_config(default_config_path())
+    config = load_config(shipped_config())
     assert left_out(config, "smolvla", without_yolo=False) == ()
     assert set(left_out(config, "smolvla", without_yolo=True)) == set(config.run_by("yolo"))
     assert "detect" not in left_out(config, "visual_servo", without_yolo=True)

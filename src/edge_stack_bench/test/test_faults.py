@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_stack.shipped import shipped_config
 from edge_stack_bench.faults import KINDS, Fault, FaultRunner, load_scenario, parse_fault
 from edge_stack_bench.faults.injections import Hang, Hog, Ramp
 from edge_stack_bench.faults.kinds import NODE
@@ -26,7 +27,7 @@ from edge_stack_bench.faults.random_faults import random_faults
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.stack_config import load_config
 
-SCENARIOS = sorted((Path(__file__).parents[1] / "config" / "scenarios").glob("*.yaml"))
+SCENARIOS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))
 PARAMETER_FAULTS = (
     "camera_stall",
     "camera_noise",
@@ -124,7 +125,7 @@ def test_a_scenario_is_a_list_of_faults(tmp_path: Path) -> None:
 def test_every_shipped_scenario_is_right_and_fits_into_a_minute(path: Path) -> None:
     faults = load_scenario(path)
     assert max(fault.at_s + fault.duration_s for fault in faults) < 60.0
-    nodes = {node.name for node in load_config().select(sim=True)}
+    nodes = {node.name for node in load_config(shipped_config()).select(sim=True)}
     assert {fault.what for fault in faults if fault.of.argument == NODE} <= nodes
 
 

@@ -82,8 +82,8 @@ def send_small_messages_only() -> None:
 def dds_folder(environment: Mapping[str, str]) -> Path | None:
     """Return the folder of the shipped Fast DDS profiles: installed, or beside the sources; None if it is in neither."""
     prefixes = [p for p in environment.get("AMENT_PREFIX_PATH", "").split(":") if p]
-    candidates = [Path(prefix) / "share" / "edge_stack" / "config" / "dds" for prefix in prefixes]
-    candidates.append(Path(__file__).resolve().parents[2] / "config" / "dds")
+    candidates = [Path(prefix) / "share" / "edge_stack_core" / "dds" for prefix in prefixes]
+    candidates.append(Path(__file__).resolve().parents[1] / "dds")
     return next((folder for folder in candidates if folder.is_dir()), None)
 
 

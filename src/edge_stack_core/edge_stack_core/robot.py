@@ -3,7 +3,7 @@
 """
 A robot as data: its joints with their limits, its frames, its cameras, and how it takes commands.
 
-Read from config/robots/<name>.yaml. Units: rad, rad/s (m, m/s for prismatic joints), m, pixels. Frames: REP-103; a
+Read from a YAML file such as robots/so101_sim.yaml of this package. Units: rad, rad/s (m, m/s for prismatic joints), m, pixels. Frames: REP-103; a
 camera's pose is that of its optical frame (z forward, x right, y down) in the base frame.
 """
 
@@ -16,7 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.package_files import share_folder
 from edge_stack_core.yaml_file import load_yaml
+
+_SCHEMA = Path(__file__).parent / "schema" / "robot.schema.json"
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -88,9 +92,25 @@ class Robot:
         return np.array([joint.home for joint in self.joints])
 
 
+def find_robot(name: str, *folders: Path) -> Path:
+    """
+    Return a robot's file: a .yaml file itself, NAME.yaml in one of the folders, or a shipped one.
+
+    ConfigurationError names the known ones if there is none.
+    """
+    folders = (*folders, share_folder("edge_stack_core") / "robots")
+    for candidate in (Path(name), *(folder / f"{name}.yaml" for folder in folders)):
+        if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
+            return candidate.resolve()
+    known = ", ".join(sorted({p.stem for folder in folders for p in folder.glob("*.yaml")})) or "none"
+    raise ConfigurationError(
+        f"there is no robot '{name}'; known are {known}, or give the path of a .yaml file"
+    )
+
+
 def load_robot(path: str | Path) -> Robot:
     """Load a robot from its YAML file; ConfigurationError names file, line and field."""
-    file = load_yaml(path, "robot")
+    file = load_yaml(path, _SCHEMA)
     joints = []
     seen: set[str] = set()
     for index, entry in enumerate(file.data["joints"]):

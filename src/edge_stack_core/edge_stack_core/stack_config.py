@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.package_files import share_folder
+from edge_stack_core.robot import find_robot
 from edge_stack_core.yaml_file import YamlFile, load_yaml
+
+_SCHEMA = Path(__file__).parent / "schema" / "robot_stack.schema.json"
 
 DEFAULT_CONTROL_RATE_HZ = 24.0
 BOARD_EXECUTABLE = "board"
 # Stand-ins that StackConfig.select() fills in; the others are filled in when the file is read.
 AT_SELECTION = ("$sim", "$disabled", "$enabled")
+NO_MODES = "none"
+"""In place of a modes.yaml: the stack has no modes."""
 
 
 @dataclass(frozen=True)
@@ -129,29 +133,20 @@ def _filled_in(node: NodeConfig, stands_for: Mapping[str, Any]) -> NodeConfig:
     return replace(node, parameters={k: v for k, v in filled.items() if v != []})
 
 
-def config_folder() -> Path:
-    """Return the installed config folder."""
-    return share_folder("edge_stack") / "config"
-
-
-def default_config_path() -> Path:
-    """Return the shipped robot.yaml."""
-    return config_folder() / "robot.yaml"
-
-
-def load_config(path: str | Path | None = None, *, robot: str | None = None) -> StackConfig:
+def load_config(path: str | Path, *, robot: str | None = None) -> StackConfig:
     """
     Load the stack from a robot.yaml.
 
-    path: the file; None for the shipped one. robot: name or file that replaces the file's own robot.
+    robot: name or file that replaces the file's own robot.
     Raises ConfigurationError with file, line and field.
     """
-    file = load_yaml(default_config_path() if path is None else path, "robot_stack")
+    file = load_yaml(path, _SCHEMA)
     robot_file = _robot_file(file, robot)
     control_rate_hz = float(file.data.get("control_rate_hz", DEFAULT_CONTROL_RATE_HZ))
     stands_for = {
         "$robot": str(robot_file),
         "$config": str(file.path.resolve()),
+        "$modes": _modes_file(file),
         "$control_rate_hz": control_rate_hz,
     }
     nodes = []
@@ -178,7 +173,7 @@ def load_config(path: str | Path | None = None, *, robot: str | None = None) -> 
         nodes.append(
             NodeConfig(
                 name=name,
-                package=entry.get("package", "edge_stack"),
+                package=entry["package"],
                 executable=entry["executable"],
                 priority_class=entry["class"],
                 stage=entry.get("stage", 0),
@@ -198,7 +193,7 @@ def load_config(path: str | Path | None = None, *, robot: str | None = None) -> 
 def _as_standby(file: YamlFile, name: str, entry: dict[str, Any]) -> dict[str, Any]:
     """Return the entry of a standby with all that it does not say itself as the node that it stands by for has it."""
     if "standby_of" not in entry:
-        missing = [key for key in ("executable", "class") if key not in entry]
+        missing = [key for key in ("package", "executable", "class") if key not in entry]
         if missing:
             raise file.error(("nodes", name), f"'{missing[0]}' is a required property")
         return entry
@@ -235,13 +230,13 @@ def _variants(file: YamlFile, name: str, entry: dict[str, Any]) -> tuple[dict[st
     return variants
 
 
+def _modes_file(file: YamlFile) -> str:
+    modes = file.path.resolve().parent / "modes.yaml"
+    return str(modes) if modes.is_file() else NO_MODES
+
+
 def _robot_file(file: YamlFile, robot: str | None) -> Path:
-    wanted = robot or file.data["robot"]
-    folders = (file.path.parent / "robots", config_folder() / "robots")
-    candidates = [Path(wanted), *(folder / f"{wanted}.yaml" for folder in folders)]
-    for candidate in candidates:
-        if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
-            return candidate.resolve()
-    known = sorted(p.stem for folder in {c.parent for c in candidates[1:]} for p in folder.glob("*.yaml"))
-    text = f"there is no robot '{wanted}'; known are {', '.join(known) or 'none'}, or give the path of a .yaml file"
-    raise ConfigurationError(text) if robot else file.error(("robot",), text)
+    try:
+        return find_robot(robot or file.data["robot"], file.path.parent / "robots")
+    except ConfigurationError as error:
+        raise error if robot else file.error(("robot",), str(error)) from None

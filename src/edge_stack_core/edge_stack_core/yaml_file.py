@@ -20,8 +20,6 @@ from edge_stack_core.errors import ConfigurationError
 
 Field = tuple[str | int, ...]
 
-SCHEMA_FOLDER = Path(__file__).parent / "schema"
-
 
 @dataclass(frozen=True)
 class YamlFile:
@@ -38,9 +36,9 @@ class YamlFile:
         return ConfigurationError(f"{self.path}:{line}: {shown + ': ' if shown else ''}{text}")
 
 
-def load_yaml(path: str | Path, schema: str) -> YamlFile:
+def load_yaml(path: str | Path, schema: Path) -> YamlFile:
     """
-    Load a file and check it against schema/<schema>.schema.json.
+    Load a file and check it against a JSON schema (draft 7), a file of the package that reads it.
 
     Raises ConfigurationError when the file cannot be read, is no YAML, or does not fit the schema (first error only).
     """
@@ -92,8 +90,8 @@ def _construct(
     return loader.construct_object(node, deep=True)
 
 
-def _validate(file: YamlFile, schema: str) -> None:
-    document = json.loads((SCHEMA_FOLDER / f"{schema}.schema.json").read_text(encoding="utf-8"))
+def _validate(file: YamlFile, schema: Path) -> None:
+    document = json.loads(schema.read_text(encoding="utf-8"))
     errors = jsonschema.Draft7Validator(document).iter_errors(file.data)
     first = jsonschema.exceptions.best_match(errors)
     if first is None:

@@ -14,7 +14,7 @@ from edge_stack_core.board.__main__ import main
 from edge_stack_core.board.limits import find_limits, load_limits
 from edge_stack_core.errors import ConfigurationError
 
-BOARDS = Path(__file__).parents[1] / "config" / "boards"
+BOARDS = Path(__file__).parents[1] / "boards"
 
 
 def test_a_board_finds_its_limits_by_its_device_tree(tmp_path: Path) -> None:

@@ -301,7 +301,7 @@ def test_two_partitions_share_the_multiprocessors():
 @pytest.mark.parametrize("pieces", [0, 3])
 def test_onnx_on_the_gpu_gives_what_the_processor_gives(tmp_path: Any, pieces: int):
     pytest.importorskip("onnx")
-    from test_segmentation_models import write_model
+    from test_splitting_models import write_model
 
     from edge_stack_inference.cuda import open_onnx
     from edge_stack_inference.splitting.build import open_session

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_segmentation_models import write_model
+from test_splitting_models import write_model
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.cuda import CudaUnavailable

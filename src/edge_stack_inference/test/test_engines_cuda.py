@@ -71,7 +71,7 @@ def test_half_precision_is_fed_half_precision(tmp_path: Path, host: HostDevice):
 
 def test_segments_are_admitted_one_by_one(tmp_path: Path, host: HostDevice):
     pytest.importorskip("onnx")
-    from test_segmentation_models import write_model
+    from test_splitting_models import write_model
 
     asked: list[Any] = []
 

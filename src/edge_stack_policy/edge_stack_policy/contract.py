@@ -3,7 +3,7 @@
 """
 A policy's contract with the robot: which topic each of its features comes from, and in which units.
 
-Its unit is one YAML file, config/policies/<name>.yaml. A checkpoint names features by keys and knows numbers without
+Its unit is one YAML file, such as contracts/<name>.yaml of this package. A checkpoint names features by keys and knows numbers without
 units; the contract ties keys to topics, fields to joints, and units to rad. `check` compares it with what the checkpoint
 says about itself before anything moves. It never touches a topic: the vla node does, by what stands here.
 """
@@ -21,9 +21,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.package_files import share_folder
 from edge_stack_core.robot import Robot
 from edge_stack_core.yaml_file import Field, YamlFile, load_yaml
 from edge_stack_policy.base import ENVIRONMENT_STATE, IMAGES, STATE
+
+_SCHEMA = Path(__file__).parent / "schema" / "policy.schema.json"
 
 ACTION = "action"
 UNITS = ("rad", "deg", "normalized", "percent")
@@ -175,9 +178,9 @@ def load_contract(path: str | Path, robot: Robot) -> PolicyContract:
     """
     Load a contract for a robot.
 
-    path: a file, or the name of one in the installed config/policies. Raises ConfigurationError with file, line, field.
+    path: a file, or a shipped contract's name. Raises ConfigurationError with file, line, field.
     """
-    file = load_yaml(_contract_file(path), "policy")
+    file = load_yaml(_contract_file(path), _SCHEMA)
     data = file.data
     images = tuple(_image(file, key, entry, robot) for key, entry in data.get("images", {}).items())
     state = None
@@ -214,9 +217,7 @@ def load_contract(path: str | Path, robot: Robot) -> PolicyContract:
 def _contract_file(path: str | Path) -> Path:
     if Path(path).suffix in (".yaml", ".yml") or Path(path).exists():
         return Path(path)
-    from edge_stack_core.stack_config import config_folder
-
-    folder = config_folder() / "policies"
+    folder = share_folder("edge_stack_policy") / "contracts"
     file = folder / f"{path}.yaml"
     if not file.is_file():
         known = ", ".join(sorted(entry.stem for entry in folder.glob("*.yaml"))) or "none"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import Robot, load_robot
+from edge_stack_core.robot import Robot, find_robot, load_robot
 from edge_stack_policy.contract import (
     FeatureShapes,
     ImageFeature,
@@ -24,9 +24,9 @@ from edge_stack_policy.contract import (
 )
 from edge_stack_policy.contract_check import check, mismatches
 
-CONFIG = Path(__file__).parents[1] / "config"
-ROBOT = load_robot(CONFIG / "robots" / "so101_sim.yaml")
-EXAMPLE = CONFIG / "policies" / "so101_sim.yaml"
+CONTRACTS = Path(__file__).parents[1] / "contracts"
+ROBOT = load_robot(find_robot("so101_sim"))
+EXAMPLE = CONTRACTS / "so101_sim.yaml"
 LEROBOT = """\
 images:
   observation.images.top: {topic: top/image_raw, camera: table, resize: {height: 96, width: 128}, rate_hz: 15}

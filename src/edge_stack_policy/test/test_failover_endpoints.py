@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.package_files import share_folder
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy.base import STATE, Policy, PolicySettings, PolicyUnavailable
 from edge_stack_policy.failover.endpoint import Place, make_place
 from edge_stack_policy.failover.endpoint_worker import Call, PlaceWorker
@@ -76,7 +75,7 @@ def test_the_last_place_must_load() -> None:
         PlacedPolicy([Place("remote", Still(0)), Place("local", last)]).load()
 
 
-SETTINGS = PolicySettings(load_robot(share_folder("edge_stack") / "config" / "robots" / "so101_sim.yaml"))
+SETTINGS = PolicySettings(load_robot(find_robot("so101_sim")))
 
 
 def test_places_are_written_as_addresses_and_names() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy.base import DETECTION_FIELDS, ENVIRONMENT_STATE, STATE
 from edge_stack_policy.contract import (
     EnvironmentStateFeature,
@@ -27,7 +27,7 @@ from edge_stack_policy.lerobot.dataset import DatasetWriter
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_lerobot import needs_lerobot
 
-ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
+ROBOT = load_robot(find_robot("so101_sim"))
 IMAGE = "observation.images.table"
 CONTRACT = replace(plain_contract(ROBOT), images=(ImageFeature(IMAGE, "image_raw", "table", 24, 32),))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_policies_lerobot import IMAGE, SQUARE, loaded, observation
+from test_lerobot_policy import IMAGE, SQUARE, loaded, observation
 from tiny_hub import Answer, TinyHub, as_json
 from tiny_lerobot import needs_lerobot, tiny_checkpoint
 
@@ -39,7 +39,7 @@ for name in sys.argv[2:]:
 PREDICT_TWICE = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_policies_lerobot_hub import chunk_of
+from test_lerobot_hub import chunk_of
 for _ in range(2):
     print(chunk_of(sys.argv[1]), flush=True)
     sys.stdin.readline()

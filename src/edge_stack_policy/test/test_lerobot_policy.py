@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy.base import (
     DELAY_STEPS,
     LEFTOVER,
@@ -35,7 +35,7 @@ from edge_stack_policy.lerobot.installed import lerobot_version, require_lerobot
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_lerobot import SIDE, needs_lerobot, tiny_checkpoint
 
-ROBOT_FILE = Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml"
+ROBOT_FILE = find_robot("so101_sim")
 ROBOT = load_robot(ROBOT_FILE)
 IMAGE = "observation.images.table"
 SQUARE = replace(plain_contract(ROBOT), images=(ImageFeature(IMAGE, "image_raw", "table", SIDE, SIDE),))

@@ -14,7 +14,7 @@ import pytest
 from edge_stack_core.errors import ConfigurationError
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_policies_lerobot import loaded, observation
+from test_lerobot_policy import loaded, observation
 from tiny_lerobot import needs_lerobot, tiny_checkpoint
 
 pytestmark = needs_lerobot

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +15,12 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.testing import NodeProcess, Peer
 from edge_stack_policy.visual_servo.kinematics import point_to_pixel
 
-ROBOT_FILE = Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml"
+ROBOT_FILE = find_robot("so101_sim")
 ROBOT = load_robot(ROBOT_FILE)
 MODULE = "edge_stack_policy.ros.policy"
 PARAMETERS = {"robot_file": str(ROBOT_FILE), "chunk_rate_hz": 20.0}

@@ -15,13 +15,13 @@ import pytest
 from edge_stack_msgs.msg import PolicyStatus
 from sensor_msgs.msg import JointState
 
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.testing import NodeProcess, Peer
 
 pytest.importorskip("grpc")
 
-ROBOT_FILE = Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml"
+ROBOT_FILE = find_robot("so101_sim")
 ROBOT = load_robot(ROBOT_FILE)
 
 

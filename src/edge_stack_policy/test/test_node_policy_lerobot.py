@@ -13,7 +13,7 @@ from edge_stack_msgs.msg import ActionChunk
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.image_messages import fill_image
 from edge_stack_core.ros.testing import NodeProcess, Peer
@@ -23,7 +23,7 @@ from tiny_lerobot import SIDE, needs_lerobot, obedient_smolvla, tiny_checkpoint
 
 pytestmark = needs_lerobot
 
-ROBOT_FILE = Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml"
+ROBOT_FILE = find_robot("so101_sim")
 ROBOT = load_robot(ROBOT_FILE)
 MODULE = "edge_stack_policy.ros.policy"
 START_S = 60.0  # torch and lerobot take their time to be imported

@@ -33,7 +33,7 @@ from edge_stack_policy.remote.wire import OBSERVATION_BYTES_MAX, encode_observat
 sys.path.insert(0, str(Path(__file__).parent))
 from toy_remote import LIMIT_S, TABLE, ToyPolicy, connected, observation, serving
 
-PREDICT = "/edge_stack.offboard.v1.PolicyService/Predict"
+PREDICT = "/edge_stack_policy.remote.v1.PolicyService/Predict"
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from hostile_pickles import HOSTILE, MARKER, REAL
 from hostile_servers import TCP, grpc_server, tcp_server
 from toy_remote import LIMIT_S, ROBOT, SETTINGS, TABLE, ToyPolicy, observation
 
-SERVICE = "/edge_stack.offboard.v1.PolicyService/"
+SERVICE = "/edge_stack_policy.remote.v1.PolicyService/"
 LEROBOT = "/transport.AsyncInference/"
 ACTIONS = np.zeros((4, 6))
 SHORT_S = 0.3

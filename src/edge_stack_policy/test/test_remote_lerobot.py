@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy.base import IMAGES, STATE, TASK, Policy, PolicySettings, PolicyUnavailable, make_policy
 from edge_stack_policy.contract import ImageFeature, PolicyContract, load_contract, plain_contract
 from edge_stack_policy.remote.settings import OffBoardSettings
@@ -27,7 +27,7 @@ from tiny_lerobot import SIDE, needs_lerobot, tiny_checkpoint
 
 pytestmark = needs_lerobot
 
-ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
+ROBOT = load_robot(find_robot("so101_sim"))
 IMAGE = IMAGES + "table"
 CONTRACT = replace(plain_contract(ROBOT), images=(ImageFeature(IMAGE, "image_raw", "table", SIDE, SIDE),))
 START_S = 120.0

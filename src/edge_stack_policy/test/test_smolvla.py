@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, STATE, Policy, PolicySettings, make_policy
 from edge_stack_policy.base import TASK as TASK_KEY
 from edge_stack_policy.contract import ImageFeature, plain_contract
@@ -39,7 +39,7 @@ from edge_stack_policy.smolvla.tokenizer import Tokenizer
 sys.path.insert(0, str(Path(__file__).parent))
 from edge_stack_policy.testing.micro_smolvla import FOLDER, GOLDEN, IMAGE, TASK, TEXTS, make_case
 
-ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
+ROBOT = load_robot(find_robot("so101_sim"))
 CLOSE = 2e-5
 
 

@@ -29,7 +29,7 @@ from hostile_servers import silent, tcp_server, trickle
 from tritonclient.grpc import model_config_pb2 as config_pb
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.stack_config import load_config
 from edge_stack_inference.engines import ModelError
 from edge_stack_inference.engines.triton import TritonBackend
@@ -51,16 +51,16 @@ from edge_stack_policy.testing.micro_smolvla import FOLDER, IMAGE, TASK, make_ca
 from edge_stack_policy.triton.repository import main, write_repository
 
 NAMES = ("cube", "hand")
-ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
+ROBOT = load_robot(find_robot("so101_sim"))
 IMAGE_SIDES = (64, 96)
 STACK = """
 robot: so101_sim
 nodes:
-  detect: {{executable: yolo, class: essential, rate_hz: 5.0, parameters: {{task: detect, model: {folder}/detect.onnx}}}}
-  look: {{executable: yolo, class: background, rate_hz: 2.0, parameters: {{task: detect, model: {folder}/free.onnx}}}}
-  watch: {{executable: yolo, class: essential, rate_hz: 10.0, parameters: {{task: detect, model: {folder}/free.onnx}}}}
-  vla: {{executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
-  spare: {{executable: yolo, class: background, enabled: false, parameters: {{task: detect, model: nowhere.onnx}}}}
+  detect: {{package: edge_stack_perception, executable: yolo, class: essential, rate_hz: 5.0, parameters: {{task: detect, model: {folder}/detect.onnx}}}}
+  look: {{package: edge_stack_perception, executable: yolo, class: background, rate_hz: 2.0, parameters: {{task: detect, model: {folder}/free.onnx}}}}
+  watch: {{package: edge_stack_perception, executable: yolo, class: essential, rate_hz: 10.0, parameters: {{task: detect, model: {folder}/free.onnx}}}}
+  vla: {{package: edge_stack_policy, executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
+  spare: {{package: edge_stack_perception, executable: yolo, class: background, enabled: false, parameters: {{task: detect, model: nowhere.onnx}}}}
 """
 
 

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from hostile_servers import TCP, tcp_server
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.stack_config import load_config
 from edge_stack_inference.testing.model_servers import KServe, free_port, kserve, triton
 from edge_stack_policy.base import STATE, Policy, PolicySettings, PolicyUnavailable, make_policy
@@ -35,11 +35,11 @@ from edge_stack_policy.remote.settings import OffBoardSettings
 from edge_stack_policy.testing.micro_smolvla import FOLDER, IMAGE, TASK, make_case
 from edge_stack_policy.triton.repository import write_repository
 
-ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
+ROBOT = load_robot(find_robot("so101_sim"))
 STACK = """
 robot: so101_sim
 nodes:
-  vla: {{executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
+  vla: {{package: edge_stack_policy, executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
 """
 LIMIT_S = 5.0
 RETURN_LIMIT_S = 60.0  # a real Triton starts in ten seconds, and is probed every four by then

@@ -21,7 +21,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.stack_config import load_config
 from edge_stack_inference.engines import ModelError
 from edge_stack_inference.engines.triton import TritonBackend
@@ -37,12 +37,12 @@ from edge_stack_policy.triton.repository import write_repository
 
 pytestmark = needs_openssl
 
-ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
+ROBOT = load_robot(find_robot("so101_sim"))
 STACK = """
 robot: so101_sim
 nodes:
-  detect: {{executable: yolo, class: essential, rate_hz: 5.0, parameters: {{task: detect, model: {folder}/detect.onnx}}}}
-  vla: {{executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
+  detect: {{package: edge_stack_perception, executable: yolo, class: essential, rate_hz: 5.0, parameters: {{task: detect, model: {folder}/detect.onnx}}}}
+  vla: {{package: edge_stack_policy, executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
 """
 PATIENCE_S = 20.0
 

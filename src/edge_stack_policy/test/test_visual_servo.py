@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy import PolicySettings, make_policy, policy_names
 from edge_stack_policy.visual_servo.kinematics import ArmKinematics, point_to_pixel
 from edge_stack_policy.visual_servo.policy import (
@@ -23,7 +22,7 @@ from edge_stack_policy.visual_servo.policy import (
     parse_instruction,
 )
 
-ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
+ROBOT = load_robot(find_robot("so101_sim"))
 ARM = ArmKinematics.of(ROBOT)
 CAMERA = ROBOT.cameras["table"]
 PERIOD_S = 0.2

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy.visual_servo.kinematics import (
     DOWN,
     ArmKinematics,
@@ -24,7 +23,7 @@ from edge_stack_policy.visual_servo.kinematics import (
     tool_above,
 )
 
-ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
+ROBOT = load_robot(find_robot("so101_sim"))
 ARM = ArmKinematics.of(ROBOT)
 CAMERA = ROBOT.cameras["table"]
 

@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy.visual_servo.kinematics import ArmKinematics, tool_above
 from edge_stack_policy.visual_servo.motion import (
     COLUMN,
@@ -23,7 +22,7 @@ from edge_stack_policy.visual_servo.motion import (
     step,
 )
 
-ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
+ROBOT = load_robot(find_robot("so101_sim"))
 ARM = ArmKinematics.of(ROBOT)
 LIMITS = MotionLimits(ROBOT.position_min, ROBOT.position_max, ROBOT.velocity_max)
 STEP_S = 1.0 / 24.0

@@ -4,18 +4,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy.visual_servo.kinematics import point_to_pixel
 from edge_stack_policy.visual_servo.scene_memory import SceneMemory
 
-CAMERA = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml").cameras["table"]
+CAMERA = load_robot(find_robot("so101_sim")).cameras["table"]
 NAMES = ("red_cube", "mark")
 
 

@@ -8,19 +8,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy.base import IMAGES, STATE, TASK, TIME_S, Observation, PolicySettings
 from edge_stack_policy.remote.policy import RemotePolicy
 from edge_stack_policy.remote.service import PolicyServer
 from edge_stack_policy.remote.settings import OffBoardSettings
 
-ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
+ROBOT = load_robot(find_robot("so101_sim"))
 SETTINGS = PolicySettings(ROBOT)
 TABLE = IMAGES + "table"
 LIMIT_S = 20.0  # for what should be instant: only a machine that stands still reaches it

@@ -20,6 +20,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+ROBOT = "so101_sim"
+"""The simulated robot's description, shipped with edge_stack_core."""
+CONTRACT = "demo"
+"""The contract of the demo's policy, shipped with edge_stack_policy."""
 JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
 JOINT_LIMITS = {  # rad
     "shoulder_pan": (-1.92, 1.92),

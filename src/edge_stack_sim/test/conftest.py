@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: a world for tests of the simulation, a domain and a peer for tests of its node."""
+"""Fixtures: the simulated robot and a world for tests of the simulation; the hooks and fixtures that all packages share."""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ from typing import Any
 
 import pytest
 
+from edge_stack_core.robot import find_robot
+from edge_stack_core.ros.fixtures import domain, peer  # noqa: F401
+from edge_stack_core.testing import (  # noqa: F401
+    pytest_configure,
+    pytest_runtest_protocol,
+    pytest_sessionfinish,
+    use_test_folder,
+)
+from edge_stack_sim.scene import ROBOT
+
+use_test_folder(__file__)
+
 
 @pytest.fixture(scope="session")
 def robot_file() -> Path:
     """Return the description of the simulated robot."""
-    return Path(__file__).parents[2] / "edge_stack" / "config" / "robots" / "so101_sim.yaml"
+    return find_robot(ROBOT)
 
 
 @pytest.fixture
@@ -25,21 +37,3 @@ def world() -> Iterator[Any]:
     one = World(seed=3)
     yield one
     one.close()
-
-
-@pytest.fixture
-def domain() -> Iterator[int]:
-    """Reserve a ROS_DOMAIN_ID for one test."""
-    from edge_stack_core.ros.testing import ros_domain
-
-    with ros_domain() as number:
-        yield number
-
-
-@pytest.fixture
-def peer(domain: int) -> Iterator[Any]:
-    """Return the test's own node, in a domain of its own."""
-    from edge_stack_core.ros.testing import Peer
-
-    with Peer() as one:
-        yield one

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_stack_core.board.limits import load_limits
+from edge_stack_core.package_files import share_folder
 from edge_stack_sim.board import OPEN_BENCH, ORIN_NANO_SUPER, Load, Plant, PlantState, inference_duration_s
 from edge_stack_sim.board.thermal import NODES, ThermalNetwork
 
@@ -237,7 +237,7 @@ def test_the_same_steps_give_the_same_states() -> None:
 
 
 def test_its_modes_and_trips_are_those_that_config_boards_says() -> None:
-    folder = Path(__file__).parents[2] / "edge_stack" / "config" / "boards"
+    folder = share_folder("edge_stack_core") / "boards"
     limits = load_limits(folder / "jetson_orin_nano_super.yaml")
     board = ORIN_NANO_SUPER
     assert (board.throttle_c, board.shutdown_c) == (limits.throttle_c, limits.shutdown_c)

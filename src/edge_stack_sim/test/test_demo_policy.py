@@ -18,14 +18,14 @@ from edge_stack_policy import PolicySettings, make_policy
 from edge_stack_policy.contract import load_contract
 from edge_stack_policy.files import DEMO, find_policy
 from edge_stack_sim.learning.evaluate import evaluate, main, make_driver
-from edge_stack_sim.scene import HOME, OBJECTS
+from edge_stack_sim.scene import CONTRACT, HOME, OBJECTS
 
 SHIPPED_AT_MOST = 20_000_000  # bytes
 
 
 def test_it_succeeds_on_scenes_it_has_not_seen(robot_file: Path, world: object) -> None:
     robot = load_robot(robot_file)
-    driver = make_driver("smolvla", robot, DEMO, robot_file.parents[1] / "policies" / "demo.yaml")
+    driver = make_driver("smolvla", robot, DEMO, CONTRACT)
     outcome = evaluate(driver, robot, range(500_000, 500_008))
     driver.close()
     assert outcome.successes >= 5, f"failed on {outcome.failed}"
@@ -33,7 +33,7 @@ def test_it_succeeds_on_scenes_it_has_not_seen(robot_file: Path, world: object) 
 
 def test_where_it_reaches_depends_on_the_instruction(robot_file: Path, world: object) -> None:
     robot = load_robot(robot_file)
-    contract = load_contract(robot_file.parents[1] / "policies" / "demo.yaml", robot)
+    contract = load_contract(CONTRACT, robot)
     policy = make_policy("smolvla", PolicySettings(robot, path=DEMO, contract=contract))
     policy.load()
     places = {"red_cube": -0.6, "green_cube": -0.2, "blue_cube": 0.2, "yellow_cylinder": 0.6}

@@ -255,7 +255,10 @@ def test_a_floor_or_variant_that_cannot_work_is_named(tmp_path: Path, fields: st
     (tmp_path / "robots").mkdir()
     (tmp_path / "robots" / "toy.yaml").touch()
     file = tmp_path / "robot.yaml"
-    file.write_text(f"robot: toy\nnodes:\n  eye: {{executable: toy, {fields}}}\n", encoding="utf-8")
+    file.write_text(
+        f"robot: toy\nnodes:\n  eye: {{package: edge_stack_core, executable: toy, {fields}}}\n",
+        encoding="utf-8",
+    )
     with pytest.raises(ConfigurationError) as error:
         load_config(file)
     assert complaint in str(error.value)
@@ -266,9 +269,14 @@ def test_a_floor_or_variant_that_cannot_work_is_named(tmp_path: Path, fields: st
     [(5.0, 150.0, 7), (5.0, 3000.0, None), (0.0, 3000.0, 7), (5.0, math.nan, 7)],
 )
 def test_a_node_whose_inference_is_longer_than_its_period_misses_by_itself(
-    target_hz: float, p99_ms: float, misses: int | None
+    tmp_path: Path, target_hz: float, p99_ms: float, misses: int | None
 ) -> None:
-    node = next(n for n in load_config().nodes if n.name == "vla")
+    file = tmp_path / "robot.yaml"
+    file.write_text(
+        "robot: so101_sim\nnodes:\n  vla: {package: edge_stack_policy, executable: vla, class: critical}\n",
+        encoding="utf-8",
+    )
+    (node,) = load_config(file).nodes
     status = NodeStatus(name="/vla", deadline_misses=7, target_hz=target_hz)
     status.stages = [StageLatency(name="inference", p50_ms=15.0, p99_ms=p99_ms)]
     assert demand_of(node, "critical", None, status, {}).deadline_misses == misses

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.stack_config import NodeConfig, load_config
+from edge_stack_core.stack_config import NodeConfig
 from edge_stack_supervisor.modes import (
     Battery,
     CallTrigger,
@@ -21,8 +21,6 @@ from edge_stack_supervisor.modes import (
     load_modes,
 )
 from edge_stack_supervisor.supervision import State
-
-SHIPPED = Path(__file__).parents[1] / "config"
 
 
 def node(
@@ -112,16 +110,6 @@ def test_hooks_and_rules_are_read_in_order(tmp_path: Path) -> None:
         (Battery, "work", {"look"}),
         (TimeOut, "work", {"look"}),
     ]
-
-
-def test_the_shipped_file_fits_the_shipped_stack_and_starts_as_it_is() -> None:
-    stack = load_config(SHIPPED / "robot.yaml")
-    config = load_modes(
-        SHIPPED / "modes.yaml", stack.select(sim=True), known=[node.name for node in stack.nodes]
-    )
-    assert config.modes[config.start].nodes == config.base
-    assert {"manipulate", "standby"} <= set(config.modes)
-    assert all(mode.nodes["fusion"].state is State.ACTIVE for mode in config.modes.values())
 
 
 @pytest.mark.parametrize(

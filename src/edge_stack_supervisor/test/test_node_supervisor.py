@@ -48,10 +48,26 @@ class Stack:
 
     def write_config(self) -> None:
         nodes = {
-            "supervisor": {"executable": "supervisor", "class": "essential"},
-            "arm": {"executable": "toy", "class": "critical", "stage": 1},
-            "eye": {"executable": "toy", "class": "essential", "stage": 1, "rate_hz": 5.0},
-            "extra": {"executable": "toy", "class": "background", "stage": 2, "rate_hz": 2.0},
+            "supervisor": {
+                "package": "edge_stack_supervisor",
+                "executable": "supervisor",
+                "class": "essential",
+            },
+            "arm": {"package": "edge_stack_core", "executable": "toy", "class": "critical", "stage": 1},
+            "eye": {
+                "package": "edge_stack_core",
+                "executable": "toy",
+                "class": "essential",
+                "stage": 1,
+                "rate_hz": 5.0,
+            },
+            "extra": {
+                "package": "edge_stack_core",
+                "executable": "toy",
+                "class": "background",
+                "stage": 2,
+                "rate_hz": 2.0,
+            },
         }
         self.config.write_text(yaml.safe_dump({"robot": "toy", "nodes": nodes}), encoding="utf-8")
 
@@ -289,7 +305,10 @@ def test_told_not_to_bring_the_stack_up_it_waits_for_startup(stack: Stack) -> No
 
 
 def test_a_broken_config_file_is_said_with_its_line_and_the_supervisor_lives(stack: Stack) -> None:
-    stack.config.write_text("robot: toy\nnodes:\n  arm: {executable: toy, class: urgent}\n", encoding="utf-8")
+    stack.config.write_text(
+        "robot: toy\nnodes:\n  arm: {package: edge_stack_core, executable: toy, class: urgent}\n",
+        encoding="utf-8",
+    )
     supervisor = stack.start("supervisor")
     status = stack.peer.spin_until(
         lambda: (s := stack.peer.statuses.get("supervisor")) and s.message and s, 20.0, "the reason"

@@ -21,6 +21,7 @@ from typing import Any
 
 from edge_stack.runner.output import LogFollower
 from edge_stack.runner.stack import StackProcesses
+from edge_stack.shipped import shipped_config
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.process_environment import process_environment
 from edge_stack_core.stack_config import load_config
@@ -46,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         run_folder = Path(options.log_dir or folder)
         try:
             stack = StackProcesses(
-                load_config(options.config, robot=options.robot).switch_on(options.enable),
+                load_config(options.config or shipped_config(), robot=options.robot).switch_on(
+                    options.enable
+                ),
                 sim=options.sim,
                 disabled=options.disable,
                 namespace=options.namespace,
@@ -81,7 +84,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("config", nargs="?", help="robot.yaml; the shipped one if left out")
     parser.add_argument("--sim", action="store_true", help="with the simulated robot instead of the real one")
-    parser.add_argument("--robot", help="another robot: a name in config/robots or a file")
+    parser.add_argument("--robot", help="another robot: a name or a .yaml file")
     parser.add_argument("--namespace", default="", help="namespace of the whole stack")
     parser.add_argument("--disable", action="append", default=[], metavar="NODE", help="leave a node out")
     parser.add_argument(

@@ -27,7 +27,7 @@ from edge_stack_core.stack_config import NodeConfig, StackConfig
 
 # Executables whose process publishes camera frames and so gets the large shared-memory segment. Nodes of packages that are
 # not ours get it too: nobody knows what they publish.
-_OUR_PACKAGES = ("edge_stack", "edge_stack_sim", "edge_stack_ultralytics")
+_OUR_PACKAGES = "edge_stack"  # how their names begin
 _FRAME_EXECUTABLES = ("camera", "sim")
 # Parameters by which camera nodes, ours first, are told the size of their frames, and bytes a pixel that are not three.
 _SIZE_PARAMETERS = (("width", "height"), ("image_width", "image_height"))
@@ -114,7 +114,7 @@ def node_environment(
 
 def publishes_frames(node: NodeConfig) -> bool:
     """Return whether a node's process publishes camera frames, as far as is known."""
-    return node.package not in _OUR_PACKAGES or node.executable in _FRAME_EXECUTABLES
+    return not node.package.startswith(_OUR_PACKAGES) or node.executable in _FRAME_EXECUTABLES
 
 
 def frame_bytes(node: NodeConfig, robot_file: Path | None) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from edge_stack_bench.benchmarks.offload_network import THERE, Network
 from edge_stack_core.stack_config import StackConfig
+from edge_stack_policy.settings import NO_CONTRACT
 
 PORT = 8443
 CUT_S = 5.0
@@ -73,11 +74,12 @@ class Transport:
 
 @dataclass(frozen=True)
 class Subject:
-    """The policy that is measured, at both places. checkpoint: the same one as LeRobot keeps it, for LeRobot's server."""
+    """The policy that is measured, at both places. robot: its description. checkpoint: the same one as LeRobot keeps it, for LeRobot's server."""
 
     policy: str
+    robot: str
     path: str = ""
-    contract: str = ""
+    contract: str = NO_CONTRACT
     checkpoint: str = ""
     lerobot_python: str = sys.executable
 
@@ -85,7 +87,7 @@ class Subject:
         """Return every way to a server that there is for it."""
         where, module = f"{THERE}:{PORT}", "edge_stack_policy.remote.server"
         ours = [sys.executable, "-m", module, "--policy", self.policy, "--path", self.path]
-        ours += ["--contract", self.contract, "--address", where, "--insecure"]
+        ours += ["--robot", self.robot, "--contract", self.contract, "--address", where, "--insecure"]
         ways = [
             Transport(f"grpc, {images}", f"grpc://{where}?images={images}", tuple(ours))
             for images in ("jpeg", "raw")
@@ -122,8 +124,8 @@ def subject_of(
         policy = str(own.get("policy", ""))
         path = path or str(own.get("policy_path", ""))
         contract = contract or str(own.get("policy_contract", ""))
-    files = (_absolute(text) for text in (path, contract, checkpoint, lerobot_python))
-    return Subject(policy, *files)
+    files = (_absolute(text) for text in (path, contract or NO_CONTRACT, checkpoint, lerobot_python))
+    return Subject(policy, str(config.robot_file), *files)
 
 
 def _absolute(text: str) -> str:

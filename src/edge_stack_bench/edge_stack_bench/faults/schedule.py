@@ -16,6 +16,8 @@ from edge_stack_bench.faults.kinds import KINDS, Kind
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.yaml_file import load_yaml
 
+_SCHEMA = Path(__file__).parents[1] / "schema" / "scenario.schema.json"
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -65,7 +67,7 @@ def parse_fault(text: str) -> Fault:
 
 def load_scenario(path: str | Path) -> tuple[Fault, ...]:
     """Read a scenario file: a list of faults under `faults`. ConfigurationError names file, line and field."""
-    file = load_yaml(path, "scenario")
+    file = load_yaml(path, _SCHEMA)
     faults = []
     for index, text in enumerate(file.data["faults"]):
         try:

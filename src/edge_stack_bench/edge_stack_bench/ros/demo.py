@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.live import Live
 
 from edge_stack.runner.stack import StackProcesses
+from edge_stack.shipped import shipped_config
 from edge_stack_bench.benchmarks.common import machine
 from edge_stack_bench.faults import KINDS, Fault, FaultRunner, load_scenario, parse_fault
 from edge_stack_bench.faults.injections import own_network
@@ -50,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _arguments(argv)
     console = Console(stderr=False)
     try:
-        config = load_config(options.config, robot=options.robot).switch_on(options.enable)
+        config = load_config(options.config or shipped_config(), robot=options.robot).switch_on(
+            options.enable
+        )
         for name, parameter, value in options.set:
             config = config.with_parameter(name, parameter, value)
         faults = [parse_fault(text) for text in options.fault]
@@ -290,7 +293,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--report", metavar="FILE", help="write what happened as JSON")
     parser.add_argument("--view", metavar="FILE", help="save an annotated recording, .gif or .mp4")
     parser.add_argument("--config", metavar="FILE", help="another robot.yaml")
-    parser.add_argument("--robot", help="another robot: a name in config/robots or a file")
+    parser.add_argument("--robot", help="another robot: a name or a .yaml file")
     parser.add_argument("--namespace", default="", help="namespace of the whole stack")
     parser.add_argument("--disable", action="append", default=[], metavar="NODE", help="leave a node out")
     parser.add_argument(

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from edge_stack.shipped import shipped_config
 from edge_stack_bench.benchmarks import common
 from edge_stack_bench.benchmarks.faults_limits import missed_limits
 from edge_stack_bench.benchmarks.faults_observe import Observations
@@ -36,7 +37,8 @@ from edge_stack_bench.faults import KINDS, Fault, FaultRunner, parse_fault
 from edge_stack_bench.faults.random_faults import random_faults
 from edge_stack_bench.ros.running import STARTUP_LIMIT_S, RunningDemo, running_demo
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.stack_config import StackConfig, config_folder, load_config
+from edge_stack_core.stack_config import StackConfig, load_config
+from edge_stack_supervisor.governor.settings import default_settings_path
 
 if TYPE_CHECKING:
     from edge_stack_bench.views.report import RunRecord
@@ -185,7 +187,7 @@ def run_case(
     faults = [] if case is None else [parse_fault(case.fault)]
     with tempfile.TemporaryDirectory(prefix="edge_bench_") as folder:
         try:
-            config = _configure(load_config(config_path), case, Path(folder))
+            config = _configure(load_config(config_path or shipped_config()), case, Path(folder))
             if chance is not None:
                 faults = list(_random_list(config, *chance))
             config = prepare(config, faults)
@@ -228,7 +230,7 @@ def quick_governor(factor: float) -> dict[str, Any]:
             return {k: quick(v, k) for k, v in value.items()}
         return value / factor if key.endswith("_s") else value
 
-    path = config_folder() / "governor.yaml"
+    path = default_settings_path()
     settings: dict[str, Any] = quick(yaml.safe_load(path.read_text(encoding="utf-8")))
     settings["max_changes_per_minute"] = 60
     # One step at every reading, which is 20 s of the board's time, as in real time; without this, at every other one.

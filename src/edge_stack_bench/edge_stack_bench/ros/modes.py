@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_stack.shipped import shipped_config
 from edge_stack_bench.benchmarks import common
 from edge_stack_bench.benchmarks.modes_observe import (
     GAP_PERIODS,
@@ -130,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.switches < 1:
         parser.error(f"--switches {options.switches}: must be 1 at least")
     try:
-        config = load_config(options.config)
+        config = load_config(options.config or shipped_config())
         nodes = config.select(sim=True)
         modes = load_modes(config.path.parent / "modes.yaml", nodes, known=[n.name for n in config.nodes])
         switches = run(config, modes, options.switches, options.pause, options.load or LOADS)

@@ -18,6 +18,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_stack.shipped import shipped_config
 from edge_stack_bench.benchmarks import common
 from edge_stack_bench.benchmarks.offload_plan import CUT_S, Subject, Transport, left_out, phases, subject_of
 from edge_stack_bench.faults.injections import own_network
@@ -76,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 
     options = _arguments(argv)
     try:
-        config = load_config(options.config)
+        config = load_config(options.config or shipped_config())
         subject = subject_of(
             config,
             options.policy,
@@ -115,7 +116,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--policy-path", default="", help="its weights")
     parser.add_argument(
-        "--contract", default="", help="what its features are: a file, or a name in config/policies"
+        "--contract", default="", help="what its features are: a file, or a shipped one's name"
     )
     parser.add_argument(
         "--checkpoint",

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from edge_stack.shipped import shipped_config
 from edge_stack_bench.benchmarks.offload_network import EmulatedNetwork, Network
 from edge_stack_bench.benchmarks.offload_observe import Chunk, Observations, PolicyReport
 from edge_stack_bench.benchmarks.offload_plan import CUT_S, ON_BOARD, Phase, Subject, Transport
@@ -86,7 +87,7 @@ class OffloadStack:
         self.record = RunRecord(started_s=time.monotonic())
         self._lock = threading.Lock()
         self._running_since_s: float | None = None
-        config = subject.configure(load_config(config_path), transport)
+        config = subject.configure(load_config(config_path or shipped_config()), transport)
         self._models = [name for name in config.run_by("yolo") if name not in disabled]
         self._server_log = folder / "server.log"
         folder.mkdir(parents=True, exist_ok=True)

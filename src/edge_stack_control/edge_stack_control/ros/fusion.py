@@ -51,7 +51,6 @@ from edge_stack_core.node_statistics import (
     RateMeter,
     StatisticsSnapshot,
 )
-from edge_stack_core.package_files import share_folder
 from edge_stack_core.process_environment import send_small_messages_only
 from edge_stack_core.robot import load_robot
 from edge_stack_core.ros import qos
@@ -95,9 +94,7 @@ class FusionNode(StackNode):
     def configure_node(self) -> None:
         """Load the robot, make the controller, and connect."""
         p = self.params
-        robot = load_robot(
-            p.robot_file or share_folder("edge_stack") / "config" / "robots" / "so101_sim.yaml"
-        )
+        robot = load_robot(p.robot_file)
         self._base_frame = robot.base_frame
         self._robot = robot
         self._period_s = 1.0 / p.control_rate_hz

@@ -39,7 +39,12 @@ PARAMETERS: tuple[Parameter, ...] = (
         "",
         "Name of the fusion node in whose place this one commands if that fails; empty: this is no standby.",
     ),
-    Parameter("robot_file", "", "Robot description (YAML); empty: so101_sim."),
+    Parameter(
+        "robot_file",
+        "",
+        "Robot description (YAML).",
+        give="the robot's description, a .yaml file such as robots/so101_sim.yaml of edge_stack_core",
+    ),
     Parameter("control_rate_hz", 24.0, "Rate of commands.", minimum=1.0, maximum=1000.0),
     Parameter(
         "command_format", "joint_state", "Message type of joint_command.", choices=tuple(COMMAND_FORMATS)

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""config/boards/*.yaml as data: what a board may do before it throttles, and what its power modes allow and draw."""
+"""boards/*.yaml as data: what a board may do before it throttles, and what its power modes allow and draw."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 
 from edge_stack_core.board.files import BoardFiles
 from edge_stack_core.board.simulated import board_folder
-from edge_stack_core.stack_config import config_folder
+from edge_stack_core.package_files import share_folder
 from edge_stack_core.yaml_file import load_yaml
+
+_SCHEMA = Path(__file__).parents[1] / "schema" / "board.schema.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class BoardLimits:
 
 def load_limits(path: str | Path) -> BoardLimits:
     """Load one file; ConfigurationError names file, line and field."""
-    file = load_yaml(path, "board")
+    file = load_yaml(path, _SCHEMA)
     data = file.data
     if data["throttle_c"] >= data["shutdown_c"]:
         raise file.error(("throttle_c",), f"is not below shutdown_c, {data['shutdown_c']}")
@@ -67,10 +69,10 @@ def find_limits(sysfs_root: str = "/", folder: str | Path | None = None) -> Boar
     """
     Return the limits of the board below sysfs_root, by its device tree; None if no file in the folder names it.
 
-    folder: config/boards by default. Raises ConfigurationError for a file that is wrong.
+    folder: the shipped boards by default. Raises ConfigurationError for a file that is wrong.
     """
     compatible = BoardFiles(board_folder(sysfs_root)).text("/proc/device-tree/compatible") or ""
-    for path in sorted(Path(folder or config_folder() / "boards").glob("*.yaml")):
+    for path in sorted(Path(folder or share_folder("edge_stack_core") / "boards").glob("*.yaml")):
         limits = load_limits(path)
         if any(part in compatible for part in limits.compatible):
             return limits

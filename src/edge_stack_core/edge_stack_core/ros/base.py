@@ -141,8 +141,10 @@ class StackNode(TopicNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Configure; refused with its reason when a parameter or a file is wrong."""
         self.publish_status()  # loading may take long, and no status leaves while it does
-        if self._bad_parameters:
-            return self._refused("configure", ConfigurationError("; ".join(self._bad_parameters.values())))
+        missing = (spec.missing(self.params[name]) for name, spec in self._specs.items() if spec.give)
+        wrong = [*self._bad_parameters.values(), *(text for text in missing if text)]
+        if wrong:
+            return self._refused("configure", ConfigurationError("; ".join(wrong)))
         try:
             self.configure_node()
         except Exception as error:  # noqa: BLE001 (a failed transition is an answer, not a crash)

@@ -38,7 +38,8 @@ class Parameter:
 
     default: a bool, int, float, str, or a tuple of one of these; its type is the parameter's. An empty tuple needs
     ``element`` to say which. minimum, maximum: inclusive, for numbers and for each element of an array.
-    choices: the allowed values of a string. live: may be set in any state; otherwise only while unconfigured.
+    choices: the allowed values of a string. live: may be set in any state; otherwise only while unconfigured. give: what
+    has to be given; without it the node does not configure.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     live: bool = False
     element: type | None = None
+    give: str = ""
 
     def descriptor(self) -> ParameterDescriptor:
         """Describe the parameter to ROS, with its range and constraints."""
@@ -58,6 +60,8 @@ class Parameter:
             constraints.append("one of: " + ", ".join(self.choices))
         if not self.live:
             constraints.append("takes effect at configure")
+        if self.give:
+            constraints.append("must be given")
         descriptor = ParameterDescriptor(
             name=self.name,
             type=kind,
@@ -90,6 +94,10 @@ class Parameter:
             if self.maximum is not None and one > self.maximum:
                 return f"parameter {self.name}: {one:g} is above the maximum {self.maximum:g}"
         return None
+
+    def missing(self, value: Any) -> str | None:
+        """Return what to give where a value that has to be given is empty, or None."""
+        return f"{self.name}: is empty; give {self.give}" if self.give and not value else None
 
     def _kind(self) -> int:
         if isinstance(self.default, (list, tuple)):

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.yaml_file import YamlFile, load_yaml
 
+_SCHEMA = Path(__file__).parents[1] / "schema" / "camera_calibration.schema.json"
+
 __all__ = ["Calibration", "ideal_calibration", "load_calibration", "uncalibrated"]
 
 
@@ -74,7 +76,7 @@ def load_calibration(path: str | Path) -> Calibration:
 
     Raises ConfigurationError with file, line and what would be right.
     """
-    file = load_yaml(path, "camera_calibration")
+    file = load_yaml(path, _SCHEMA)
     k = _matrix(file, "camera_matrix", (3, 3))
     d = np.asarray(file.data["distortion_coefficients"]["data"], np.float64)
     r = _matrix(file, "rectification_matrix", (3, 3)) if "rectification_matrix" in file.data else np.eye(3)

@@ -2,7 +2,7 @@
 """Client and server classes corresponding to protobuf-defined services."""
 import grpc
 
-from edge_stack_policy.remote import policy_service_pb2 as edge__stack_dot_offboard_dot_policy__service__pb2
+from edge_stack_policy.remote import policy_service_pb2 as edge__stack__policy_dot_remote_dot_policy__service__pb2
 
 
 class PolicyServiceStub(object):
@@ -15,14 +15,14 @@ class PolicyServiceStub(object):
             channel: A grpc.Channel.
         """
         self.GetMetadata = channel.unary_unary(
-                '/edge_stack.offboard.v1.PolicyService/GetMetadata',
-                request_serializer=edge__stack_dot_offboard_dot_policy__service__pb2.MetadataRequest.SerializeToString,
-                response_deserializer=edge__stack_dot_offboard_dot_policy__service__pb2.Metadata.FromString,
+                '/edge_stack_policy.remote.v1.PolicyService/GetMetadata',
+                request_serializer=edge__stack__policy_dot_remote_dot_policy__service__pb2.MetadataRequest.SerializeToString,
+                response_deserializer=edge__stack__policy_dot_remote_dot_policy__service__pb2.Metadata.FromString,
                 )
         self.Predict = channel.stream_stream(
-                '/edge_stack.offboard.v1.PolicyService/Predict',
-                request_serializer=edge__stack_dot_offboard_dot_policy__service__pb2.Request.SerializeToString,
-                response_deserializer=edge__stack_dot_offboard_dot_policy__service__pb2.Reply.FromString,
+                '/edge_stack_policy.remote.v1.PolicyService/Predict',
+                request_serializer=edge__stack__policy_dot_remote_dot_policy__service__pb2.Request.SerializeToString,
+                response_deserializer=edge__stack__policy_dot_remote_dot_policy__service__pb2.Reply.FromString,
                 )
 
 
@@ -48,13 +48,13 @@ def add_PolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetMetadata': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMetadata,
-                    request_deserializer=edge__stack_dot_offboard_dot_policy__service__pb2.MetadataRequest.FromString,
-                    response_serializer=edge__stack_dot_offboard_dot_policy__service__pb2.Metadata.SerializeToString,
+                    request_deserializer=edge__stack__policy_dot_remote_dot_policy__service__pb2.MetadataRequest.FromString,
+                    response_serializer=edge__stack__policy_dot_remote_dot_policy__service__pb2.Metadata.SerializeToString,
             ),
             'Predict': grpc.stream_stream_rpc_method_handler(
                     servicer.Predict,
-                    request_deserializer=edge__stack_dot_offboard_dot_policy__service__pb2.Request.FromString,
-                    response_serializer=edge__stack_dot_offboard_dot_policy__service__pb2.Reply.SerializeToString,
+                    request_deserializer=edge__stack__policy_dot_remote_dot_policy__service__pb2.Request.FromString,
+                    response_serializer=edge__stack__policy_dot_remote_dot_policy__service__pb2.Reply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -77,9 +77,9 @@ class PolicyService(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(request, target, '/edge_stack.offboard.v1.PolicyService/GetMetadata',
-            edge__stack_dot_offboard_dot_policy__service__pb2.MetadataRequest.SerializeToString,
-            edge__stack_dot_offboard_dot_policy__service__pb2.Metadata.FromString,
+        return grpc.experimental.unary_unary(request, target, '/edge_stack_policy.remote.v1.PolicyService/GetMetadata',
+            edge__stack__policy_dot_remote_dot_policy__service__pb2.MetadataRequest.SerializeToString,
+            edge__stack__policy_dot_remote_dot_policy__service__pb2.Metadata.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
@@ -94,8 +94,8 @@ class PolicyService(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.stream_stream(request_iterator, target, '/edge_stack.offboard.v1.PolicyService/Predict',
-            edge__stack_dot_offboard_dot_policy__service__pb2.Request.SerializeToString,
-            edge__stack_dot_offboard_dot_policy__service__pb2.Reply.FromString,
+        return grpc.experimental.stream_stream(request_iterator, target, '/edge_stack_policy.remote.v1.PolicyService/Predict',
+            edge__stack__policy_dot_remote_dot_policy__service__pb2.Request.SerializeToString,
+            edge__stack__policy_dot_remote_dot_policy__service__pb2.Reply.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -16,8 +16,9 @@ import threading
 from collections.abc import Sequence
 
 from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.robot import find_robot
 from edge_stack_policy.base import make_policy, policy_names
-from edge_stack_policy.settings import policy_settings
+from edge_stack_policy.settings import NO_CONTRACT, policy_settings
 
 DEFAULT_ADDRESS = "127.0.0.1:8443"
 
@@ -50,7 +51,7 @@ def _serve(options: argparse.Namespace) -> int:
     )
     address = options.address if options.port is None else f"127.0.0.1:{options.port}"
     settings = policy_settings(
-        options.robot,
+        str(find_robot(options.robot)),
         options.contract,
         options.rate_hz,
         camera=options.camera,
@@ -92,9 +93,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--policy", required=True, help=f"its name: {', '.join(policy_names())}, ...")
     parser.add_argument("--path", default="", help="weights, for policies that have some")
     parser.add_argument(
-        "--contract", default="", help="what its features are: a file, or a name in config/policies"
+        "--contract",
+        default=NO_CONTRACT,
+        help="what its features are: a file, or a shipped contract's name; default: none",
     )
-    parser.add_argument("--robot", default="", help="robot description (YAML); default: so101_sim")
+    parser.add_argument(
+        "--robot", required=True, help="its description: a .yaml file, or a shipped robot's name"
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--address", default=DEFAULT_ADDRESS, help="HOST:PORT to listen on; default: %(default)s"

@@ -14,6 +14,7 @@ from edge_stack_core.ros.parameters import Parameter, ParameterValues
 from edge_stack_inference.ros.tls_parameters import TLS_PARAMETERS, tls_files
 from edge_stack_policy.chunking.merging import BLEND, MERGES
 from edge_stack_policy.remote.settings import IMAGE_ENCODINGS, OffBoardSettings
+from edge_stack_policy.settings import NO_CONTRACT
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("policy", "visual_servo", "Name of the policy."),
@@ -51,7 +52,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "policy_contract",
         "",
-        "What the policy's features are on this robot: a file, or a name in config/policies; empty: none.",
+        "What the policy's features are on this robot: a file, a shipped contract's name, or none.",
+        give=f"a contract (a .yaml file, or a shipped one's name), or {NO_CONTRACT}: the robot's joints in rad, its cameras by name",
     ),
     Parameter(
         "places",
@@ -74,7 +76,12 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter("device", "", "What a torch policy runs on: cpu, cuda:0, ...; empty: a GPU if there is one."),
     Parameter("threads", 1, "Threads of one inference on the CPU.", minimum=1, maximum=64),
-    Parameter("robot_file", "", "Robot description (YAML); empty: so101_sim."),
+    Parameter(
+        "robot_file",
+        "",
+        "Robot description (YAML).",
+        give="the robot's description, a .yaml file such as robots/so101_sim.yaml of edge_stack_core",
+    ),
     Parameter("control_rate_hz", 24.0, "Rate of the actions in a chunk.", minimum=1.0, maximum=1000.0),
     Parameter(
         "chunk_rate_hz",

@@ -35,11 +35,10 @@ from std_msgs.msg import String
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.image_codec import ImageError
-from edge_stack_core.robot import Robot, load_robot
+from edge_stack_core.robot import Robot, find_robot, load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.command_messages import FORMATS, read_command
 from edge_stack_core.ros.image_messages import read_rgb
-from edge_stack_core.stack_config import config_folder
 from edge_stack_policy.contract import ImageFeature, PolicyContract, load_contract, to_units
 from edge_stack_policy.lerobot.dataset import DatasetWriter
 from edge_stack_record.episodes import Ended, Episodes, Steps
@@ -234,8 +233,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Record a stack that runs already; return 0 when an episode was kept."""
     parser = argparse.ArgumentParser(description="Record a running stack as a LeRobot dataset.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the new dataset")
-    parser.add_argument("--contract", default="so101_sim", help="policy contract: a file, or a name")
-    parser.add_argument("--robot", default="", help="the robot's file; so101_sim if left out")
+    parser.add_argument("--contract", required=True, help="policy contract: a file, or a shipped one's name")
+    parser.add_argument(
+        "--robot", required=True, help="its description: a .yaml file, or a shipped robot's name"
+    )
     parser.add_argument("--episodes", type=int, default=0, help="end after so many kept ones; 0: no limit")
     parser.add_argument("--duration", type=float, default=0.0, help="end after so many seconds; 0: no limit")
     parser.add_argument(
@@ -246,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--namespace", default="", help="namespace of the stack")
     options = parser.parse_args(argv)
     try:
-        robot = load_robot(options.robot or config_folder() / "robots" / "so101_sim.yaml")
+        robot = load_robot(find_robot(options.robot))
         contract = load_contract(options.contract, robot)
         if contract.environment_state is not None:
             raise ConfigurationError(f"{contract.path}: environment_state: detections are not recorded")

@@ -25,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.package_files import share_folder
-from edge_stack_core.robot import Robot, load_robot
+from edge_stack_core.robot import Robot, find_robot, load_robot
 from edge_stack_policy import PolicySettings, make_policy
 from edge_stack_policy.contract import load_contract
 from edge_stack_sim.learning.closed_loop import ClosedLoop
 from edge_stack_sim.learning.demonstrations import HORIZON
 from edge_stack_sim.learning.drivers import Driver, ExpertDriver, PolicyDriver
+from edge_stack_sim.scene import CONTRACT, ROBOT
 from edge_stack_sim.success_rate import wilson
 from edge_stack_sim.task import PlaceTask, TaskState
 from edge_stack_sim.world import World
@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"a policy, or {EXPERT}; several, one after another (default: smolvla)",
     )
     parser.add_argument("--policy-path", default="demo", help="weights of policies that have some")
-    parser.add_argument("--contract", help="their contract: a file, or a name in config/policies")
+    parser.add_argument("--contract", help="their contract: a file, or a shipped one's name")
     parser.add_argument("--robot", type=Path, help="the simulated robot's description (YAML)")
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument(
@@ -143,9 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     outcomes = []
     try:
-        config = share_folder("edge_stack") / "config"
-        robot = load_robot(options.robot or config / "robots" / "so101_sim.yaml")
-        contract = options.contract or config / "policies" / "demo.yaml"
+        robot = load_robot(options.robot or find_robot(ROBOT))
+        contract = options.contract or CONTRACT
         seeds = range(options.seed, options.seed + options.episodes)
         for name in options.policy or ["smolvla"]:
             driver = make_driver(name, robot, options.policy_path, contract)

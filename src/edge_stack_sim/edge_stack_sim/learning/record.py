@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.package_files import share_folder
-from edge_stack_core.robot import Robot, load_robot
+from edge_stack_core.robot import Robot, find_robot, load_robot
 from edge_stack_policy.contract import PolicyContract, load_contract, to_units
 from edge_stack_policy.lerobot.dataset import DatasetWriter
 from edge_stack_sim.expert import Expert, glance
 from edge_stack_sim.learning.closed_loop import EPISODE
-from edge_stack_sim.scene import CAMERA, JOINTS
+from edge_stack_sim.scene import CAMERA, CONTRACT, JOINTS, ROBOT
 from edge_stack_sim.task import PlaceTask, TaskState
 from edge_stack_sim.world import World
 
@@ -111,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--episodes", type=_positive, default=50, help="successful ones (default: 50)")
     parser.add_argument(
         "--contract",
-        help="what is recorded, and how: a file, or a name in config/policies (default: the demo's)",
+        help="what is recorded, and how: a file, or a shipped one's name (default: the demo's)",
     )
     parser.add_argument("--robot", type=Path, help="the simulated robot's description (YAML)")
     parser.add_argument(
@@ -121,9 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repo-id", default="", help="the dataset's name (default: local/<folder>)")
     options = parser.parse_args(argv)
     try:
-        config = share_folder("edge_stack") / "config"
-        robot = load_robot(options.robot or config / "robots" / "so101_sim.yaml")
-        contract = load_contract(options.contract or config / "policies" / "demo.yaml", robot)
+        robot = load_robot(options.robot or find_robot(ROBOT))
+        contract = load_contract(options.contract or CONTRACT, robot)
         _check(contract)
         with DatasetWriter(
             options.out, contract, robot_type=robot.name, repo_id=options.repo_id, videos=options.videos

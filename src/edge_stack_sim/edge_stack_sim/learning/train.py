@@ -27,8 +27,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from edge_stack_core.package_files import share_folder
-from edge_stack_core.robot import Robot, load_robot
+from edge_stack_core.robot import Robot, find_robot, load_robot
 from edge_stack_policy.base import STATE
 from edge_stack_policy.contract import ACTION
 from edge_stack_policy.smolvla.export import export
@@ -45,6 +44,7 @@ from edge_stack_sim.learning.lessons import (
     prepare,
 )
 from edge_stack_sim.learning.model import INSTRUCTIONS, LANGUAGE_TOKENS, Statistics, Student, statistics_of
+from edge_stack_sim.scene import ROBOT
 
 SHARD = 2000  # samples in a file
 SEE, ACT, AGAIN = Pace(2000, 10.0, 2e-3), Pace(2000, 16.0, 1.2e-3), Pace(1000, 8.0, 1e-3)
@@ -229,7 +229,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.robot is None:
-        options.robot = share_folder("edge_stack") / "config" / "robots" / "so101_sim.yaml"
+        options.robot = find_robot(ROBOT)
     began = time.monotonic()
     options.out.mkdir(parents=True, exist_ok=True)
     shop = Workshop(

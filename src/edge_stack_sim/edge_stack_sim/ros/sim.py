@@ -22,8 +22,7 @@ from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.package_files import share_folder
-from edge_stack_core.robot import CameraModel, Robot, load_robot
+from edge_stack_core.robot import CameraModel, Robot, find_robot, load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.command_messages import FORMATS, read_command
@@ -33,7 +32,7 @@ from edge_stack_core.ros.parameters import Parameter
 from edge_stack_sim import gl
 from edge_stack_sim.faults import Faults
 from edge_stack_sim.ros.markers import scene_markers
-from edge_stack_sim.scene import CAMERA, HEIGHT, JOINTS, TIMESTEP_S, WIDTH
+from edge_stack_sim.scene import CAMERA, HEIGHT, JOINTS, ROBOT, TIMESTEP_S, WIDTH
 from edge_stack_sim.task import PlaceTask, TaskState
 from edge_stack_sim.urdf import robot_description
 from edge_stack_sim.world import World
@@ -47,7 +46,7 @@ class SimNode(StackNode):
     """A table-top arm with a camera."""
 
     PARAMETERS = (
-        Parameter("robot_file", "", "Robot description (YAML); empty: edge_stack's so101_sim."),
+        Parameter("robot_file", "", "Robot description (YAML); empty: so101_sim, which is simulated."),
         Parameter("seed", 0, "Seed of places, instructions and noise.", minimum=0, maximum=2**31 - 1),
         Parameter(
             "joint_state_rate_hz", 50.0, "Rate of joint_states and of physics.", minimum=10.0, maximum=250.0
@@ -83,7 +82,7 @@ class SimNode(StackNode):
     def configure_node(self) -> None:
         """Build the scene, see that it can be drawn, and set up topics."""
         p = self.params
-        path = p.robot_file or share_folder("edge_stack") / "config" / "robots" / "so101_sim.yaml"
+        path = p.robot_file or find_robot(ROBOT)
         self._robot = load_robot(path)
         self._camera = _check_robot(self._robot, str(path))
         self._world = World(seed=p.seed)

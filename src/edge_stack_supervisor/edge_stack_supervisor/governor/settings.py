@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_stack_core.board.types import BoardState
-from edge_stack_core.stack_config import config_folder
+from edge_stack_core.package_files import share_folder
 from edge_stack_core.yaml_file import YamlFile, load_yaml
+
+_SCHEMA = Path(__file__).parents[1] / "schema" / "governor.schema.json"
 
 BELOW_THROTTLE_C = 1.0
 
@@ -131,7 +133,7 @@ class GovernorSettings:
 
 def default_settings_path() -> Path:
     """Return the shipped governor.yaml."""
-    return config_folder() / "governor.yaml"
+    return share_folder("edge_stack_supervisor") / "config" / "governor.yaml"
 
 
 def load_settings(path: str | Path | None = None) -> GovernorSettings:
@@ -140,7 +142,7 @@ def load_settings(path: str | Path | None = None) -> GovernorSettings:
 
     Raises ConfigurationError with file, line and field.
     """
-    file = load_yaml(default_settings_path() if path is None else path, "governor")
+    file = load_yaml(default_settings_path() if path is None else path, _SCHEMA)
     data = dict(file.data)
     parts: dict[str, Any] = {
         "table": _table(file),

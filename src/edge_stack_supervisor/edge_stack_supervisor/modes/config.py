@@ -33,6 +33,8 @@ from edge_stack_supervisor.modes.types import (
 )
 from edge_stack_supervisor.supervision import State
 
+_SCHEMA = Path(__file__).parents[1] / "schema" / "modes.schema.json"
+
 CONDITIONS = ("instruction", "detection", "battery", "after_s")
 COMMANDING_EXECUTABLE = "fusion"  # its reload would be a gap in the commands
 _STATES = {state.label: state for state in (State.ACTIVE, State.INACTIVE, State.UNCONFIGURED)}
@@ -46,7 +48,7 @@ def load_modes(path: str | Path, stack: Sequence[NodeConfig], *, known: Sequence
     stack: the nodes of robot.yaml that run. known: names of others that it has; what modes say of them is left out.
     Raises ConfigurationError with file, line and field.
     """
-    return _Reader(load_yaml(path, "modes"), stack, known).read()
+    return _Reader(load_yaml(path, _SCHEMA), stack, known).read()
 
 
 class _Reader:

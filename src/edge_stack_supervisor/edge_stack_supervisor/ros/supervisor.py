@@ -109,7 +109,7 @@ class SupervisorNode(StackNode):
     def configure_node(self) -> None:
         """Read the stack and get ready to watch it."""
         p = self.params
-        config = load_config(p.config_file or None, robot=p.robot or None)
+        config = load_config(p.config_file, robot=p.robot or None)
         nodes = config.switch_on(p.enabled).select(sim=p.sim, disabled=p.disabled)
         specs = [
             NodeSpec(self._full_name(n.name), n.priority_class, n.stage, n.rate_hz)

@@ -150,7 +150,7 @@ class BoardPart(SupervisorPart):
         """Read the files and open the board's reader."""
         p, node = self.node.params, self.node
         self._settings = load_settings(p.governor_file or None)
-        stack = load_config(p.config_file or None, robot=p.robot or None).switch_on(p.enabled)
+        stack = load_config(p.config_file, robot=p.robot or None).switch_on(p.enabled)
         by_short = {spec.name.rsplit("/", 1)[-1]: spec.name for spec in specs}
         self._nodes = {
             n.name: _Node(n, by_short[n.name])

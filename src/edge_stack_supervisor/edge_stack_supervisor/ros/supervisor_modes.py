@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_stack_msgs.msg import NodeStatus, StackState
@@ -26,7 +25,7 @@ from vision_msgs.msg import Detection2DArray
 
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.parameters import Parameter
-from edge_stack_core.stack_config import default_config_path, load_config
+from edge_stack_core.stack_config import NO_MODES, load_config
 from edge_stack_supervisor.modes import (
     Battery,
     Detection,
@@ -69,7 +68,10 @@ class ModesPart(SupervisorPart):
 
     PARAMETERS = (
         Parameter(
-            "modes_file", "", "The stack's modes.yaml; empty: the one beside robot.yaml, if there is one."
+            "modes_file",
+            "",
+            f"The stack's modes.yaml; {NO_MODES}: it has no modes.",
+            give=f"the path of the stack's modes.yaml, or {NO_MODES}",
         ),
         Parameter(
             "modes_detections_topics",
@@ -100,13 +102,11 @@ class ModesPart(SupervisorPart):
     def configure(self, specs: Sequence[NodeSpec]) -> None:
         """Read modes.yaml and listen."""
         p, node = self.node.params, self.node
-        robot_yaml = Path(p.config_file or default_config_path())
-        file = Path(p.modes_file) if p.modes_file else robot_yaml.parent / "modes.yaml"
-        if not p.modes_file and not file.is_file():
+        if p.modes_file == NO_MODES:
             return
-        stack = load_config(robot_yaml, robot=p.robot or None).switch_on(p.enabled)
+        stack = load_config(p.config_file, robot=p.robot or None).switch_on(p.enabled)
         nodes = stack.select(sim=p.sim, disabled=p.disabled)
-        config = load_modes(file, nodes, known=[n.name for n in stack.nodes])
+        config = load_modes(p.modes_file, nodes, known=[n.name for n in stack.nodes])
         self._config = config
         self._needs = Needs(config)
         defaults = {n.name: {**n.parameters, "priority_class": n.priority_class} for n in nodes}

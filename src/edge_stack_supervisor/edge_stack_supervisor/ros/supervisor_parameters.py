@@ -8,8 +8,12 @@ from edge_stack_core.ros.parameters import Parameter, ParameterValues
 from edge_stack_supervisor.supervision import Limits
 
 PARAMETERS = (
-    Parameter("config_file", "", "The stack's robot.yaml; empty: the shipped one."),
-    Parameter("robot", "", "Robot in place of the file's own: a name in config/robots or a .yaml file."),
+    Parameter("config_file", "", "The stack's robot.yaml.", give="the path of the stack's robot.yaml"),
+    Parameter(
+        "robot",
+        "",
+        "Robot in place of the file's own: a name (robots/NAME.yaml beside config_file, or a shipped one) or a .yaml file.",
+    ),
     Parameter("sim", True, "Whether the stack runs with the simulated robot."),
     Parameter("disabled", (), "Names of nodes that do not run.", element=str),
     Parameter("enabled", (), "Names of nodes that run though the file switches them off.", element=str),

@@ -1,11 +1,12 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Makes runs repeatable, and lets tests run two at a time although some measure time.
+What the tests of every package share: runs are repeatable, and run two at a time although some measure time.
 
-Tests marked `exclusive` wait until no other test runs. The unit is one test with its fixtures. Workers share a lock file;
-nothing is ordered by it beyond that. Properties are tried with the same examples in every run, however slow the machine
-is; `./edge test --hypothesis-profile explore` draws new ones.
+Each package's conftest.py takes the hooks from here, so that a package is tested alike by itself and with all others. Tests
+marked `exclusive` wait until no other test of a parallel run runs. The unit is one test with its fixtures. Workers share a
+lock file; nothing is ordered by it beyond that. Properties are tried with the same examples in every run, however slow the
+machine is; `./edge test --hypothesis-profile explore` draws new ones.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +22,34 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-_UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("explore", **_UNTIMED)
-settings.register_profile("repeatable", derandomize=True, **_UNTIMED)
+__all__ = ["pytest_configure", "pytest_runtest_protocol", "pytest_sessionfinish", "use_test_folder"]
+
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("repeatable")
 
 # Shells start what runs in the background with SIGINT ignored, and what it starts inherits that: tests of Ctrl-C would wait.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def use_test_folder(conftest: str) -> None:
+    """Let tests import the helper modules beside a conftest.py, and start nodes there as modules (python -m toy_node)."""
+    folder = os.path.dirname(conftest)
+    inherited = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != folder]
+    os.environ["PYTHONPATH"] = os.pathsep.join([folder, *inherited])
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known where the workspace's own configuration is not read (plain colcon test)."""
+    config.addinivalue_line(
+        "markers",
+        "exclusive: needs the machine for itself (measures time); waits for the other tests of a parallel run",
+    )
 
 
 def _lock_file(controller: int, kind: str) -> Path:

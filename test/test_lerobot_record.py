@@ -4,14 +4,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "edge_stack" / "test"))
 from tiny_lerobot import CONFIGS, needs_lerobot
 
 from edge_stack_core.robot import load_robot
