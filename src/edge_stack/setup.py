@@ -45,5 +45,17 @@ setup(
             "policy_server = edge_stack_policy.remote.server:main",
             "supervisor = edge_stack_supervisor.ros.supervisor:main",
         ],
+        "edge_stack.backends": [
+            "onnxruntime = edge_stack_inference.engines.onnxruntime:OnnxBackend",
+            "openvino = edge_stack_inference.engines.openvino:OpenVinoBackend",
+        ],
+        "edge_stack.policies": [
+            "lerobot = edge_stack_policy.lerobot.policy:LeRobotPolicy",
+            "lerobot_server = edge_stack_policy.remote.lerobot_server:LeRobotServerPolicy",
+            "remote = edge_stack_policy.remote.policy:RemotePolicy",
+            "smolvla = edge_stack_policy.smolvla.policy:SmolVLAPolicy",
+            "triton = edge_stack_policy.triton.policy:TritonPolicy",
+            "visual_servo = edge_stack_policy.visual_servo.policy:VisualServo",
+        ],
     },
 )

@@ -38,15 +38,10 @@ from edge_stack_inference.testing.toy_onnx import end2end_rows, metadata_of, wri
 from edge_stack_inference.triton.address import ModelAddress, is_served
 from edge_stack_inference.triton.client import BadAnswer, ServedModel, ServerUnavailable
 from edge_stack_perception.vision.model import VisionModel
-from edge_stack_policy.base import (
-    DELAY_STEPS,
-    LEFTOVER,
-    STATE,
-    PolicySettings,
-    PolicyUnavailable,
-    make_policy,
-)
+from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, STATE, PolicyUnavailable
 from edge_stack_policy.contract import ImageFeature, plain_contract
+from edge_stack_policy.registry import make_policy
+from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.testing.micro_smolvla import FOLDER, IMAGE, TASK, make_case
 from edge_stack_policy.triton.repository import main, write_repository
 

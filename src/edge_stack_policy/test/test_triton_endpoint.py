@@ -28,10 +28,12 @@ from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import load_robot
 from edge_stack_core.stack_config import load_config
 from edge_stack_inference.testing.model_servers import KServe, free_port, kserve, triton
-from edge_stack_policy.base import STATE, Policy, PolicySettings, PolicyUnavailable, make_policy
+from edge_stack_policy.base import STATE, Policy, PolicyUnavailable
 from edge_stack_policy.contract import ImageFeature, plain_contract
 from edge_stack_policy.failover.policy import PlacedPolicy, make_placed
+from edge_stack_policy.registry import make_policy
 from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.testing.micro_smolvla import FOLDER, IMAGE, TASK, make_case
 from edge_stack_policy.triton.repository import write_repository
 

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_core.robot import load_robot
-from edge_stack_policy.base import IMAGES, STATE, TASK, TIME_S, Observation, PolicySettings
+from edge_stack_policy.base import IMAGES, STATE, TASK, TIME_S, Observation
 from edge_stack_policy.remote.policy import RemotePolicy
 from edge_stack_policy.remote.service import PolicyServer
 from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.settings import PolicySettings
 
 ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
 SETTINGS = PolicySettings(ROBOT)
