@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_stack_control.chunk_intake import ActionChunk
-from edge_stack_control.chunk_queue import ChunkQueue, easing_s
+from edge_stack_control.chunk_queue import ChunkQueue
+from edge_stack_core.easing import easing_s
 from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, TIME_S, Policy
 from edge_stack_policy.chunking.chunk_stream import GUIDED, ChunkStream
 from edge_stack_policy.chunking.latency import LearnedLatency

@@ -35,7 +35,7 @@ setup(
     zip_safe=False,
     maintainer="edge_stack maintainers",
     maintainer_email="maintainers@edge-stack.dev",
-    description="Base of every node of edge_stack: control thread, admission, shared frames, board, description of robot and stack.",
+    description="Base of every node: control thread, admission, shared frames, board, description of robot and stack.",
     license="Apache-2.0",
     entry_points={
         "console_scripts": [

@@ -44,5 +44,13 @@ setup(
             "policy_server = edge_stack_policy.remote.server:main",
             "triton_repository = edge_stack_policy.triton.repository:main",
         ],
+        "edge_stack.policies": [
+            "lerobot = edge_stack_policy.lerobot.policy:LeRobotPolicy",
+            "lerobot_server = edge_stack_policy.remote.lerobot_server:LeRobotServerPolicy",
+            "remote = edge_stack_policy.remote.policy:RemotePolicy",
+            "smolvla = edge_stack_policy.smolvla.policy:SmolVLAPolicy",
+            "triton = edge_stack_policy.triton.policy:TritonPolicy",
+            "visual_servo = edge_stack_policy.visual_servo.policy:VisualServo",
+        ],
     },
 )

@@ -3,9 +3,9 @@
 """
 What the launch files share: robot.yaml as launch arguments and LifecycleNode actions.
 
-A unit of work is one launch description. Which nodes there are, and their parameters, come from edge_stack_core.stack_config; their
-states are the supervisor's business (or the node's own, with autostart, where it runs alone). Needs launch and launch_ros,
-which only a ROS installation has; nothing but launch files imports this.
+A unit of work is one launch description. Which nodes there are, and their parameters, come from
+edge_stack_core.stack_config; their states are the supervisor's business (or the node's own, with autostart, where it
+runs alone). Needs launch and launch_ros, which only a ROS installation has; nothing but launch files imports this.
 """
 
 from __future__ import annotations

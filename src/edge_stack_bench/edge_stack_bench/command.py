@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     module = BENCHMARKS.get(arguments[0])
     if module is None:
-        print(f"bench: there is no benchmark {arguments[0]}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        print(
+            f"bench: there is no benchmark {arguments[0]}; there are {', '.join(BENCHMARKS)}", file=sys.stderr
+        )
         return 2
     code: int = importlib.import_module(f"edge_stack_bench.{module}").main(arguments[1:])
     return code

@@ -24,20 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_stack_control.chunk_intake import ActionChunk
+from edge_stack_core.easing import easing_s
 
 FloatArray = npt.NDArray[np.float64]
 
 MAX_CHUNKS = 4
-EASING_S = 0.2
-"""Slowing down takes so much of a chunk's time at most, and twice that of real time."""
-_EASING_SHARE = 0.25  # of a chunk, for short ones
 # Nearer to the last action than this is at it; times near 2e9 s are exact to 2.4e-7 s.
 _AT_REST_S = 1e-5
-
-
-def easing_s(horizon: int, step_s: float) -> float:
-    """Return how long before its last action a chunk of so many actions slows down if none follows, s."""
-    return min(EASING_S, _EASING_SHARE * (horizon - 1) * step_s)
 
 
 @dataclass

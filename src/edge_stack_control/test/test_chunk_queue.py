@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_stack_control.chunk_intake import ActionChunk
-from edge_stack_control.chunk_queue import MAX_CHUNKS, ChunkQueue, easing_s
+from edge_stack_control.chunk_queue import MAX_CHUNKS, ChunkQueue
+from edge_stack_core.easing import easing_s
 
 BLEND_S = 0.1
 

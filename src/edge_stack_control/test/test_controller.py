@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_stack_control.chunk_intake import ActionChunk, ChunkRefused
-from edge_stack_control.chunk_queue import EASING_S
 from edge_stack_control.controller import (
     Command,
     Controller,
@@ -27,6 +26,7 @@ from edge_stack_control.explain import explain
 from edge_stack_control.limits import JointLimits
 from edge_stack_control.rules import Reason, RuleSettings, State
 from edge_stack_control.workspace import NOTHING, Sight
+from edge_stack_core.easing import EASING_S
 
 NAMES = ("pan", "lift")
 PERIOD_S = 1.0 / 24.0

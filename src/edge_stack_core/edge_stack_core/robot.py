@@ -3,8 +3,9 @@
 """
 A robot as data: its joints with their limits, its frames, its cameras, and how it takes commands.
 
-Read from a YAML file such as robots/so101_sim.yaml of this package. Units: rad, rad/s (m, m/s for prismatic joints), m, pixels. Frames: REP-103; a
-camera's pose is that of its optical frame (z forward, x right, y down) in the base frame.
+Read from a YAML file such as robots/so101_sim.yaml of this package. Units: rad, rad/s (m, m/s for prismatic joints),
+m, pixels. Frames: REP-103; a camera's pose is that of its optical frame (z forward, x right, y down) in the base
+frame.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_policy.remote.settings import TlsFiles
+from edge_stack_inference.tls_files import TlsFiles
 
 
 def server_credentials(certificate: str, key: str, client_ca: str = "") -> grpc.ServerCredentials:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from edge_stack_inference.engines import ModelError, backend_names, base, create_backend
+import edge_stack_core.plugins
+from edge_stack_core.errors import ConfigurationError
+from edge_stack_inference.engines import ModelError, backend_names, create_backend, registry
 
 
 class OtherBackend:
@@ -21,18 +23,21 @@ class OtherBackend:
 
 @pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
-    points: list[EntryPoint] = []
+    points = [
+        point("openvino", "edge_stack_inference.engines.openvino:OpenVinoBackend"),
+        point("onnxruntime", "edge_stack_inference.engines.onnxruntime:OnnxBackend"),
+    ]
 
     def entry_points(group: str) -> Sequence[Any]:
-        assert group == base.ENTRY_POINT_GROUP
+        assert group == registry.GROUP
         return points
 
-    monkeypatch.setattr(base, "entry_points", entry_points)
+    monkeypatch.setattr(edge_stack_core.plugins, "entry_points", entry_points)
     return points
 
 
 def point(name: str, value: str) -> EntryPoint:
-    return EntryPoint(name, value, base.ENTRY_POINT_GROUP)
+    return EntryPoint(name, value, registry.GROUP)
 
 
 def touched(path: Path) -> Path:
@@ -65,6 +70,26 @@ def test_another_package_adds_a_backend_by_entry_point(tmp_path: Path, plugins: 
     assert backend_names() == ("onnxruntime", "openvino", "other")
     assert create_backend(touched(tmp_path / "m.other")).name == "other"
     assert create_backend(touched(tmp_path / "m.other"), "other").name == "other"
+
+
+def test_ours_is_taken_where_another_package_has_one_of_the_same_name(
+    tmp_path: Path, plugins: list[EntryPoint]
+) -> None:
+    plugins.insert(0, point("onnxruntime", f"{__name__}:OtherBackend"))
+    assert create_backend(touched(tmp_path / "m.onnx"), "onnxruntime").name == "onnxruntime"
+    assert backend_names() == ("onnxruntime", "openvino")
+
+
+def test_where_nothing_of_ours_is_installed_the_remedy_is_named(
+    tmp_path: Path, plugins: list[EntryPoint]
+) -> None:
+    del plugins[:]
+    with pytest.raises(ConfigurationError, match=r"\./edge build"):
+        create_backend(touched(tmp_path / "m.onnx"))
+
+
+def test_the_built_workspace_offers_all_of_ours() -> None:
+    assert backend_names()[:2] == ("onnxruntime", "openvino")
 
 
 def test_a_backend_that_does_not_load_is_named_with_its_reason(

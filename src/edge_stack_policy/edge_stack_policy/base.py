@@ -3,27 +3,17 @@
 """What a policy is: from one observation to a chunk of future joint positions.
 
 Its unit of work is one prediction. A policy knows no ROS and no clock of its own; the vla node, a test or a training
-script feeds it. Names and keys are LeRobot's, so that a LeRobot policy fits behind the same methods. Policies are found
-by name: those of this package, and those that an installed package offers in the entry point group
-"edge_stack.policies" (a callable that takes `PolicySettings` and returns a `Policy`).
+script feeds it. Names and keys are LeRobot's, so that a LeRobot policy fits behind the same methods. How one is found by
+its name is the registry's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-
-from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import Robot
-from edge_stack_policy.remote.settings import OffBoardSettings
-
-if TYPE_CHECKING:
-    from edge_stack_policy.contract import PolicyContract
 
 STATE = "observation.state"
 """float32 [A]: joint positions in the order of `action_names`, rad."""
@@ -42,8 +32,6 @@ TIME_S = "time_s"
 
 DETECTION_FIELDS = ("class_index", "score", "cx", "cy", "w", "h", "theta", "age_s")
 """Pixels of the camera's image; theta in rad from +x towards +y; age at `TIME_S` since the image was captured, s."""
-
-ENTRY_POINTS = "edge_stack.policies"
 
 Observation = Mapping[str, Any]
 
@@ -81,101 +69,3 @@ class Policy(Protocol):
 
     def close(self) -> None:
         """Free everything. Harmless if nothing is loaded; `load` makes it usable again."""
-
-
-@dataclass(frozen=True)
-class PolicySettings:
-    """What every policy is made from.
-
-    robot: joints, limits, cameras and geometry. camera: the camera whose pixels the detections are in. step_s: time
-    between two actions. horizon: actions in a chunk. path: weights, for policies that have some. contract: what its
-    features are on this robot; None: the robot's joints in rad and its cameras by name. device: what a torch policy runs on
-    (cpu, cuda:0, ...); empty: a GPU if there is one. threads: of one inference on the CPU. address, off_board: for policies
-    that a server computes.
-    """
-
-    robot: Robot
-    camera: str = ""
-    step_s: float = 1.0 / 24.0
-    horizon: int = 24
-    path: str = ""
-    address: str = ""
-    contract: PolicyContract | None = None
-    device: str = ""
-    threads: int = 1
-    off_board: OffBoardSettings = field(default_factory=OffBoardSettings)
-
-
-def _visual_servo(settings: PolicySettings) -> Policy:
-    from edge_stack_policy.visual_servo.policy import VisualServo
-
-    return VisualServo(settings)
-
-
-def _lerobot(settings: PolicySettings) -> Policy:
-    from edge_stack_policy.lerobot.policy import LeRobotPolicy
-
-    return LeRobotPolicy(settings)
-
-
-def _lerobot_server(settings: PolicySettings) -> Policy:
-    try:
-        from edge_stack_policy.remote.lerobot_server import LeRobotServerPolicy
-    except ImportError as error:
-        raise ConfigurationError(f"policy lerobot_server needs grpcio and protobuf: {error}") from error
-    return LeRobotServerPolicy(settings)
-
-
-def _remote(settings: PolicySettings) -> Policy:
-    try:
-        from edge_stack_policy.remote.policy import RemotePolicy
-    except ImportError as error:
-        raise ConfigurationError(f"policy remote needs grpcio and protobuf: {error}") from error
-    return RemotePolicy(settings)
-
-
-def _smolvla(settings: PolicySettings) -> Policy:
-    from edge_stack_policy.smolvla.policy import SmolVLAPolicy
-
-    return SmolVLAPolicy(settings)
-
-
-def _triton(settings: PolicySettings) -> Policy:
-    from edge_stack_policy.triton.policy import TritonPolicy
-
-    return TritonPolicy(settings)
-
-
-_BUILT_IN: dict[str, Callable[[PolicySettings], Policy]] = {
-    "lerobot": _lerobot,
-    "lerobot_server": _lerobot_server,
-    "remote": _remote,
-    "smolvla": _smolvla,
-    "triton": _triton,
-    "visual_servo": _visual_servo,
-}
-
-
-def policy_names() -> tuple[str, ...]:
-    """Names of all policies that `make_policy` knows, sorted."""
-    return tuple(sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINTS))}))
-
-
-def make_policy(name: str, settings: PolicySettings) -> Policy:
-    """Make the policy of that name, not loaded yet. ConfigurationError names the known ones, or why it cannot be made."""
-    if name in _BUILT_IN:
-        return _BUILT_IN[name](settings)
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.name == name:
-            try:
-                policy = entry.load()(settings)
-            except ConfigurationError:
-                raise
-            except Exception as error:
-                raise ConfigurationError(f"policy {name} ({entry.value}) cannot be made: {error}") from error
-            if not isinstance(policy, Policy):
-                raise ConfigurationError(
-                    f"policy {name} ({entry.value}) is not a policy: it lacks some of its members"
-                )
-            return policy
-    raise ConfigurationError(f"policy: '{name}' is not known; known are: {', '.join(policy_names())}")

@@ -8,11 +8,36 @@ Its unit is one PolicySettings. Files are read here; nothing is loaded or connec
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
-from edge_stack_core.robot import load_robot
-from edge_stack_policy.base import PolicySettings
-from edge_stack_policy.contract import load_contract
+from edge_stack_core.robot import Robot, load_robot
+from edge_stack_policy.contract import PolicyContract, load_contract
+from edge_stack_policy.remote.settings import OffBoardSettings
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """What every policy is made from.
+
+    robot: joints, limits, cameras and geometry. camera: the camera whose pixels the detections are in. step_s: time
+    between two actions. horizon: actions in a chunk. path: weights, for policies that have some. contract: what its
+    features are on this robot; None: the robot's joints in rad and its cameras by name. device: what a torch policy runs on
+    (cpu, cuda:0, ...); empty: a GPU if there is one. threads: of one inference on the CPU. address, off_board: for policies
+    that a server computes.
+    """
+
+    robot: Robot
+    camera: str = ""
+    step_s: float = 1.0 / 24.0
+    horizon: int = 24
+    path: str = ""
+    address: str = ""
+    contract: PolicyContract | None = None
+    device: str = ""
+    threads: int = 1
+    off_board: OffBoardSettings = field(default_factory=OffBoardSettings)
+
 
 NO_CONTRACT = "none"
 """In place of a contract: the policy's features are the robot's joints in rad and its cameras by name."""
@@ -22,8 +47,9 @@ def policy_settings(robot_file: str, contract: str, rate_hz: float, **options: A
     """
     Return what a policy is made from.
 
-    contract: a file, or a shipped one's name; NO_CONTRACT: the robot's joints in rad and its cameras by name. rate_hz: of actions, where
-    there is no contract that says it. options: further fields of PolicySettings. ConfigurationError names what is wrong.
+    contract: a file, or a shipped one's name; NO_CONTRACT: the robot's joints in rad and its cameras by name.
+    rate_hz: of actions, where there is no contract that says it. options: further fields of PolicySettings.
+    ConfigurationError names what is wrong.
     """
     robot = load_robot(robot_file)
     features = load_contract(contract, robot) if contract != NO_CONTRACT else None

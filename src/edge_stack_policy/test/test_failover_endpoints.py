@@ -13,10 +13,11 @@ import pytest
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import find_robot, load_robot
-from edge_stack_policy.base import STATE, Policy, PolicySettings, PolicyUnavailable
+from edge_stack_policy.base import STATE, Policy, PolicyUnavailable
 from edge_stack_policy.failover.endpoint import Place, make_place
 from edge_stack_policy.failover.endpoint_worker import Call, PlaceWorker
 from edge_stack_policy.failover.policy import PlacedPolicy, make_placed
+from edge_stack_policy.settings import PolicySettings
 
 sys.path.insert(0, str(Path(__file__).parent))
 from failover_world import JOINTS, NAMES, OBSERVATION, Still, World, drive

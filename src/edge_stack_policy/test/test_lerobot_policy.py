@@ -18,19 +18,12 @@ import pytest
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import find_robot, load_robot
-from edge_stack_policy.base import (
-    DELAY_STEPS,
-    LEFTOVER,
-    STATE,
-    TASK,
-    TIME_S,
-    Policy,
-    PolicySettings,
-    make_policy,
-)
+from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, STATE, TASK, TIME_S, Policy
 from edge_stack_policy.contract import ImageFeature, load_contract, plain_contract
 from edge_stack_policy.lerobot.history import History
 from edge_stack_policy.lerobot.installed import lerobot_version, require_lerobot
+from edge_stack_policy.registry import make_policy
+from edge_stack_policy.settings import PolicySettings
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_lerobot import SIDE, needs_lerobot, tiny_checkpoint
@@ -129,7 +122,7 @@ def test_without_lerobot_the_error_says_how_to_get_it(
 
 def test_making_the_policy_imports_neither_lerobot_nor_torch() -> None:
     code = (
-        "import sys; from edge_stack_policy.base import make_policy, PolicySettings;"
+        "import sys; from edge_stack_policy import make_policy, PolicySettings;"
         "from edge_stack_core.robot import load_robot;"
         f"make_policy('lerobot', PolicySettings(load_robot({str(ROBOT_FILE)!r})));"
         "sys.exit(bool({'torch', 'lerobot'} & set(sys.modules)))"

@@ -28,9 +28,9 @@ from edge_stack_policy.base import (
     TIME_S,
     Policy,
     PolicyUnavailable,
-    make_policy,
 )
 from edge_stack_policy.contract import load_contract
+from edge_stack_policy.registry import make_policy
 from edge_stack_policy.remote import lerobot_transport_pb2
 from edge_stack_policy.remote import policy_service_pb2 as pb
 from edge_stack_policy.remote import server as server_program

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_policy.base import Policy, PolicyUnavailable, make_policy
+from edge_stack_policy.base import Policy, PolicyUnavailable
 from edge_stack_policy.contract import ImageFeature, plain_contract
+from edge_stack_policy.registry import make_policy
 from edge_stack_policy.remote import lerobot_transport_pb2 as lerobot
 from edge_stack_policy.remote import policy_service_pb2 as pb
 from edge_stack_policy.remote.description import describe

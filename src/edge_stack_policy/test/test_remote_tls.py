@@ -11,9 +11,9 @@ import pytest
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.tls import channel_credentials, server_credentials
+from edge_stack_inference.tls_files import TlsFiles
 from edge_stack_policy.base import PolicyUnavailable
 from edge_stack_policy.remote.service import PolicyServer
-from edge_stack_policy.remote.settings import TlsFiles
 
 sys.path.insert(0, str(Path(__file__).parent))
 from toy_remote import ToyPolicy, connected, observation, serving

@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import find_robot, load_robot
-from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, STATE, Policy, PolicySettings, make_policy
+from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, STATE, Policy
 from edge_stack_policy.base import TASK as TASK_KEY
 from edge_stack_policy.contract import ImageFeature, plain_contract
+from edge_stack_policy.registry import make_policy
+from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.smolvla.description import GRAPHS, sha256_of
 from edge_stack_policy.smolvla.flow import (
     SCHEDULES,

@@ -38,15 +38,10 @@ from edge_stack_inference.testing.toy_onnx import end2end_rows, metadata_of, wri
 from edge_stack_inference.triton.address import ModelAddress, is_served
 from edge_stack_inference.triton.client import BadAnswer, ServedModel, ServerUnavailable
 from edge_stack_perception.vision.model import VisionModel
-from edge_stack_policy.base import (
-    DELAY_STEPS,
-    LEFTOVER,
-    STATE,
-    PolicySettings,
-    PolicyUnavailable,
-    make_policy,
-)
+from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, STATE, PolicyUnavailable
 from edge_stack_policy.contract import ImageFeature, plain_contract
+from edge_stack_policy.registry import make_policy
+from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.testing.micro_smolvla import FOLDER, IMAGE, TASK, make_case
 from edge_stack_policy.triton.repository import main, write_repository
 
@@ -56,11 +51,21 @@ IMAGE_SIDES = (64, 96)
 STACK = """
 robot: so101_sim
 nodes:
-  detect: {{package: edge_stack_perception, executable: yolo, class: essential, rate_hz: 5.0, parameters: {{task: detect, model: {folder}/detect.onnx}}}}
-  look: {{package: edge_stack_perception, executable: yolo, class: background, rate_hz: 2.0, parameters: {{task: detect, model: {folder}/free.onnx}}}}
-  watch: {{package: edge_stack_perception, executable: yolo, class: essential, rate_hz: 10.0, parameters: {{task: detect, model: {folder}/free.onnx}}}}
-  vla: {{package: edge_stack_policy, executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
-  spare: {{package: edge_stack_perception, executable: yolo, class: background, enabled: false, parameters: {{task: detect, model: nowhere.onnx}}}}
+  detect:
+    {{package: edge_stack_perception,
+    executable: yolo, class: essential, rate_hz: 5.0, parameters: {{task: detect, model: {folder}/detect.onnx}}}}
+  look:
+    {{package: edge_stack_perception,
+    executable: yolo, class: background, rate_hz: 2.0, parameters: {{task: detect, model: {folder}/free.onnx}}}}
+  watch:
+    {{package: edge_stack_perception,
+    executable: yolo, class: essential, rate_hz: 10.0, parameters: {{task: detect, model: {folder}/free.onnx}}}}
+  vla:
+    {{package: edge_stack_policy,
+    executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
+  spare:
+    {{package: edge_stack_perception,
+    executable: yolo, class: background, enabled: false, parameters: {{task: detect, model: nowhere.onnx}}}}
 """
 
 

@@ -28,10 +28,12 @@ from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.stack_config import load_config
 from edge_stack_inference.testing.model_servers import KServe, free_port, kserve, triton
-from edge_stack_policy.base import STATE, Policy, PolicySettings, PolicyUnavailable, make_policy
+from edge_stack_policy.base import STATE, Policy, PolicyUnavailable
 from edge_stack_policy.contract import ImageFeature, plain_contract
 from edge_stack_policy.failover.policy import PlacedPolicy, make_placed
+from edge_stack_policy.registry import make_policy
 from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.testing.micro_smolvla import FOLDER, IMAGE, TASK, make_case
 from edge_stack_policy.triton.repository import write_repository
 
@@ -39,7 +41,9 @@ ROBOT = load_robot(find_robot("so101_sim"))
 STACK = """
 robot: so101_sim
 nodes:
-  vla: {{package: edge_stack_policy, executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
+  vla:
+    {{package: edge_stack_policy,
+    executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
 """
 LIMIT_S = 5.0
 RETURN_LIMIT_S = 60.0  # a real Triton starts in ten seconds, and is probed every four by then

@@ -29,9 +29,12 @@ from edge_stack_inference.testing.model_servers import kserve, triton
 from edge_stack_inference.testing.tls_files import TlsWorld, certificate, needs_openssl, tls_world
 from edge_stack_inference.testing.toy_onnx import end2end_rows, metadata_of, write_toy_onnx
 from edge_stack_inference.tls import server_credentials
-from edge_stack_policy.base import STATE, PolicySettings, PolicyUnavailable, make_policy
+from edge_stack_inference.tls_files import TlsFiles
+from edge_stack_policy.base import STATE, PolicyUnavailable
 from edge_stack_policy.contract import ImageFeature, plain_contract
-from edge_stack_policy.remote.settings import OffBoardSettings, TlsFiles
+from edge_stack_policy.registry import make_policy
+from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.testing.micro_smolvla import FOLDER, IMAGE, TASK, make_case
 from edge_stack_policy.triton.repository import write_repository
 
@@ -41,8 +44,12 @@ ROBOT = load_robot(find_robot("so101_sim"))
 STACK = """
 robot: so101_sim
 nodes:
-  detect: {{package: edge_stack_perception, executable: yolo, class: essential, rate_hz: 5.0, parameters: {{task: detect, model: {folder}/detect.onnx}}}}
-  vla: {{package: edge_stack_policy, executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
+  detect:
+    {{package: edge_stack_perception,
+    executable: yolo, class: essential, rate_hz: 5.0, parameters: {{task: detect, model: {folder}/detect.onnx}}}}
+  vla:
+    {{package: edge_stack_policy,
+    executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
 """
 PATIENCE_S = 20.0
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, STATE, TIME_S, PolicySettings, PolicyUnavailable
+from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, STATE, TIME_S, PolicyUnavailable
+from edge_stack_policy.settings import PolicySettings
 
 SWEEP_RAD, SWEEP_HZ = 0.3, 0.2
 

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_core.robot import find_robot, load_robot
-from edge_stack_policy.base import IMAGES, STATE, TASK, TIME_S, Observation, PolicySettings
+from edge_stack_policy.base import IMAGES, STATE, TASK, TIME_S, Observation
 from edge_stack_policy.remote.policy import RemotePolicy
 from edge_stack_policy.remote.service import PolicyServer
 from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.settings import PolicySettings
 
 ROBOT = load_robot(find_robot("so101_sim"))
 SETTINGS = PolicySettings(ROBOT)

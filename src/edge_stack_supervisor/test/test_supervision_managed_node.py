@@ -17,6 +17,7 @@ from edge_stack_supervisor.supervision import (
     State,
     Transition,
 )
+from edge_stack_supervisor.supervision.explain import explain
 
 LIMITS = Limits(
     heartbeat_timeout_s=1.5,
@@ -71,7 +72,7 @@ def driver() -> Driver:
 
 def test_nothing_is_asked_of_a_node_that_gave_no_sign(driver: Driver) -> None:
     assert driver.asked() is None
-    assert driver.node.message(driver.now_s) == "no sign of it yet"
+    assert explain(driver.node, driver.now_s) == "no sign of it yet"
 
 
 def test_a_new_node_is_configured_then_activated(driver: Driver) -> None:
@@ -82,7 +83,7 @@ def test_a_new_node_is_configured_then_activated(driver: Driver) -> None:
     driver.say(State.ACTIVE)
     assert driver.asked() is None
     assert driver.node.settled
-    assert driver.node.message(driver.now_s) == ""
+    assert explain(driver.node, driver.now_s) == ""
 
 
 def test_an_active_node_is_adopted_as_it_is(driver: Driver) -> None:
@@ -105,7 +106,7 @@ def test_a_call_without_a_sign_of_arrival_is_asked_again(driver: Driver) -> None
     for _ in range(6):
         driver.say(State.UNCONFIGURED)
     assert driver.asked() is Transition.CONFIGURE
-    assert "no answer to 1 calls" in driver.node.message(driver.now_s)
+    assert "no answer to 1 calls" in explain(driver.node, driver.now_s)
 
 
 def test_a_slow_configure_is_not_asked_again_nor_taken_for_a_death(driver: Driver) -> None:
@@ -125,14 +126,14 @@ def test_a_transition_that_never_ends_counts_as_lost(driver: Driver) -> None:
     driver.say(State.CONFIGURING)
     driver.wait(31.0)
     assert driver.node.state is State.MISSING
-    assert "silent for 31.0 s" in driver.node.message(driver.now_s)
+    assert "silent for 31.0 s" in explain(driver.node, driver.now_s)
 
 
 def test_a_failed_transition_shows_the_nodes_reason_and_is_tried_again_after_a_pause(driver: Driver) -> None:
     driver.say(State.UNCONFIGURED)
     driver.fail_configure("configure failed: model: file x.onnx does not exist")
     assert driver.asked() is None
-    message = driver.node.message(driver.now_s)
+    message = explain(driver.node, driver.now_s)
     assert "file x.onnx does not exist" in message
     assert "attempt 1, next attempt in 0.5 s" in message
     driver.wait(0.51)
@@ -144,7 +145,7 @@ def test_a_refused_call_counts_as_a_failure_even_where_no_report_shows_the_trans
     call = driver.node.call(driver.now_s)
     driver.node.answered(call.number, False, driver.now_s)
     driver.say(State.UNCONFIGURED, message="configure failed: no such camera")
-    assert "no such camera (attempt 1" in driver.node.message(driver.now_s)
+    assert "no such camera (attempt 1" in explain(driver.node, driver.now_s)
 
 
 def test_pauses_double_up_to_their_maximum_and_attempts_end(driver: Driver) -> None:
@@ -162,7 +163,7 @@ def test_pauses_double_up_to_their_maximum_and_attempts_end(driver: Driver) -> N
     for _ in range(100):
         driver.say(State.UNCONFIGURED, message="no")
     assert driver.asked() is None
-    assert driver.node.message(driver.now_s) == "given up after 3 attempts: no"
+    assert explain(driver.node, driver.now_s) == "given up after 3 attempts: no"
 
 
 def give_up(driver: Driver) -> None:
@@ -212,7 +213,7 @@ def test_a_process_that_ends_in_configure_every_time_is_given_up_with_that_reaso
         pid += 1
         driver.say(State.UNCONFIGURED, pid, after_s=2.0)
     assert (
-        driver.node.message(driver.now_s) == "given up after 3 attempts: its process ended during configure"
+        explain(driver.node, driver.now_s) == "given up after 3 attempts: its process ended during configure"
     )
 
 
@@ -255,10 +256,10 @@ def test_two_processes_under_one_name_are_reported_and_the_newer_one_is_followed
         driver.say(State.ACTIVE, pid=1)
         driver.say(State.UNCONFIGURED, pid=2)
     assert driver.node.pid == 2
-    assert "two processes run under this name (pids 1 and 2)" in driver.node.message(driver.now_s)
+    assert "two processes run under this name (pids 1 and 2)" in explain(driver.node, driver.now_s)
     for _ in range(31):
         driver.say(State.UNCONFIGURED, pid=2)
-    assert "two processes" not in driver.node.message(driver.now_s)
+    assert "two processes" not in explain(driver.node, driver.now_s)
 
 
 def test_deactivation_by_hand_is_respected_until_it_is_taken_back(driver: Driver) -> None:
@@ -267,12 +268,12 @@ def test_deactivation_by_hand_is_respected_until_it_is_taken_back(driver: Driver
     driver.say(State.INACTIVE)
     assert driver.asked() is None
     assert driver.node.wanted is State.INACTIVE
-    assert "inactive was set by hand" in driver.node.message(driver.now_s)
+    assert "inactive was set by hand" in explain(driver.node, driver.now_s)
     driver.say(State.UNCONFIGURED)
     assert driver.node.wanted is State.UNCONFIGURED
     driver.say(State.INACTIVE)
     driver.say(State.ACTIVE)
-    assert driver.node.message(driver.now_s) == ""
+    assert explain(driver.node, driver.now_s) == ""
     assert driver.node.wanted is State.ACTIVE
 
 
@@ -301,7 +302,7 @@ def test_a_finalized_node_is_not_asked_again_but_its_new_process_is(driver: Driv
     driver.say(State.FINALIZED)
     assert driver.asked() is None
     assert driver.node.settled
-    assert "only a new process" in driver.node.message(driver.now_s)
+    assert "only a new process" in explain(driver.node, driver.now_s)
     driver.say(State.UNCONFIGURED, pid=2)
     assert driver.asked() is Transition.CONFIGURE
 
@@ -332,13 +333,13 @@ def test_a_node_is_left_alone_while_nothing_is_wanted_of_it() -> None:
     for state in (State.UNCONFIGURED, State.ACTIVE, State.INACTIVE):
         driver.say(state)
         assert driver.asked() is None
-    assert driver.node.message(driver.now_s) == ""
+    assert explain(driver.node, driver.now_s) == ""
 
 
 def test_an_active_nodes_own_complaint_is_passed_on(driver: Driver) -> None:
     driver.bring_up()
     driver.say(State.ACTIVE, message="camera: /dev/video0 is gone")
-    assert driver.node.message(driver.now_s) == "camera: /dev/video0 is gone"
+    assert explain(driver.node, driver.now_s) == "camera: /dev/video0 is gone"
 
 
 def test_a_rate_is_set_once_where_it_differs_and_not_enforced_afterwards() -> None:
@@ -377,7 +378,7 @@ def test_a_lost_rate_call_is_sent_again_and_a_refusal_is_shown() -> None:
     assert call is not None
     driver.node.parameters_answered(call.number, {"rate_hz": "500 is above the maximum 120"})
     assert driver.rate_asked() is None
-    assert "rate_hz refused: 500 is above" in driver.node.message(driver.now_s)
+    assert "rate_hz refused: 500 is above" in explain(driver.node, driver.now_s)
 
 
 def test_a_node_without_a_rate_is_set_none() -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_stack_bench.benchmarks import contention_models
-from edge_stack_bench.benchmarks.contention import PERIOD_S, Bench, Config
+from edge_stack_bench.benchmarks.contention_rows import PERIOD_S, Bench, Config
 from edge_stack_inference.cuda import mps
 
 DEVICE = "cuda:0"

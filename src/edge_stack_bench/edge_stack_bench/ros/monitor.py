@@ -24,6 +24,8 @@ from rclpy.parameter import Parameter
 
 from edge_stack_bench.views.report import PolicyRecord, RunRecord
 from edge_stack_core.ros import qos
+from edge_stack_core.ros.stamps import to_seconds
+from edge_stack_supervisor.ros.supervision_messages import short_name
 
 _ANSWER_S = 2.0  # after this a question is asked again
 _LATE_S = 1.0  # a status comes sooner than that after the newest command in it
@@ -113,7 +115,7 @@ class Monitor:
 
     def _take_node(self, status: NodeStatus) -> None:
         with self.lock:
-            self.record.node(_short(status.name)).take(
+            self.record.node(short_name(status.name)).take(
                 time.monotonic(),
                 pid=status.pid,
                 state=status.state,
@@ -134,7 +136,7 @@ class Monitor:
 
     def _take_control(self, status: ControlStatus) -> None:
         arrival_s = time.monotonic()
-        stamp_s = status.header.stamp.sec + status.header.stamp.nanosec * 1e-9
+        stamp_s = to_seconds(status.header.stamp)
         age_s = self.node.get_clock().now().nanoseconds * 1e-9 - stamp_s
         if not 0.0 <= age_s <= _LATE_S:
             age_s = 0.0  # a simulated clock, or one that was set
@@ -172,12 +174,8 @@ class Monitor:
             self.record.stack_state = _STACK_STATES.get(state.state, str(state.state))
             for node in state.nodes:
                 if node.message:
-                    self.record.node(_short(node.name)).message = node.message
+                    self.record.node(short_name(node.name)).message = node.message
 
     def _take_task(self, status: TaskStatus) -> None:
         with self.lock:
             self.record.task.take(status.instruction, status.attempts, status.successes)
-
-
-def _short(name: str) -> str:
-    return name.rsplit("/", 1)[-1]

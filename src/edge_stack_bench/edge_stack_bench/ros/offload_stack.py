@@ -213,13 +213,14 @@ class OffloadStack:
         from sensor_msgs.msg import JointState
 
         from edge_stack_core.ros import qos
+        from edge_stack_core.ros.stamps import to_seconds
 
         def command(message: JointState) -> None:
             with self._lock:
-                self.seen.commands_s.append(_seconds(message.header.stamp))
+                self.seen.commands_s.append(to_seconds(message.header.stamp))
 
         def chunk(message: ActionChunk) -> None:
-            start_s, step_s = _seconds(message.start), _seconds(message.step)
+            start_s, step_s = to_seconds(message.start), to_seconds(message.step)
             actions = len(message.positions) // max(len(message.joint_names), 1)
             with self._lock:
                 self.seen.chunks.append(Chunk(time.time(), start_s, start_s + actions * step_s, step_s))
@@ -238,7 +239,7 @@ class OffloadStack:
 
         def control(message: ControlStatus) -> None:
             with self._lock:
-                self.seen.ages_s.append((_seconds(message.header.stamp), message.action_age_s))
+                self.seen.ages_s.append((to_seconds(message.header.stamp), message.action_age_s))
 
         def task(message: TaskStatus) -> None:
             running = message.state == "running"
@@ -253,7 +254,3 @@ class OffloadStack:
         node.create_subscription(PolicyStatus, "policy_status", policy, qos.status())
         node.create_subscription(ControlStatus, "control_status", control, qos.status())
         node.create_subscription(TaskStatus, "task_status", task, qos.state())
-
-
-def _seconds(stamp: Any) -> float:
-    return float(stamp.sec) + 1e-9 * float(stamp.nanosec)

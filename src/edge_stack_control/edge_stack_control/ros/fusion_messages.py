@@ -9,7 +9,6 @@ that its own array holds. Nothing is decided here.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +26,7 @@ from edge_stack_control.chunk_intake import ActionChunk, FloatArray, actions_fro
 from edge_stack_control.controller import Command
 from edge_stack_control.rules import State
 from edge_stack_control.workspace import Box
+from edge_stack_core.ros.stamps import to_duration, to_seconds
 from edge_stack_core.runtime.control_thread import ControlThreadFigures
 
 _NS = 1_000_000_000
@@ -211,14 +211,3 @@ def state_markers(command: Command, *, stamp: Time, frame_id: str) -> MarkerArra
     marker.header.stamp = stamp
     marker.header.frame_id = frame_id
     return MarkerArray(markers=[marker])
-
-
-def to_seconds(time: Time | Duration) -> float:
-    """Return a time or duration in s."""
-    return float(time.sec) + time.nanosec * 1e-9
-
-
-def to_duration(duration_s: float) -> Duration:
-    """Return a duration of s."""
-    seconds = math.floor(duration_s)
-    return Duration(sec=seconds, nanosec=int((duration_s - seconds) * _NS))

@@ -14,7 +14,6 @@ is admitted is never interrupted: on a GPU, the block must wait for the results.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Hashable
 from types import TracebackType
@@ -26,6 +25,7 @@ from edge_stack_core.admission import oversize, protocol, system
 from edge_stack_core.admission.decision import Decision
 from edge_stack_core.admission.device import Accelerator
 from edge_stack_core.admission.estimate import JobDurations
+from edge_stack_core.admission.membership import Member
 from edge_stack_core.admission.oversize import LongRuns, Refused
 
 # No deadline orders a job later than this: none waits for ever behind more urgent ones.
@@ -38,7 +38,6 @@ _TURN = 30_000_000
 _AT_ONCE = 300_000
 # After so many requests at once the next is counted on: within the turn, those who wait are not woken in between.
 _USUALLY = 3
-_LOOK_AFTER = 1_000_000_000
 # A refused job's slowest runs are forgotten one by one: they may be what keeps it out.
 _FORGET_EVERY = 100_000_000
 # A job that is longer than the slack and runs all the same begins within this after a critical job's end.
@@ -87,8 +86,10 @@ class Admission:
         self._job._leave(kind is None)
 
 
-class BackgroundJob:
+class BackgroundJob(Member):
     """A job that runs in the slack of critical ones. Used by one thread at a time."""
+
+    STATE = at.IDLE
 
     def __init__(
         self,
@@ -113,9 +114,8 @@ class BackgroundJob:
             lower_rate_s: see policy.
             quantile: of recent durations that counts as the expected one.
         """
-        self.name = name
+        super().__init__(accelerator, name)
         self._long = LongRuns(policy, round(lower_rate_s * 1e9))
-        self._accelerator = Accelerator.of(accelerator)
         self._by_cpu = self._accelerator.measure == "cpu"
         self._period = round(period_s * 1e9)
         self._durations = JobDurations(quantile)
@@ -395,20 +395,5 @@ class BackgroundJob:
             raise Refused(text, "stuck") from None
 
     def _join(self) -> None:
-        self._page = self._accelerator.page()
-        self._words = self._page.words
-        self._slot, self._token = self._page.claim(at.IDLE, self.name)
-        self._base = at.base_of(self._slot)
+        super()._join()
         self._words[self._base + at.B_POLICY] = oversize.POLICIES.index(self.policy)
-        self._words[self._base + at.S_PID] = os.getpid()
-        self._look_at = time.monotonic_ns() + _LOOK_AFTER
-
-    def _look_after(self, now: int) -> None:
-        """Make sure that the page is the one that others open and the slot is this job's."""
-        self._look_at = now + _LOOK_AFTER
-        if self._page.stale:
-            raise RuntimeError(
-                f"gate: job {self.name!r} was made before this process was forked; make it anew"
-            )
-        if self._words[self._base + at.S_TOKEN] != self._token or self._page.was_replaced():
-            self._join()

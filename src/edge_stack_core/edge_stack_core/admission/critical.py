@@ -18,18 +18,17 @@ from edge_stack_core.admission import protocol
 from edge_stack_core.admission.co_run import Neighbours
 from edge_stack_core.admission.device import Accelerator
 from edge_stack_core.admission.estimate import DurationEstimate
-from edge_stack_core.admission.page import Page
-
-# How often to look whether the shared memory still is the one that others open.
-_LOOK_AFTER_NS = 1_000_000_000
+from edge_stack_core.admission.membership import Member
 
 
-class CriticalJob:
+class CriticalJob(Member):
     """
     A periodic job that background jobs make way for. Used by one thread at a time.
 
     with job: around each inference is the same as begin() and end().
     """
+
+    STATE = at.CRITICAL
 
     def __init__(
         self,
@@ -50,8 +49,7 @@ class CriticalJob:
             lease_s: how long a release or a begin binds others when nothing more is heard; None: one period, or twice the
                 budget if that is longer.
         """
-        self.name = name
-        self._accelerator = Accelerator.of(accelerator)
+        super().__init__(accelerator, name)
         self._period = round(period_s * 1e9)
         self._lease_s = lease_s
         self._estimate = DurationEstimate(quantile=0.9)
@@ -139,19 +137,8 @@ class CriticalJob:
             return round(self._lease_s * 1e9)
         return max(self._period, 2 * self._budget)
 
-    def _join(self) -> None:
-        self._page: Page = self._accelerator.page()
-        self._words = self._page.words
-        self._slot, self._token = self._page.claim(at.CRITICAL, self.name)
-        self._base = at.base_of(self._slot)
-        self._look_at = time.monotonic_ns() + _LOOK_AFTER_NS
-
-    def _look_after(self, now: int) -> None:
-        self._look_at = now + _LOOK_AFTER_NS
-        if self._page.stale:
-            raise RuntimeError(
-                f"gate: job {self.name!r} was made before this process was forked; make it anew"
-            )
-        if self._words[self._base + at.S_TOKEN] != self._token or self._page.was_replaced():
-            self._join()
+    def _look_after(self, now: int) -> bool:
+        joined_anew = super()._look_after(now)
+        if joined_anew:
             self._announce(now)
+        return joined_anew

@@ -16,6 +16,8 @@ import os
 import struct
 import time
 
+from edge_stack_core.runtime.linux import Timespec
+
 _PROCESS_SHARED, _ROBUST, _ERRORCHECK, _PRIO_INHERIT = 1, 1, 2, 1
 # struct flock on 64-bit Linux: type, whence, start, length, pid.
 _FLOCK = "hhqqi4x"
@@ -23,10 +25,6 @@ _FLOCK = "hhqqi4x"
 # PyDLL keeps the GIL: for calls that return at once. CDLL gives it up: for calls that wait.
 _quick = ctypes.PyDLL(None)
 _patient = ctypes.CDLL(None, use_errno=True)
-
-
-class _Timespec(ctypes.Structure):
-    _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
 
 
 _trylock = _quick.pthread_mutex_trylock
@@ -77,7 +75,7 @@ class SharedMutex:
             return
         if result == errno.EBUSY:
             # The C library measures this limit on the wall clock; it is a safety net only.
-            until = _timespec(time.time_ns() + int(limit_s * 1e9))
+            until = Timespec(*divmod(max(0, time.time_ns() + int(limit_s * 1e9)), 1_000_000_000))
             result = _timedlock(self._address, ctypes.byref(until))
         if result == errno.EOWNERDEAD:
             # Its owner died inside. Every store of the protocol leaves the page valid: nothing is to be repaired.
@@ -117,11 +115,6 @@ def byte_is_locked(file: int, offset: int) -> bool:
     """Return whether another living process holds the lock of one byte."""
     answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, offset, 1, 0))
     return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
-
-
-def _timespec(time_ns: int) -> _Timespec:
-    seconds, nanoseconds = divmod(max(0, time_ns), 1_000_000_000)
-    return _Timespec(seconds, nanoseconds)
 
 
 def _check(result: int) -> None:

@@ -9,13 +9,11 @@ once; after that, and after somebody else has finalized the node, its state is n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import TransitionCallbackReturn
-
-if TYPE_CHECKING:
-    from edge_stack_core.ros.base import StackNode
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 RETRY_S = 2.0
 
@@ -23,9 +21,15 @@ RETRY_S = 2.0
 class Autostart:
     """Attempts to bring one node up, from within its executor."""
 
-    def __init__(self, node: StackNode) -> None:
-        """Attempt it as soon as the node spins, so that a signal in a long configure ends the process as at any time."""
-        self._node = node
+    def __init__(
+        self, node: LifecycleNode, state_label: Callable[[], str], attempted: Callable[[], None]
+    ) -> None:
+        """
+        Attempt it as soon as the node spins, so that a signal in a long configure ends the process as at any time.
+
+        state_label: returns that of the node's state. attempted: called after each attempt that raised nothing.
+        """
+        self._node, self._state_label, self._attempted = node, state_label, attempted
         self._timer: Any = None
         self._wait(0.0)
 
@@ -37,12 +41,12 @@ class Autostart:
         self._node.destroy_timer(self._timer)
         node = self._node
         try:
-            ready = node.state_label == "inactive"
-            if node.state_label == "unconfigured":
+            ready = self._state_label() == "inactive"
+            if self._state_label() == "unconfigured":
                 ready = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
             if ready:
                 node.trigger_activate()
-            node.publish_status()
+            self._attempted()
         finally:
-            if node.state_label in ("unconfigured", "inactive"):
+            if self._state_label() in ("unconfigured", "inactive"):
                 self._wait(RETRY_S)

@@ -89,7 +89,9 @@ class StackNode(TopicNode):
         self._status_timer = self.steady_timer(self.params.status_period_s, self.publish_status)
         self._diagnostics_timer = self.steady_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         self._apply_process_settings()
-        self._autostart = Autostart(self) if self.params.autostart else None
+        self._autostart: Autostart | None = None
+        if self.params.autostart:
+            self._autostart = Autostart(self, lambda: self.state_label, self.publish_status)
         self.publish_status()
 
     # ---- for subclasses: the lifecycle ------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def domain() -> Iterator[int]:
 
 
 @pytest.fixture
-def peer(domain: int) -> Iterator[Any]:
+def peer(domain: int) -> Iterator[Any]:  # noqa: ARG001 (reserved before the node joins it)
     """Return the test's own node, in a domain of its own."""
     from edge_stack_core.ros.testing import Peer
 

@@ -12,15 +12,13 @@ from __future__ import annotations
 import ctypes
 import platform
 
+from edge_stack_core.runtime.linux import Timespec
+
 _SYS_FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98}.get(platform.machine(), 98)
 _FUTEX_WAIT_BITSET = 9
 _FUTEX_WAKE_BITSET = 10
 _EVERYBODY = 0xFFFFFFFF
 _ALL_WAITERS = 0x7FFFFFFF
-
-
-class _Timespec(ctypes.Structure):
-    _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
 
 
 _ARGUMENTS = (
@@ -46,7 +44,7 @@ def wake(address: int, mask: int = _EVERYBODY) -> None:
 
 def wait(address: int, value: int, until_ns: int, mask: int = _EVERYBODY) -> None:
     """Wait until woken under the mask or a monotonic time, or less; return at once if the 32-bit word is not value."""
-    until = _Timespec(*divmod(max(0, until_ns), 1_000_000_000))
+    until = Timespec(*divmod(max(0, until_ns), 1_000_000_000))
     _waiting(_SYS_FUTEX, address, _FUTEX_WAIT_BITSET, value, ctypes.byref(until), None, mask)
 
 

@@ -28,7 +28,9 @@ _NS = 1_000_000_000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class _Timespec(ctypes.Structure):
+class Timespec(ctypes.Structure):
+    """The C library's struct timespec."""
+
     # time_t and long are both of the machine's word size on 64-bit Linux.
     _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
 
@@ -38,7 +40,7 @@ class AbsoluteSleeper:
 
     def __init__(self) -> None:
         """Prepare the arguments of the call."""
-        self._until = _Timespec()
+        self._until = Timespec()
         self._pointer = ctypes.byref(self._until)
         self._sleep = getattr(_libc, "clock_nanosleep", None)
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.engines.base import ModelError
+from edge_stack_inference.tls_files import NO_FILES, TlsFiles
 from edge_stack_inference.triton.address import ModelAddress
 from edge_stack_inference.triton.client import ServedModel, ServerUnavailable, Tensor
-from edge_stack_policy.remote.settings import NO_FILES, TlsFiles
 
 __all__ = ["TritonBackend"]
 

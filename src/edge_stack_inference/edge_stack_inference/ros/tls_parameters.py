@@ -9,7 +9,7 @@ Its unit is one set of files. They count where the server's address says so: grp
 from __future__ import annotations
 
 from edge_stack_core.ros.parameters import Parameter, ParameterValues
-from edge_stack_policy.remote.settings import TlsFiles
+from edge_stack_inference.tls_files import TlsFiles
 
 TLS_PARAMETERS: tuple[Parameter, ...] = (
     Parameter(

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
+from edge_stack_inference.tls_files import NO_FILES, TlsFiles
 from edge_stack_inference.triton.address import ModelAddress
-from edge_stack_policy.remote.settings import NO_FILES, TlsFiles
 
 __all__ = ["CONNECT_LIMIT_S", "PRIORITIES", "BadAnswer", "ServedModel", "ServerUnavailable", "Tensor"]
 

@@ -30,6 +30,7 @@ from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.frames import FramePublisher
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import Parameter
+from edge_stack_core.ros.stamps import to_seconds, to_time
 from edge_stack_perception.capture.base import Frame, FrameSource
 from edge_stack_perception.capture.calibration import (
     Calibration,
@@ -217,8 +218,7 @@ class CameraNode(StackNode):
         return source
 
     def _age_s(self, message: Image) -> float:
-        stamp = message.header.stamp
-        return self.now_s() - (stamp.sec + stamp.nanosec * 1e-9)
+        return self.now_s() - to_seconds(message.header.stamp)
 
     # ---- the worker ------------------------------------------------------------------------------------------------
 
@@ -300,7 +300,7 @@ class CameraNode(StackNode):
         if self.get_clock().ros_time_is_active:
             return now.to_msg()
         age_ns = max(0, int((time.monotonic() - frame.captured_s) * 1e9))
-        return Time(sec=(now.nanoseconds - age_ns) // 10**9, nanosec=(now.nanoseconds - age_ns) % 10**9)
+        return to_time(now.nanoseconds - age_ns)
 
     # ---- camera_info -----------------------------------------------------------------------------------------------
 

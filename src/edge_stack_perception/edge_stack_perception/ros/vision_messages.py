@@ -37,14 +37,8 @@ __all__ = [
     "label_info_message",
     "masks_message",
     "read_detections",
-    "stamp_s",
     "timing_message",
 ]
-
-
-def stamp_s(header: Header) -> float:
-    """Return a header's stamp, s."""
-    return float(header.stamp.sec + header.stamp.nanosec * 1e-9)
 
 
 def detections_message(detections: Detections, names: Sequence[str], header: Header) -> Detection2DArray:

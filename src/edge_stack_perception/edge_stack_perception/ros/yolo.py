@@ -34,6 +34,7 @@ from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.frames import Frame, FrameGoneError, FrameSubscription
 from edge_stack_core.ros.image_messages import fill_image
 from edge_stack_core.ros.main import run
+from edge_stack_core.ros.stamps import to_seconds
 from edge_stack_inference.engines import ModelError, device_of
 from edge_stack_inference.engines.onnxruntime import OnnxBackend
 from edge_stack_inference.engines.triton import TritonBackend
@@ -239,7 +240,7 @@ class YoloNode(StackNode):
 
     def _is_fresh(self, header: Header) -> bool:
         """Whether a frame's stamp is near enough to now; counts and says why not."""
-        stamp_s = vision_messages.stamp_s(header)
+        stamp_s = to_seconds(header.stamp)
         age_s = self.now_s() - stamp_s
         p = self.params
         if stamp_s == 0.0:
@@ -305,7 +306,7 @@ class YoloNode(StackNode):
         start = time.perf_counter()
         self._publish(detections, frame.header, model, outputs)
         publishing_ms = (time.perf_counter() - start) * 1e3
-        latency_ms = (self.now_s() - vision_messages.stamp_s(frame.header)) * 1e3
+        latency_ms = (self.now_s() - to_seconds(frame.header.stamp)) * 1e3
         outputs["timing"].publish(vision_messages.timing_message(times, latency_ms, frame.header))
         self.stats.work_done(
             latency_ms,

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack_inference.engines.base import Backend, ModelError, Runner, create_backend
+from edge_stack_inference.engines.base import Backend, ModelError, Runner
+from edge_stack_inference.engines.registry import create_backend
 from edge_stack_inference.engines.triton import TritonBackend
 from edge_stack_inference.splitting.admissions import Admissions
 from edge_stack_perception.vision.decode import Thresholds, check_outputs, decode

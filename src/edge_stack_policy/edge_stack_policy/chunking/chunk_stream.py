@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack_control.chunk_queue import easing_s
+from edge_stack_core.easing import easing_s
 from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, TIME_S, Policy
 from edge_stack_policy.chunking.latency import LearnedLatency
 from edge_stack_policy.chunking.merging import BLEND, merge

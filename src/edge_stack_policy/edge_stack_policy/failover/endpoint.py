@@ -14,8 +14,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_policy.base import Policy, PolicySettings, make_policy
+from edge_stack_policy.base import Policy
+from edge_stack_policy.registry import make_policy
 from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.settings import PolicySettings
 
 LOCAL = "local"
 SCHEMES = {

@@ -23,17 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_policy.base import (
-    DELAY_STEPS,
-    LEFTOVER,
-    Observation,
-    Policy,
-    PolicySettings,
-    PolicyUnavailable,
-)
+from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, Observation, Policy, PolicyUnavailable
 from edge_stack_policy.failover.endpoint import Place, make_place
 from edge_stack_policy.failover.endpoint_health import PlaceHealth, PlacementSettings, PlaceStatus
 from edge_stack_policy.failover.endpoint_worker import Call, Outcome, PlaceWorker, Worker
+from edge_stack_policy.settings import PolicySettings
 
 _STEP_TOLERANCE_S = 1e-6
 

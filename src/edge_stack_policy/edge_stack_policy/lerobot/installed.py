@@ -7,12 +7,9 @@ from __future__ import annotations
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edge_stack_core.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from edge_stack_policy.lerobot.checkpoint import Checkpoint
 
 OLDEST = (0, 4)
 # What a kind of policy, or a use of it, needs beside lerobot itself: packages as they are imported.
@@ -85,18 +82,16 @@ def rtc_config() -> Any:
     return RTCConfig(enabled=True)
 
 
-def rtc_prefix(checkpoint: Checkpoint, actions: Any) -> Any:
+def rtc_prefix(actions: Any, normalizer: Any, relative: Any, device: Any) -> Any:
     """
     Return actions [H, A] in the data's units as the model sees them, [H, A] on its device.
 
-    Policies that were trained on actions relative to the state (since 0.6) get them relative to the present one.
+    normalizer, relative: the preprocessor's steps, or None. Policies that were trained on actions relative to the state
+    (since 0.6) have the second, and get them relative to the present one.
     """
     from lerobot.processor import TransitionKey
     from lerobot.processor.converters import create_transition
 
-    normalizer = checkpoint.step("normalizer_processor")
-    relative = checkpoint.step("relative_actions_processor")
-    device = checkpoint.config.device
     if relative is not None and relative.enabled:
         from lerobot.policies.rtc.relative import reanchor_relative_rtc_prefix
 

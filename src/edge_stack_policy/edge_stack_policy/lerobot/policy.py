@@ -18,21 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_policy.base import (
-    DELAY_STEPS,
-    DETECTION_FIELDS,
-    LEFTOVER,
-    TASK,
-    TIME_S,
-    Observation,
-    PolicySettings,
-)
+from edge_stack_policy.base import DELAY_STEPS, DETECTION_FIELDS, LEFTOVER, TASK, TIME_S, Observation
 from edge_stack_policy.contract import ACTION, from_units, plain_contract, to_units
 from edge_stack_policy.contract_check import check
 from edge_stack_policy.lerobot.checkpoint import Checkpoint, load_checkpoint
 from edge_stack_policy.lerobot.features import best_rows
 from edge_stack_policy.lerobot.history import History
 from edge_stack_policy.lerobot.installed import require_lerobot, rtc_config, rtc_prefix
+from edge_stack_policy.settings import PolicySettings
 
 
 class LeRobotPolicy:
@@ -195,7 +188,12 @@ class LeRobotPolicy:
         if not len(leftover):
             return {}
         values = torch.from_numpy(to_units(self._contract.action, leftover).astype(np.float32))
-        prefix = rtc_prefix(checkpoint, values)
+        prefix = rtc_prefix(
+            values,
+            checkpoint.step("normalizer_processor"),
+            checkpoint.step("relative_actions_processor"),
+            checkpoint.config.device,
+        )
         delay = min(max(int(observation.get(DELAY_STEPS, 0)), 0), len(leftover))
         # Beyond the delay the old chunk must fade out, not end: as far again, and never less than the policy's own choice.
         horizon = min(len(leftover), max(checkpoint.config.rtc_config.execution_horizon, 2 * delay))

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 
-from edge_stack_policy.base import PolicySettings, PolicyUnavailable
+from edge_stack_policy.base import PolicyUnavailable
 from edge_stack_policy.remote.settings import Address
+from edge_stack_policy.settings import PolicySettings
 
 
 class ServedPolicy:

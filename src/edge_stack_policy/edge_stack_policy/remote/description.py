@@ -16,10 +16,11 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata as packages
 from typing import Any
 
-from edge_stack_policy.base import Policy, PolicySettings
+from edge_stack_policy.base import Policy
 from edge_stack_policy.contract import ActionFeature, StateFeature, plain_contract
 from edge_stack_policy.remote import policy_service_pb2 as pb
 from edge_stack_policy.remote.wire import OBSERVATION_BYTES_MAX
+from edge_stack_policy.settings import PolicySettings
 
 _VERSIONS_OF = ("grpcio", "protobuf", "numpy", "onnxruntime", "torch", "lerobot")
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_policy.base import IMAGES, STATE, TASK, Observation, PolicySettings, PolicyUnavailable
+from edge_stack_policy.base import IMAGES, STATE, TASK, Observation, PolicyUnavailable
 from edge_stack_policy.contract import from_units, plain_contract, to_units
 from edge_stack_policy.remote import lerobot_transport_pb2 as pb
 from edge_stack_policy.remote.base import ServedPolicy
@@ -32,6 +32,7 @@ from edge_stack_policy.remote.inert_pickle import PickleRefused
 from edge_stack_policy.remote.lerobot_wire import decode_actions, encode_observation, encode_setup
 from edge_stack_policy.remote.session import channel_options, error_text
 from edge_stack_policy.remote.settings import parse_address
+from edge_stack_policy.settings import PolicySettings
 
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 _PIECE_BYTES = 2 * 1024 * 1024  # as LeRobot's client cuts

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.tls import channel_credentials
-from edge_stack_policy.base import Observation, PolicySettings, PolicyUnavailable
+from edge_stack_policy.base import Observation, PolicyUnavailable
 from edge_stack_policy.remote import policy_service_pb2 as pb
 from edge_stack_policy.remote import policy_service_pb2_grpc as pb_grpc
 from edge_stack_policy.remote.base import ServedPolicy
@@ -27,6 +27,7 @@ from edge_stack_policy.remote.description import description, differences
 from edge_stack_policy.remote.session import Session, channel_options, error_text
 from edge_stack_policy.remote.settings import IMAGE_ENCODINGS, parse_address
 from edge_stack_policy.remote.wire import check_chunk, decode_array, encode_observation
+from edge_stack_policy.settings import PolicySettings
 
 _NAMES_MAX = 256
 _STEP_MIN_S, _STEP_MAX_S = 1e-4, 10.0

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import find_robot
-from edge_stack_policy.base import make_policy, policy_names
+from edge_stack_policy.registry import make_policy, policy_names
 from edge_stack_policy.settings import NO_CONTRACT, policy_settings
 
 DEFAULT_ADDRESS = "127.0.0.1:8443"
@@ -25,9 +25,9 @@ DEFAULT_ADDRESS = "127.0.0.1:8443"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until told to end. 0: ended; 2: something in the arguments cannot work."""
-    options = _arguments(argv)
-    os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
     try:
+        options = _arguments(argv)
+        os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
         return _serve(options)
     except ConfigurationError as error:
         print(f"policy-server: {error}", file=sys.stderr)

@@ -21,7 +21,7 @@ from typing import Any
 import grpc
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_policy.base import Policy, PolicySettings
+from edge_stack_policy.base import Policy
 from edge_stack_policy.remote import policy_service_pb2 as pb
 from edge_stack_policy.remote import policy_service_pb2_grpc as pb_grpc
 from edge_stack_policy.remote.description import describe
@@ -33,6 +33,7 @@ from edge_stack_policy.remote.wire import (
     decode_observation,
     encode_array,
 )
+from edge_stack_policy.settings import PolicySettings
 
 OPEN_LIMIT_S = 5.0  # a client that says nothing for so long at first is no client
 _SPARE_CALLS = 8  # metadata, and sessions that are being opened or refused

@@ -8,25 +8,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from edge_stack_core.errors import ConfigurationError
+from edge_stack_inference.tls_files import TlsFiles
 
 IMAGE_ENCODINGS = ("jpeg", "png", "raw")
-
-
-@dataclass(frozen=True)
-class TlsFiles:
-    """
-    What a client of a server with TLS is given, as paths of PEM files.
-
-    ca_file: certificates that the server's is checked against; empty: the system's. certificate_file, key_file: our own,
-    where the server asks for one.
-    """
-
-    ca_file: str = ""
-    certificate_file: str = ""
-    key_file: str = ""
-
-
-NO_FILES = TlsFiles()
 
 
 @dataclass(frozen=True)

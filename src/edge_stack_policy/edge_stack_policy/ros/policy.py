@@ -29,14 +29,15 @@ from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import ParameterValues
-from edge_stack_policy.base import TASK, Policy, PolicySettings, PolicyUnavailable, make_policy
+from edge_stack_policy.base import TASK, Policy, PolicyUnavailable
 from edge_stack_policy.chunking.chunk_stream import ChunkStream
 from edge_stack_policy.failover.endpoint_health import PlacementSettings
 from edge_stack_policy.failover.policy import make_placed
+from edge_stack_policy.registry import make_policy
 from edge_stack_policy.ros.policy_inputs import PolicyInputs
 from edge_stack_policy.ros.policy_messages import chunk_message, policy_status, status_texts
 from edge_stack_policy.ros.policy_parameters import PARAMETERS, off_board_settings
-from edge_stack_policy.settings import policy_settings
+from edge_stack_policy.settings import PolicySettings, policy_settings
 
 START_S = 0.5  # after activation, inputs that have not come yet are no problem
 START_LOOK_S, START_LOOKS_S = 0.05, 3.0  # how often they are looked for, and how long after activation

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from edge_stack_msgs.msg import ControlStatus
 from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
@@ -27,6 +26,7 @@ from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.frames import Frame, FrameSubscription
 from edge_stack_core.ros.parameters import ParameterValues
+from edge_stack_core.ros.stamps import to_nanoseconds
 from edge_stack_policy.base import DETECTION_FIELDS, ENVIRONMENT_STATE, IMAGES, STATE, TASK, TIME_S, Policy
 from edge_stack_policy.contract import (
     ACTION,
@@ -158,7 +158,7 @@ class PolicyInputs:
             self._refuse("has a position that is not finite")
             return
         self._joints_refusal = ""
-        self._joints = (_nanoseconds(message.header.stamp), to_units(state, positions).astype(np.float32))
+        self._joints = (to_nanoseconds(message.header.stamp), to_units(state, positions).astype(np.float32))
 
     def _take_control_status(self, message: ControlStatus) -> None:
         self._control = (time.monotonic(), message.state)
@@ -182,13 +182,13 @@ class PolicyInputs:
             if not finite.all():
                 self._node.stats.event(topic, "not_finite", int((~finite).sum()))
                 values = values[finite]
-            self._detections[topic] = (_nanoseconds(message.header.stamp), values)
+            self._detections[topic] = (to_nanoseconds(message.header.stamp), values)
 
         self._node.subscription(Detection2DArray, topic, take, qos.result(offered=False))
 
     def _listen_to_images(self, image: ImageFeature) -> None:
         def take(frame: Frame) -> None:
-            self._images[image.key] = (_nanoseconds(frame.header.stamp), frame.rgb())
+            self._images[image.key] = (to_nanoseconds(frame.header.stamp), frame.rgb())
 
         self._cameras.append(FrameSubscription(self._node, image.topic, take, image.rate_hz or 0.0))
 
@@ -248,7 +248,3 @@ def _too_old(what: str, stamp_ns: int, now_ns: int, age_max_s: float) -> str:
     if age_s < -FUTURE_TOLERANCE_S:
         return f"{what}: the newest is stamped {-age_s:.2f} s in the future"
     return ""
-
-
-def _nanoseconds(stamp: Time) -> int:
-    return int(stamp.sec) * _NS + int(stamp.nanosec)

@@ -12,10 +12,10 @@ import math
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Duration, Time
 from edge_stack_msgs.msg import ActionChunk, PolicyStatus
 from numpy.typing import NDArray
 
+from edge_stack_core.ros.stamps import to_duration, to_time
 from edge_stack_policy.base import Policy
 from edge_stack_policy.chunking.chunk_stream import ChunkStream
 
@@ -36,12 +36,12 @@ def chunk_message(
     message = ActionChunk(
         policy=policy.name,
         sequence=sequence,
-        start=_time(start_ns),
-        step=_duration(policy.step_s),
+        start=to_time(start_ns),
+        step=to_duration(policy.step_s),
         joint_names=list(policy.action_names),
         positions=chunk.ravel().tolist(),
     )
-    message.header.stamp = _time(captured_ns)
+    message.header.stamp = to_time(captured_ns)
     message.header.frame_id = frame_id
     return message
 
@@ -77,7 +77,7 @@ def policy_status(
         **_network(policy, stream),
         problem=problem,
     )
-    status.header.stamp = _time(now_ns)
+    status.header.stamp = to_time(now_ns)
     return status
 
 
@@ -111,12 +111,3 @@ def _network(policy: Policy, stream: ChunkStream) -> dict[str, Any]:
     rtt_p50_s, rtt_p99_s = stream.round_trip.quantile_s(0.5), stream.round_trip.quantile_s(0.99)
     loss = stream.loss if hasattr(policy, "rtt_s") else math.nan
     return {"rtt_p50_s": rtt_p50_s, "rtt_p99_s": rtt_p99_s, "loss": loss}
-
-
-def _time(nanoseconds: int) -> Time:
-    return Time(sec=nanoseconds // _NS, nanosec=nanoseconds % _NS)
-
-
-def _duration(duration_s: float) -> Duration:
-    nanoseconds = round(duration_s * _NS)
-    return Duration(sec=nanoseconds // _NS, nanosec=nanoseconds % _NS)

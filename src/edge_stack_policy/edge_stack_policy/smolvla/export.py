@@ -264,8 +264,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _print_table(out: Path, exported: Exported) -> None:
-    from edge_stack_bench.benchmarks.common import print_table
-
     d, ms = exported.description, exported.onnx_ms
     whole = sum(ms.values())
     sizes = {name: graph.bytes / 1e6 for name, graph in d.graphs.items()}
@@ -274,16 +272,14 @@ def _print_table(out: Path, exported: Exported) -> None:
         for name in ("images", *files.GRAPHS)
     ]
     rows.append(("all", f"{sum(sizes.values()):.1f}", f"{whole:.1f}"))
-    print_table(
-        f"{out} ({d.precision})",
-        ("part", "MB", "ms"),
-        rows,
-        [
-            f"parity: at most {d.parity_max_abs:.2g} from LeRobot in torch (bound {BOUNDS[d.precision]:g})",
-            f"LeRobot in torch, one thread: {exported.torch_ms:.1f} ms a chunk, {exported.torch_ms / whole:.1f} times this",
-            f"peak memory of this export: {exported.peak_mb:.0f} MB",
-        ],
+    print(f"{out} ({d.precision})")
+    for name, size_mb, part_ms in (("part", "MB", "ms"), *rows):
+        print(f"{name:10} {size_mb:>9} {part_ms:>9}")
+    print(f"parity: at most {d.parity_max_abs:.2g} from LeRobot in torch (bound {BOUNDS[d.precision]:g})")
+    print(
+        f"LeRobot in torch, one thread: {exported.torch_ms:.1f} ms a chunk, {exported.torch_ms / whole:.1f} times this"
     )
+    print(f"peak memory of this export: {exported.peak_mb:.0f} MB")
 
 
 def _share(text: str) -> float:

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, TASK, Observation, PolicySettings
+from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, TASK, Observation
 from edge_stack_policy.contract import FeatureShapes, from_units, plain_contract, to_units
 from edge_stack_policy.contract_check import check
 from edge_stack_policy.files import find_policy
+from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.smolvla.description import Description, Vector
 from edge_stack_policy.smolvla.runtime import SmolVLARuntime
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.triton.address import ModelAddress
 from edge_stack_inference.triton.client import BadAnswer, ServedModel, ServerUnavailable
-from edge_stack_policy.base import Observation, PolicySettings, PolicyUnavailable
+from edge_stack_policy.base import Observation, PolicyUnavailable
+from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.smolvla.description import Description
 from edge_stack_policy.smolvla.policy import SmolVLAPolicy
 from edge_stack_policy.smolvla.runtime import SmolVLARuntime

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_policy.base import ENVIRONMENT_STATE, STATE, TASK, TIME_S, Observation, PolicySettings
+from edge_stack_policy.base import ENVIRONMENT_STATE, STATE, TASK, TIME_S, Observation
+from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.visual_servo.kinematics import ArmKinematics, ToolPose, tool_above
 from edge_stack_policy.visual_servo.motion import Goal, Motion, MotionLimits, sideways_distance, step
 from edge_stack_policy.visual_servo.scene_memory import SceneMemory

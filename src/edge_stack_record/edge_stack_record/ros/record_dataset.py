@@ -39,6 +39,7 @@ from edge_stack_core.robot import Robot, find_robot, load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.command_messages import FORMATS, read_command
 from edge_stack_core.ros.image_messages import read_rgb
+from edge_stack_core.ros.stamps import to_seconds
 from edge_stack_policy.contract import ImageFeature, PolicyContract, load_contract, to_units
 from edge_stack_policy.lerobot.dataset import DatasetWriter
 from edge_stack_record.episodes import Ended, Episodes, Steps
@@ -121,12 +122,12 @@ class DatasetRecorder:
 
     def _listen(self, image: ImageFeature) -> None:
         def take(message: Image) -> None:
-            self._images[image.key] = (_seconds(message.header.stamp), message)
+            self._images[image.key] = (to_seconds(message.header.stamp), message)
 
         self._node.create_subscription(Image, image.topic, take, qos.frame(offered=False))
 
     def _take_joints(self, message: JointState) -> None:
-        self._joints = (_seconds(message.header.stamp), message)
+        self._joints = (to_seconds(message.header.stamp), message)
 
     def _take_instruction(self, message: String) -> None:
         self._end(self._episodes.take_instruction(message.data))
@@ -143,7 +144,7 @@ class DatasetRecorder:
             return
         now_s = self._node.get_clock().now().nanoseconds * 1e-9
         stamp = getattr(getattr(message, "header", None), "stamp", None)
-        at_s = (_seconds(stamp) if stamp is not None else 0.0) or now_s
+        at_s = (to_seconds(stamp) if stamp is not None else 0.0) or now_s
         if not self._episodes.task or self._spoiled or not self._steps.take(at_s):
             return
         if self._steps.hole_s > HOLE_MAX_S:
@@ -220,10 +221,6 @@ class DatasetRecorder:
 
     def _say(self, text: str) -> None:
         self._node.get_logger().info(text)
-
-
-def _seconds(stamp: Any) -> float:
-    return float(stamp.sec) + float(stamp.nanosec) * 1e-9
 
 
 # ---- as a program

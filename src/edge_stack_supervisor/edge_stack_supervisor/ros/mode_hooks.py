@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rclpy.client import Client
 from rclpy.task import Future
@@ -20,9 +20,7 @@ from std_srvs.srv import Trigger
 from edge_stack_core.ros import qos
 from edge_stack_supervisor.modes import CallTrigger, Mode, PublishText, SetParameters
 from edge_stack_supervisor.modes.types import Hook
-
-if TYPE_CHECKING:
-    from edge_stack_supervisor.ros.supervisor import SupervisorNode
+from edge_stack_supervisor.ros.supervisor_part import SupervisingNode
 
 HOOK_LIMIT_S = 5.0  # for an outcome
 
@@ -30,7 +28,7 @@ HOOK_LIMIT_S = 5.0  # for an outcome
 class ModeHooks:
     """The hooks of all modes."""
 
-    def __init__(self, node: SupervisorNode, modes: Iterable[Mode], names: Mapping[str, str]) -> None:
+    def __init__(self, node: SupervisingNode, modes: Iterable[Mode], names: Mapping[str, str]) -> None:
         """Make what hooks need now, so that they are discovered in time. names: full node name by short one."""
         self._node = node
         self._names = names

@@ -14,6 +14,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from edge_stack_msgs.msg import NodeStatus, StackState, SupervisedNode
 
+from edge_stack_core.ros.stamps import to_nanoseconds, to_time
 from edge_stack_core.ros.status_messages import WRONG_OUTPUT_EVENTS
 from edge_stack_core.runtime.progress import Work
 from edge_stack_supervisor.supervision import Fault, NodeView, Report, StackPhase, State
@@ -108,8 +109,7 @@ def diagnostics_message(supervisor: str, views: Iterable[NodeView], stamp: Time)
 def _fault_stamp(view: NodeView, now: Time) -> Time:
     if view.fault is Fault.NONE:
         return Time()
-    nanoseconds = max(now.sec * 10**9 + now.nanosec - int(view.fault_age_s * 1e9), 0)
-    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+    return to_time(max(to_nanoseconds(now) - int(view.fault_age_s * 1e9), 0))
 
 
 def _wanted(view: NodeView) -> str:

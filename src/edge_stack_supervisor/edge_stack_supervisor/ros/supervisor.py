@@ -26,7 +26,6 @@ from rclpy.task import Future
 
 from edge_stack_core.process_environment import send_small_messages_only
 from edge_stack_core.ros import qos
-from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import Parameter, declare
 from edge_stack_core.stack_config import load_config
@@ -38,9 +37,9 @@ from edge_stack_supervisor.ros.supervision_messages import (
     stack_state_message,
 )
 from edge_stack_supervisor.ros.supervisor_board import BoardPart
-from edge_stack_supervisor.ros.supervisor_modes import Ceiling, ModesPart
+from edge_stack_supervisor.ros.supervisor_modes import ModesPart
 from edge_stack_supervisor.ros.supervisor_parameters import PARAMETERS, limits_from
-from edge_stack_supervisor.ros.supervisor_part import SupervisorPart
+from edge_stack_supervisor.ros.supervisor_part import SupervisingNode, SupervisorPart
 from edge_stack_supervisor.supervision import (
     Fault,
     Health,
@@ -73,7 +72,7 @@ class _Request:
     done: Future
 
 
-class SupervisorNode(StackNode):
+class SupervisorNode(SupervisingNode):
     """Supervises the nodes of one stack."""
 
     LATER_PARAMETERS = ("rate_hz.",)
@@ -83,17 +82,9 @@ class SupervisorNode(StackNode):
         """Declare parameters; nothing is read before configure."""
         super().__init__(name, **kwargs)
         self._parts = tuple(part(self) for part in PARTS)
-        self._supervision = StackSupervision([])
         self._watch = ProcessWatch(self._supervision)
-        self.ceilings: dict[str, Ceiling] = {}
-        """What the mode wants of each node (full name); empty without modes."""
-        self.memory_available_mb: float | None = None
-        """What the board has left, MiB; None while it does not tell."""
-        self.mode = ""
-        """The mode in force; before there is one, that of a former supervisor whose nodes are adopted."""
         self._startup_due = False
         self._memory = Memory(self.get_fully_qualified_name())
-        self._statuses: dict[str, NodeStatus] = {}
         self._ticks = 0
         self._part_ticks = PART_TICKS
         self._calls = SupervisionClients(self)
@@ -176,18 +167,6 @@ class SupervisorNode(StackNode):
         for name, value in changed.items():
             if name.startswith("rate_hz."):
                 self._supervision.want_rate(self._full_name(name.removeprefix("rate_hz.")), float(value))
-
-    # ---- for parts --------------------------------------------------------------------------------
-
-    @property
-    def supervision(self) -> StackSupervision:
-        """What is known and wanted of the nodes; another one after each configure."""
-        return self._supervision
-
-    def status(self, name: str) -> NodeStatus | None:
-        """Return the last status of a node (full name); None while it is missing."""
-        node = self._supervision.nodes.get(name)
-        return None if node is None or node.state is State.MISSING else self._statuses.get(name)
 
     # ---- work -------------------------------------------------------------------------------------
 

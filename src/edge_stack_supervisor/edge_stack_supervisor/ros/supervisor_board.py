@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from edge_stack_msgs.msg import BoardState as BoardStateMessage
@@ -43,11 +43,8 @@ from edge_stack_supervisor.ros.governor_messages import (
     diagnostics_of,
     governor_message,
 )
-from edge_stack_supervisor.ros.supervisor_part import SupervisorPart
+from edge_stack_supervisor.ros.supervisor_part import SupervisingNode, SupervisorPart
 from edge_stack_supervisor.supervision import ManagedNode, NodeSpec, StackPhase, State
-
-if TYPE_CHECKING:
-    from edge_stack_supervisor.ros.supervisor import SupervisorNode
 
 NONE = "none"
 # A reader that has told nothing for so many periods hangs: what it told last counts no more.
@@ -124,7 +121,7 @@ class BoardPart(SupervisorPart):
         ),
     )
 
-    def __init__(self, node: SupervisorNode) -> None:
+    def __init__(self, node: SupervisingNode) -> None:
         """Have no board yet."""
         super().__init__(node)
         self._settings = GovernorSettings()

@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from edge_stack_msgs.msg import NodeStatus, StackState
 from edge_stack_msgs.srv import SetMode
@@ -43,24 +43,14 @@ from edge_stack_supervisor.modes import (
     load_modes,
 )
 from edge_stack_supervisor.ros.mode_hooks import ModeHooks
-from edge_stack_supervisor.ros.supervisor_part import SupervisorPart
+from edge_stack_supervisor.ros.supervisor_part import Ceiling, SupervisingNode, SupervisorPart
 from edge_stack_supervisor.supervision import ManagedNode, NodeSpec, State
+from edge_stack_supervisor.supervision.explain import explain
 from edge_stack_supervisor.supervision.lifecycle import lower
-
-if TYPE_CHECKING:
-    from edge_stack_supervisor.ros.supervisor import SupervisorNode
 
 # How long a new supervisor listens whether nodes are up already: for the others from the first one on, and for the first.
 ADOPT_S = 2.0
 FIRST_NODE_S = 5.0
-
-
-@dataclass(frozen=True)
-class Ceiling:
-    """The most that the mode wants of a node."""
-
-    state: State
-    rate_hz: float | None
 
 
 class ModesPart(SupervisorPart):
@@ -80,7 +70,7 @@ class ModesPart(SupervisorPart):
         ),
     )
 
-    def __init__(self, node: SupervisorNode) -> None:
+    def __init__(self, node: SupervisingNode) -> None:
         """Have no modes yet."""
         super().__init__(node)
         self._config: ModesConfig | None = None
@@ -357,7 +347,7 @@ def _seen(node: ManagedNode, told: State, now_s: float) -> Seen:
         given_up=node.given_up,
         parked=node.parked,
         held_down=lower(node.own_goal, told) is not told,
-        message=node.message(now_s),
+        message=explain(node, now_s),
     )
 
 

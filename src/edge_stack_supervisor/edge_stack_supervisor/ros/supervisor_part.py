@@ -11,15 +11,51 @@ waits, and what its step raises is counted and ends nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from edge_stack_msgs.msg import StackState
+from edge_stack_msgs.msg import NodeStatus, StackState
 
+from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.parameters import Parameter
-from edge_stack_supervisor.supervision import NodeSpec
+from edge_stack_supervisor.supervision import NodeSpec, StackSupervision, State
 
-if TYPE_CHECKING:
-    from edge_stack_supervisor.ros.supervisor import SupervisorNode
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The most that the mode wants of a node."""
+
+    state: State
+    rate_hz: float | None
+
+
+class SupervisingNode(StackNode):
+    """
+    What parts see of the supervisor node, and what they tell one another by it.
+
+    ceilings: what the mode wants of each node (full name); empty without modes. memory_available_mb: what the board has
+    left, MiB; None while it does not tell. mode: the mode in force; before there is one, that of a former supervisor whose
+    nodes are adopted.
+    """
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        """Know no nodes."""
+        super().__init__(name, **kwargs)
+        self.ceilings: dict[str, Ceiling] = {}
+        self.memory_available_mb: float | None = None
+        self.mode = ""
+        self._supervision = StackSupervision([])
+        self._statuses: dict[str, NodeStatus] = {}
+
+    @property
+    def supervision(self) -> StackSupervision:
+        """What is known and wanted of the nodes; another one after each configure."""
+        return self._supervision
+
+    def status(self, name: str) -> NodeStatus | None:
+        """Return the last status of a node (full name); None while it is missing."""
+        node = self._supervision.nodes.get(name)
+        return None if node is None or node.state is State.MISSING else self._statuses.get(name)
 
 
 class SupervisorPart:
@@ -31,7 +67,7 @@ class SupervisorPart:
 
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = ()
 
-    def __init__(self, node: SupervisorNode) -> None:
+    def __init__(self, node: SupervisingNode) -> None:
         """
         Remember the node; nothing is configured yet, and its parameters are not declared.
 

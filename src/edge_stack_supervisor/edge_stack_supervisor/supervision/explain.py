@@ -5,13 +5,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from edge_stack_supervisor.supervision.lifecycle import State, Step
+from edge_stack_supervisor.supervision.managed_node import ManagedNode
 from edge_stack_supervisor.supervision.types import Fault
-
-if TYPE_CHECKING:
-    from edge_stack_supervisor.supervision.managed_node import ManagedNode
 
 
 def explain(node: ManagedNode, now_s: float) -> str:

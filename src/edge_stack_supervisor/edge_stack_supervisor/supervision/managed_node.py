@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 from edge_stack_supervisor.supervision.attempts import Attempts
 from edge_stack_supervisor.supervision.crash_loop import CrashLoop, Offence, WrongOutputs
-from edge_stack_supervisor.supervision.explain import explain
 from edge_stack_supervisor.supervision.lifecycle import State, Step, Transition, leads_away, lower, next_step
 from edge_stack_supervisor.supervision.settings import Settings
 from edge_stack_supervisor.supervision.types import (
@@ -96,10 +95,6 @@ class ManagedNode:
     def given_up(self) -> bool:
         """Whether nothing more is attempted: a transition has failed too often."""
         return self.attempts.given_up
-
-    def message(self, now_s: float) -> str:
-        """Say what is being done about the node, or why nothing is; empty if nothing is wrong."""
-        return explain(self, now_s)
 
     # ---- what is wanted --------------------------------------------------------------------------
 

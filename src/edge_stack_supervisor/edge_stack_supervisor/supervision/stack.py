@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from edge_stack_supervisor.supervision.explain import explain
 from edge_stack_supervisor.supervision.lifecycle import VERBS, State, Step, Verb
 from edge_stack_supervisor.supervision.managed_node import ManagedNode
 from edge_stack_supervisor.supervision.types import (
@@ -253,7 +254,7 @@ class StackSupervision:
         return other.state is not State.MISSING or now_s - self._goal_since_s < self.limits.stage_timeout_s
 
     def _view(self, node: ManagedNode, now_s: float) -> NodeView:
-        message = node.message(now_s)
+        message = explain(node, now_s)
         if not message and node.step().transition is not None:
             waits_for = self.waits_for(node, now_s)
             if waits_for:

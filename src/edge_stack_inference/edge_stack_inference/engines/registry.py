@@ -1,0 +1,104 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Chooses the backend for a model file: by its name, by the ending of the file's name, or by the device.
+
+Its unit is one backend, made and without a model. A package adds one by an entry point of the group
+``edge_stack.backends`` whose name is the backend's name and whose object is a class with no-argument constructor that fits
+:class:`Backend <edge_stack_inference.engines.base.Backend>`; this package adds its own so.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import cast
+
+from edge_stack_core.plugins import find_plugins
+from edge_stack_inference.engines.base import Backend, ModelError
+
+__all__ = ["GROUP", "backend_names", "create_backend", "device_of"]
+
+GROUP = "edge_stack.backends"
+
+# Of those that open a file this one does; without it the first one, and ours before a stranger's.
+_DEFAULT = "onnxruntime"
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all backends that can be asked for, ours or from other packages."""
+    return tuple(find_plugins(GROUP, __name__))
+
+
+def device_of(accelerator: str) -> str:
+    """Return the device that a model of an accelerator runs on: "cuda:0" and so on for GPUs, "cpu" for all else."""
+    return accelerator if re.fullmatch(r"cuda:\d+", accelerator) else "cpu"
+
+
+def create_backend(path: Path, name: str = "auto", device: str = "cpu") -> Backend:
+    """
+    Create the backend for a model file, without loading the file.
+
+    Args:
+        path: the model file.
+        name: a backend's name; "auto" chooses by the file name's ending.
+        device: "cpu", or a GPU: "cuda:0"; see :func:`device_of`.
+
+    Raises:
+        ModelError: there is no such file, nothing opens this kind of file, or the named backend does not, or not there.
+        ConfigurationError: not even ours are installed.
+    """
+    if not path.exists():
+        raise ModelError(f"{path}: no such file")
+    if device != "cpu":
+        return _on_gpu(path, name, device)
+    known = find_plugins(GROUP, __name__)
+    if name == "auto":
+        return _by_suffix(path, known)
+    if name not in known:
+        raise ModelError(f"backend {name!r} is not known; one of auto, {', '.join(known)}")
+    backend = _load(known[name])
+    if not path.name.lower().endswith(backend.suffixes):
+        raise ModelError(f"{path}: backend {name} opens {', '.join(backend.suffixes)} only")
+    return backend
+
+
+def _on_gpu(path: Path, name: str, device: str) -> Backend:
+    # Only whoever asks for a GPU needs what it stands on.
+    from edge_stack_inference.engines.cuda import CudaBackend
+
+    if name not in ("auto", "onnxruntime") or not path.name.lower().endswith(CudaBackend.suffixes):
+        raise ModelError(
+            f"{path}: on {device} models run with backend onnxruntime and are .onnx files (backend is {name}); give one, or"
+            " choose accelerator cpu"
+        )
+    return CudaBackend(device)
+
+
+def _by_suffix(path: Path, known: dict[str, EntryPoint]) -> Backend:
+    file_name = path.name.lower()
+    problems = []
+    for name in sorted(known, key=lambda name: name != _DEFAULT):
+        try:
+            backend = _load(known[name])
+        except ModelError as error:
+            problems.append(str(error))
+            continue
+        if file_name.endswith(backend.suffixes):
+            return backend
+    because = "; ".join(problems)
+    if file_name.endswith(".engine"):
+        hint = "a .engine file needs TensorRT and no TensorRT backend is installed; give the .onnx it was built from"
+    elif file_name.endswith(".pt"):
+        hint = "a .pt file needs the package edge_stack_ultralytics with ultralytics installed; or export it to .onnx"
+    else:
+        hint = "not a model file that any backend opens; give an Ultralytics .onnx export"
+    raise ModelError(f"{path}: {hint}" + (f" ({because})" if because else ""))
+
+
+def _load(point: EntryPoint) -> Backend:
+    try:
+        return cast("Backend", point.load()())
+    except Exception as error:
+        raise ModelError(f"backend {point.name} ({point.value}) does not load: {error}") from error
