@@ -75,8 +75,9 @@ class Transport:
 @dataclass(frozen=True)
 class Subject:
     """
-    The policy that is measured, at both places. robot: its description. checkpoint: the same one as LeRobot keeps it,
-    for LeRobot's server.
+    The policy that is measured, at both places.
+
+    robot: its description. checkpoint: the same one as LeRobot keeps it, for LeRobot's server.
     """
 
     policy: str

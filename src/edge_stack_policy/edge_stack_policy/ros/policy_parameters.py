@@ -53,7 +53,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "policy_contract",
         "",
         "What the policy's features are on this robot: a file, a shipped contract's name, or none.",
-        give=f"a contract (a .yaml file, or a shipped one's name), or {NO_CONTRACT}: the robot's joints in rad, its cameras by name",
+        give=f"a contract (a .yaml file, or a shipped one's name), or {NO_CONTRACT} for the robot's own names and rad",
     ),
     Parameter(
         "places",
