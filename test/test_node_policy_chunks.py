@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import toy_policy
 from diagnostic_msgs.msg import DiagnosticArray
-from edge_stack_msgs.msg import ActionChunk, ControlStatus, NodeStatus, PolicyStatus
+from edge_stack_msgs.msg import ActionChunk, FusionStatus, NodeStatus, PolicyStatus
 from sensor_msgs.msg import Image, JointState
 
 from edge_stack_core.admission.status import read_status
@@ -55,7 +55,7 @@ class World:
         self.peer = peer
         node = peer.node
         self.chunks: list[ActionChunk] = peer.collect(ActionChunk, "action_chunk", qos.chunk())
-        self.control: list[ControlStatus] = peer.collect(ControlStatus, "control_status", qos.status())
+        self.control: list[FusionStatus] = peer.collect(FusionStatus, "fusion_status", qos.status())
         self.policy: list[PolicyStatus] = peer.collect(PolicyStatus, "policy_status", qos.state())
         self.commands: list[JointState] = peer.collect(
             JointState, "joint_command", qos.command(RATE_HZ, offered=False)
@@ -120,11 +120,11 @@ def test_with_a_policy_too_slow_for_the_machine_control_goes_on_and_age_and_unde
         peer.bring_up("vla")
         world.until(lambda s: s.chunks >= 2, "two chunks")
         # Fusion's own limit of 2 s: what comes is too old when it comes, and the robot holds.
-        assert (world.control[-1].state, world.control[-1].reason) == (ControlStatus.HOLD, "no_action")
+        assert (world.control[-1].state, world.control[-1].reason) == (FusionStatus.HOLD, "no_action")
         assert world.control[-1].rejected_chunks > 0
         assert peer.set_parameter("fusion", "max_action_age_s", 6.0) == (True, "")
         peer.spin_until(
-            lambda: world.control[-1].underruns >= 2 and world.control[-1].state == ControlStatus.HOLD,
+            lambda: world.control[-1].underruns >= 2 and world.control[-1].state == FusionStatus.HOLD,
             what="two underruns",
         )
 
@@ -140,10 +140,10 @@ def test_with_a_policy_too_slow_for_the_machine_control_goes_on_and_age_and_unde
 
         control = world.control
         assert {(c.state, c.reason) for c in control} >= {
-            (ControlStatus.RUN, "ok"),
-            (ControlStatus.HOLD, "stale_action"),
+            (FusionStatus.RUN, "ok"),
+            (FusionStatus.HOLD, "stale_action"),
         }
-        assert max(c.action_age_s for c in control if c.state == ControlStatus.RUN) > 2.0
+        assert max(c.action_age_s for c in control if c.state == FusionStatus.RUN) > 2.0
         first, last = control[0], control[-1]
         seconds = last.header.stamp.sec - first.header.stamp.sec
         seconds += (last.header.stamp.nanosec - first.header.stamp.nanosec) * 1e-9

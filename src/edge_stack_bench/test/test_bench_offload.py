@@ -47,7 +47,7 @@ def test_a_gap_far_from_any_change_is_not_the_fallbacks() -> None:
     assert figures["fallback_gap_ms"] == pytest.approx(1e3 * PERIOD_S, abs=0.1)
     assert figures["control_gap_ms"] == pytest.approx(6e3 * PERIOD_S, abs=0.1)
     assert figures["changes"] == 1 and figures["reasons"] == ["cut"]
-    assert figures["places"] == {"local": 0.667, "remote": 0.333}
+    assert figures["endpoints"] == {"local": 0.667, "remote": 0.333}
     around_cut = Observations(commands_s=times, reports=reports).figures(0.0, 9.0, cuts_s=[6.0])
     assert around_cut["fallback_gap_ms"] == around_cut["control_gap_ms"]
 
@@ -81,7 +81,7 @@ def test_another_transport_meets_cuts_and_the_networks_on_which_transports_diffe
 def test_lerobots_server_is_measured_where_there_is_a_checkpoint_for_it() -> None:
     assert [way.name for way in Subject("visual_servo").transports()] == ["grpc, jpeg", "grpc, raw"]
     way = Subject("smolvla", "/onnx", "so101_sim", "/checkpoint", "/other/python").transports()[-1]
-    assert way.place == "lerobot://10.77.0.2:8443?path=/checkpoint"
+    assert way.endpoint == "lerobot://10.77.0.2:8443?path=/checkpoint"
     assert "/other/python" in way.server and "--host=10.77.0.2" in way.server
 
 

@@ -94,7 +94,7 @@ def test_how_the_policys_chunks_do_is_one_line_and_part_of_the_report() -> None:
     record = RunRecord()
     record.policy = PolicyRecord(
         policy="smolvla",
-        place="local",
+        endpoint="local",
         merge="guided",
         chunks=7,
         underruns=2,

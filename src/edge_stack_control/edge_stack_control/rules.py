@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 
 class State(enum.IntEnum):
-    """How the robot is commanded, from mild to severe; the numbers are those of ControlStatus.state."""
+    """How the robot is commanded, from mild to severe; the numbers are those of FusionStatus.state."""
 
     RUN = 0  # follow the actions
     SLOW = 1  # follow the actions at reduced speed
@@ -30,7 +30,7 @@ class State(enum.IntEnum):
 
 
 class Reason(enum.Enum):
-    """Why. The value is the code in ControlStatus.reason."""
+    """Why. The value is the code in FusionStatus.reason."""
 
     OK = "ok"
     STOP_REQUESTED = "stop_requested"

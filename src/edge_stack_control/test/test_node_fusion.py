@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from builtin_interfaces.msg import Duration, Time
-from edge_stack_msgs.msg import ActionChunk, ControlStatus, StackState
+from edge_stack_msgs.msg import ActionChunk, FusionStatus, StackState
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -56,12 +56,12 @@ class Stack:
         self._chunks = node.create_publisher(ActionChunk, "action_chunk", qos.chunk())
         self._state = node.create_publisher(StackState, "stack_state", qos.state())
         self.commands: list[Any] = []
-        self.statuses: list[ControlStatus] = []
+        self.statuses: list[FusionStatus] = []
         self._subscriptions = [
             node.create_subscription(
                 command_type, "joint_command", self.commands.append, qos.command(RATE_HZ, offered=False)
             ),
-            node.create_subscription(ControlStatus, "control_status", self.statuses.append, qos.status()),
+            node.create_subscription(FusionStatus, "fusion_status", self.statuses.append, qos.status()),
         ]
         self.state = StackState.ACTIVE
         self._sequence = 0
@@ -120,18 +120,18 @@ class Stack:
         message.header.stamp = stamp
         self._chunks.publish(message)
 
-    def status(self) -> ControlStatus | None:
+    def status(self) -> FusionStatus | None:
         return self.statuses[-1] if self.statuses else None
 
-    def until(self, reason: str, state: int, timeout_s: float = 20.0) -> ControlStatus:
-        def reached() -> ControlStatus | None:
+    def until(self, reason: str, state: int, timeout_s: float = 20.0) -> FusionStatus:
+        def reached() -> FusionStatus | None:
             status = self.status()
             return status if status and (status.reason, status.state) == (reason, state) else None
 
         return self.peer.spin_until(reached, timeout_s, f"{reason} in state {state}")
 
-    def running(self) -> ControlStatus:
-        return self.until("ok", ControlStatus.RUN)
+    def running(self) -> FusionStatus:
+        return self.until("ok", FusionStatus.RUN)
 
     def next_commands(self, count: int) -> list[Any]:
         self.commands.clear()
@@ -223,7 +223,7 @@ def test_without_joint_states_nothing_is_commanded(inactive: Stack, peer: Peer) 
     stack = inactive
     stack.sends_joints = False
     assert peer.transition("fusion", "activate")
-    status = stack.until("joint_state_stale", ControlStatus.HOLD)
+    status = stack.until("joint_state_stale", FusionStatus.HOLD)
     assert status.commands == 0
     assert "no complete joint state" in status.detail
     assert not stack.commands
@@ -235,7 +235,7 @@ def test_when_chunks_stop_the_position_is_held_with_the_reason_and_continues_wit
     stack: Stack,
 ) -> None:
     stack.sends_chunks = False
-    status = stack.until("stale_action", ControlStatus.HOLD)
+    status = stack.until("stale_action", FusionStatus.HOLD)
     assert "no new chunk" in status.detail or "old" in status.detail
     held = {tuple(command.position) for command in stack.next_commands(10)}
     assert len(held) == 1
@@ -260,7 +260,7 @@ def test_a_wrong_chunk_is_refused_counted_and_held_until_a_right_one(
     stack.sends_chunks = False
     rejected = stack.running().rejected_chunks
     stack.send_chunk(**changes)
-    status = stack.until("invalid_action", ControlStatus.HOLD)
+    status = stack.until("invalid_action", FusionStatus.HOLD)
     assert status.rejected_chunks == rejected + 1
     assert "refused" in status.detail
     peer.spin_until(
@@ -282,7 +282,7 @@ def test_a_chunk_of_another_time_is_refused_and_counted_without_a_hold(stack: St
 def test_a_person_stops_the_robot_and_it_continues_by_itself(stack: Stack, peer: Peer) -> None:
     assert peer.set_parameter("fusion", "stop_clear_s", 0.5) == (True, "")
     stack.person = ("hand", 100.0, 100.0)
-    status = stack.until("person_in_workspace", ControlStatus.STOP)
+    status = stack.until("person_in_workspace", FusionStatus.STOP)
     assert "hand" in status.detail
     stopped = {tuple(command.position) for command in stack.next_commands(10)}
     assert len(stopped) == 1
@@ -301,7 +301,7 @@ def test_a_person_outside_the_workspace_changes_nothing_until_the_workspace_is_m
     peer.spin_until(lambda: len(stack.statuses) > begin + 4)
     assert stack.status().reason == "ok"
     assert peer.set_parameter("fusion", "workspace_px", [v - 150.0 for v in square]) == (True, "")
-    stack.until("person_in_workspace", ControlStatus.STOP)
+    stack.until("person_in_workspace", FusionStatus.STOP)
     everywhere = [0.0, 0.0, 1e4, 0.0, 1e4, 1e4, 0.0, 1e4]
     ok, why = peer.set_parameter("fusion", "workspace_px", everywhere[:3])
     assert not ok and "polygon" in why
@@ -314,10 +314,10 @@ def test_a_person_near_the_workspace_slows_the_robot_by_distance(stack: Stack, p
     assert peer.set_parameter("fusion", "workspace_px", square) == (True, "")
     assert peer.set_parameter("fusion", "slow_zone_px", 100.0) == (True, "")
     stack.person = ("person", 145.0, 250.0)
-    stack.until("person_near", ControlStatus.SLOW)
+    stack.until("person_near", FusionStatus.SLOW)
     # Activated a moment ago, it may still be getting faster when the person comes.
     status = peer.spin_until(lambda: (s := stack.status()).speed_scale == pytest.approx(0.65) and s)
-    assert (status.reason, status.state) == ("person_near", ControlStatus.SLOW)
+    assert (status.reason, status.state) == ("person_near", FusionStatus.SLOW)
     assert "person" in status.detail and "65 % of full speed" in status.detail
     stack.person = None
     stack.running()
@@ -330,7 +330,7 @@ def test_a_stop_by_service_or_topic_lasts_until_it_is_released(stack: Stack, pee
     stack.running()
     answer = peer.call(SetBool, "fusion/stop", SetBool.Request(data=True))
     assert answer.success and "stops" in answer.message
-    status = stack.until("stop_requested", ControlStatus.STOP)
+    status = stack.until("stop_requested", FusionStatus.STOP)
     assert "~/stop" in status.detail
     assert len({tuple(command.position) for command in stack.next_commands(10)}) == 1
     publisher = peer.node.create_publisher(Bool, "stop", 1)  # a plain one, as a button's driver has
@@ -338,7 +338,7 @@ def test_a_stop_by_service_or_topic_lasts_until_it_is_released(stack: Stack, pee
     publisher.publish(Bool(data=False))
     stack.running()
     publisher.publish(Bool(data=True))
-    stack.until("stop_requested", ControlStatus.STOP)
+    stack.until("stop_requested", FusionStatus.STOP)
     assert peer.call(SetBool, "fusion/stop", SetBool.Request(data=False)).success
     stack.running()
     peer.node.destroy_publisher(publisher)
@@ -347,7 +347,7 @@ def test_a_stop_by_service_or_topic_lasts_until_it_is_released(stack: Stack, pee
 
 def test_stale_perception_holds(stack: Stack) -> None:
     stack.sends_detections = False
-    status = stack.until("stale_perception", ControlStatus.HOLD)
+    status = stack.until("stale_perception", FusionStatus.HOLD)
     assert "detection" in status.detail
     stack.sends_detections = True
     stack.running()
@@ -355,7 +355,7 @@ def test_stale_perception_holds(stack: Stack) -> None:
 
 def test_a_lost_supervisor_slows_down(stack: Stack) -> None:
     stack.sends_state = False
-    status = stack.until("supervisor_lost", ControlStatus.SLOW)
+    status = stack.until("supervisor_lost", FusionStatus.SLOW)
     assert status.speed_scale == pytest.approx(0.3)
     stack.sends_state = True
     stack.running()
@@ -363,12 +363,12 @@ def test_a_lost_supervisor_slows_down(stack: Stack) -> None:
 
 def test_a_stopping_stack_holds(stack: Stack) -> None:
     stack.state = StackState.STOPPING
-    stack.until("stack_stopping", ControlStatus.HOLD)
+    stack.until("stack_stopping", FusionStatus.HOLD)
 
 
 def test_with_every_other_node_gone_it_goes_on_commanding_and_says_why_it_holds(stack: Stack) -> None:
     stack.sends_joints = stack.sends_detections = stack.sends_chunks = stack.sends_state = False
-    stack.peer.spin_until(lambda: stack.status().state == ControlStatus.HOLD)
+    stack.peer.spin_until(lambda: stack.status().state == FusionStatus.HOLD)
     held = {tuple(command.position) for command in stack.next_commands(10)}
     assert len(held) == 1
     assert stack.status().reason in ("joint_state_stale", "stale_action", "stale_perception")
@@ -377,16 +377,16 @@ def test_with_every_other_node_gone_it_goes_on_commanding_and_says_why_it_holds(
 def test_with_every_other_node_gone_a_stop_can_be_requested(stack: Stack, peer: Peer) -> None:
     stack.running()
     stack.sends_joints = stack.sends_detections = stack.sends_chunks = stack.sends_state = False
-    stack.peer.spin_until(lambda: stack.status().state == ControlStatus.HOLD)
+    stack.peer.spin_until(lambda: stack.status().state == FusionStatus.HOLD)
     assert peer.call(SetBool, "fusion/stop", SetBool.Request(data=True)).success
-    stack.until("stop_requested", ControlStatus.STOP)
+    stack.until("stop_requested", FusionStatus.STOP)
     assert len({tuple(command.position) for command in stack.next_commands(10)}) == 1
     assert peer.call(SetBool, "fusion/stop", SetBool.Request(data=False)).success
 
 
 def test_actions_beyond_the_limits_are_cut_slowed_and_counted(stack: Stack) -> None:
     stack.target = [3.0, 0.0]
-    status = stack.until("limit_position", ControlStatus.SLOW)
+    status = stack.until("limit_position", FusionStatus.SLOW)
     assert "pan" in status.detail
     assert status.limited_commands > 0
     assert all(abs(value) <= 2.0 for command in stack.commands for value in command.position)
@@ -473,7 +473,7 @@ def test_garbage_on_every_topic_ends_nothing(stack: Stack, peer: Peer) -> None:
     future.header.stamp = stack.now(100.0)
     stack._detections.publish(future)
     stack.send_chunk(sequence=0, joint_names=[], positions=[1.0])
-    stack.until("invalid_action", ControlStatus.HOLD)
+    stack.until("invalid_action", FusionStatus.HOLD)
     stack.sends_chunks = True
     stack.running()
 

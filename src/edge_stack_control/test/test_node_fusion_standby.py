@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_stack_msgs.msg import ControlStatus
+from edge_stack_msgs.msg import FusionStatus
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 from test_node_fusion import JOINTS, MODULE, PARAMETERS, RATE_HZ, ROBOT, Stack
@@ -49,11 +49,11 @@ class Pair:
         pair = (self.fusion, self.standby)
         return pair if ready.commander == f"{self.namespace}/fusion" else pair[::-1]
 
-    def until(self, commander: str, **fields: Any) -> ControlStatus:
+    def until(self, commander: str, **fields: Any) -> FusionStatus:
         self.stack.statuses.clear()
         wanted = {"commander": commander, **fields}
 
-        def reached() -> ControlStatus | None:
+        def reached() -> FusionStatus | None:
             status = self.stack.status()
             return status if status and all(getattr(status, k) == v for k, v in wanted.items()) else None
 
@@ -143,7 +143,7 @@ def test_one_that_is_killed_is_replaced_by_the_other_with_all_that_it_was_told(p
     assert "takes over" in other.output()
     # The service of fusion is there whoever of the two is gone, and the next process knows of the stop.
     assert peer.call(SetBool, "fusion/stop", SetBool.Request(data=True)).success
-    pair.stack.until("stop_requested", ControlStatus.STOP)
+    pair.stack.until("stop_requested", FusionStatus.STOP)
     victim.process.wait()
     standby_of = {} if victim is pair.fusion else {"standby_of": "fusion"}
     peer.statuses.pop(victim.name)

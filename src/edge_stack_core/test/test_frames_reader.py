@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from edge_stack_core.frames import layout
-from edge_stack_core.frames.frame_reader import FrameFollower, FrameSegment, StoredFrame
+from edge_stack_core.frames.frame_reader import FrameFollower, MappedRing, StoredFrame
 from edge_stack_core.frames.frame_ring import FrameRing
 from edge_stack_core.frames.layout import FrameInfo
 
@@ -35,9 +35,9 @@ class Follower:
         self.hold = threading.Event()
         if not busy:
             self.hold.set()
-        segment = FrameSegment(ring.name, ring._folder)
+        mapped = MappedRing(ring.name, ring._folder)
         self.follower = FrameFollower(
-            segment, self._take, self._count, since_ns=since_ns, deadline_s=deadline_s
+            mapped, self._take, self._count, since_ns=since_ns, deadline_s=deadline_s
         )
 
     def _take(self, frame: StoredFrame) -> None:
@@ -133,7 +133,7 @@ def test_after_stop_nothing_is_delivered(ring: FrameRing, follow) -> None:
     assert reader.stamps() == [0]
 
 
-def test_a_closed_segment_ends_the_reader_once_it_has_the_last_frame(ring: FrameRing, follow) -> None:
+def test_a_closed_ring_ends_the_reader_once_it_has_the_last_frame(ring: FrameRing, follow) -> None:
     reader = follow(busy=True)
     reader.wait(lambda: reader.frames)
     write(ring, 1)
@@ -189,14 +189,14 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)
     code = (
         "import pathlib, sys\n"
-        "from edge_stack_core.frames.frame_reader import FrameSegment\n"
-        "FrameSegment(sys.argv[1], pathlib.Path(sys.argv[2]))\n"
+        "from edge_stack_core.frames.frame_reader import MappedRing\n"
+        "MappedRing(sys.argv[1], pathlib.Path(sys.argv[2]))\n"
     )
     # In a process of its own: opened without care, it waits for ever.
     done = subprocess.run(
         [sys.executable, "-c", code, name, str(tmp_path)], capture_output=True, text=True, timeout=LIMIT_S
     )
-    assert "SegmentError" in done.stderr
+    assert "RingError" in done.stderr
 
 
 def _overwrite(ring: FrameRing, offset: int, content: bytes) -> None:
@@ -221,7 +221,7 @@ def _number(value: int) -> bytes:
         lambda ring: _overwrite(ring, layout.BEGUN_OFFSET, _number(2**64 - 1)),
     ],
 )
-def test_a_segment_that_contradicts_itself_is_given_up(ring: FrameRing, follow, wreck) -> None:
+def test_a_ring_that_contradicts_itself_is_given_up(ring: FrameRing, follow, wreck) -> None:
     wreck(ring)
     reader = follow()
     reader.wait(lambda: not reader.follower.is_alive)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_stack_core.frames import layout
-from edge_stack_core.frames.frame_reader import FrameGoneError, FrameSegment, SegmentError
+from edge_stack_core.frames.frame_reader import FrameGoneError, MappedRing, RingError
 from edge_stack_core.frames.frame_ring import FrameRing, remove_orphans
 from edge_stack_core.frames.layout import FrameInfo
 
@@ -27,8 +27,8 @@ INFO = FrameInfo(1, 2, "eye", 3, 4, 5, "rgb8")
 NAME = f"{layout.PREFIX}0123456789abcdef"
 
 
-def read(segment: FrameSegment, index: int) -> NDArray[np.uint8]:
-    return segment.frame(index).copy()
+def read(mapped: MappedRing, index: int) -> NDArray[np.uint8]:
+    return mapped.frame(index).copy()
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_what_is_written_is_read(
     ring = FrameRing(folder=tmp_path_factory.mktemp("ring"))
     image = np.random.default_rng(seed).integers(0, 255, shape).astype(dtype)
     index = ring.write(image, info)
-    frame = FrameSegment(ring.name, ring._folder).frame(index)
+    frame = MappedRing(ring.name, ring._folder).frame(index)
     np.testing.assert_array_equal(frame.copy().view(dtype).reshape(shape), image)
     assert frame.info == info
     ring.close()
@@ -66,27 +66,27 @@ def test_what_is_written_is_read(
 def test_rows_with_a_stride_are_packed(ring: FrameRing, tmp_path: Path) -> None:
     image = np.arange(60, dtype=np.uint8).reshape(5, 12)[:, ::2]
     index = ring.write(image, INFO)
-    assert read(FrameSegment(ring.name, tmp_path), index).tolist() == image.ravel().tolist()
+    assert read(MappedRing(ring.name, tmp_path), index).tolist() == image.ravel().tolist()
 
 
 def test_a_reader_that_is_late_finds_its_frame_gone(ring: FrameRing, tmp_path: Path) -> None:
     ring.write(np.full(100, 0, np.uint8), INFO)
-    segment = FrameSegment(ring.name, tmp_path)
+    mapped = MappedRing(ring.name, tmp_path)
     for i in range(1, 20):
         ring.write(np.full(100, i, np.uint8), INFO)
         for index in range(i + 1):
             if i - index < layout.kept_frames(ring.slots):
-                assert set(read(segment, index).tolist()) == {index}
+                assert set(read(mapped, index).tolist()) == {index}
             else:
                 with pytest.raises(FrameGoneError):
-                    segment.frame(index)
+                    mapped.frame(index)
 
 
 def test_a_frame_that_is_overwritten_before_its_picture_is_copied_says_so(
     ring: FrameRing, tmp_path: Path
 ) -> None:
     index = ring.write(np.zeros(100, np.uint8), INFO)
-    frame = FrameSegment(ring.name, tmp_path).frame(index)
+    frame = MappedRing(ring.name, tmp_path).frame(index)
     for _ in range(layout.kept_frames(ring.slots)):
         ring.write(np.ones(100, np.uint8), INFO)
     with pytest.raises(FrameGoneError):
@@ -102,20 +102,20 @@ def test_a_closed_ring_leaves_no_file_even_while_somebody_holds_its_memory(tmp_p
     assert held is not None
 
 
-def test_a_segment_is_its_users_alone(ring: FrameRing, tmp_path: Path) -> None:
+def test_a_ring_is_its_users_alone(ring: FrameRing, tmp_path: Path) -> None:
     ring.write(np.zeros(100, np.uint8), INFO)
     assert stat.S_IMODE((tmp_path / ring.name).stat().st_mode) == 0o600
 
 
-def test_a_larger_frame_gets_a_new_segment_and_the_old_one_is_removed_but_stays_readable(
+def test_a_larger_frame_gets_a_new_ring_and_the_old_one_is_removed_but_stays_readable(
     ring: FrameRing, tmp_path: Path
 ) -> None:
     first = ring.write(np.zeros(100, np.uint8), INFO)
-    old = FrameSegment(ring.name, tmp_path)
+    old = MappedRing(ring.name, tmp_path)
     second = ring.write(np.ones(1000, np.uint8), INFO)
     assert ring.name != old.name
     assert [p.name for p in tmp_path.iterdir()] == [ring.name]
-    assert read(FrameSegment(ring.name, tmp_path), second).all()
+    assert read(MappedRing(ring.name, tmp_path), second).all()
     assert old.state() == (1, True)
     assert not read(old, first).any()
 
@@ -126,12 +126,12 @@ def test_a_name_that_does_not_fit_the_header_is_refused(ring: FrameRing) -> None
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", NAME, "", "x" * 500])
-def test_a_name_that_is_no_segment_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SegmentError):
-        FrameSegment(name, tmp_path)
+def test_a_name_that_is_no_ring_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RingError):
+        MappedRing(name, tmp_path)
 
 
-def test_a_file_that_is_no_segment_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_ring_is_refused(tmp_path: Path) -> None:
     for content in (
         b"",
         b"short",
@@ -140,15 +140,15 @@ def test_a_file_that_is_no_segment_is_refused(tmp_path: Path) -> None:
         layout.MAGIC + bytes(9000),
     ):
         (tmp_path / NAME).write_bytes(content)
-        with pytest.raises(SegmentError):
-            FrameSegment(NAME, tmp_path)
+        with pytest.raises(RingError):
+            MappedRing(NAME, tmp_path)
 
 
 def test_a_link_is_refused(ring: FrameRing, tmp_path: Path) -> None:
     ring.write(np.zeros(100, np.uint8), INFO)
     (tmp_path / NAME).symlink_to(tmp_path / ring.name)
-    with pytest.raises(SegmentError):
-        FrameSegment(NAME, tmp_path)
+    with pytest.raises(RingError):
+        MappedRing(NAME, tmp_path)
 
 
 _WRITER = """
@@ -167,7 +167,7 @@ while True:
 """
 
 
-def test_no_frame_is_torn_while_a_writer_runs_at_full_speed_and_its_segment_goes_when_it_is_killed(
+def test_no_frame_is_torn_while_a_writer_runs_at_full_speed_and_its_ring_goes_when_it_is_killed(
     tmp_path: Path,
 ) -> None:
     writer = subprocess.Popen(
@@ -175,13 +175,13 @@ def test_no_frame_is_torn_while_a_writer_runs_at_full_speed_and_its_segment_goes
     )
     try:
         assert writer.stdout is not None
-        segment = FrameSegment(writer.stdout.readline().strip(), tmp_path)
+        mapped = MappedRing(writer.stdout.readline().strip(), tmp_path)
         whole = gone = 0
         end = time.monotonic() + 20.0
         while whole < 200 and time.monotonic() < end:
-            newest = segment.state()[0] - 1
+            newest = mapped.state()[0] - 1
             try:
-                frame = segment.frame(newest)
+                frame = mapped.frame(newest)
                 picture = frame.copy()
             except FrameGoneError:
                 gone += 1
@@ -192,14 +192,14 @@ def test_no_frame_is_torn_while_a_writer_runs_at_full_speed_and_its_segment_goes
             )
             whole += 1
         assert whole >= 200, f"{whole} whole, {gone} gone"
-        os.utime(tmp_path / segment.name, (0, 0))
-        assert segment.writer_lives()
-        assert remove_orphans(tmp_path) == 0, "the segment of a living writer was removed"
+        os.utime(tmp_path / mapped.name, (0, 0))
+        assert mapped.writer_lives()
+        assert remove_orphans(tmp_path) == 0, "the mapped of a living writer was removed"
     finally:
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         writer.stdout.close()
-    assert not segment.writer_lives()
-    os.utime(tmp_path / segment.name, (0, 0))
+    assert not mapped.writer_lives()
+    os.utime(tmp_path / mapped.name, (0, 0))
     assert remove_orphans(tmp_path) > 600_000 * 4
     assert os.listdir(tmp_path) == []

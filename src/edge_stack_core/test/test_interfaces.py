@@ -39,9 +39,9 @@ def test_the_type_hash_equals_the_originals(name: str) -> None:
 
 
 def test_the_edge_stack_messages_import() -> None:
-    from edge_stack_msgs.msg import ActionChunk, ControlStatus, NodeStatus, StackState
+    from edge_stack_msgs.msg import ActionChunk, FusionStatus, NodeStatus, StackState
 
     assert ActionChunk().positions is not None
-    assert (ControlStatus.RUN, ControlStatus.SLOW, ControlStatus.HOLD, ControlStatus.STOP) == (0, 1, 2, 3)
+    assert (FusionStatus.RUN, FusionStatus.SLOW, FusionStatus.HOLD, FusionStatus.STOP) == (0, 1, 2, 3)
     assert StackState.ACTIVE == 2
     assert NodeStatus().processed == 0

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
-from edge_stack_msgs.msg import FrameSegment
+from edge_stack_msgs.msg import FrameRing as FrameRingMessage
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -219,13 +219,13 @@ def test_where_shared_memory_has_no_room_ordinary_images_take_over(
     def no_room(self: FrameRing, frame_bytes: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(FrameRing, "_make_segment", no_room)
+    monkeypatch.setattr(FrameRing, "_make_file", no_room)
     source, sink = stack.add(Source, "source"), stack.add(Sink, "sink")
     frame = arrives(stack, source, sink, frames.ImageFrame)
     np.testing.assert_array_equal(frame.rgb(), IMAGE)
 
 
-def test_after_a_segment_that_contradicts_itself_ordinary_images_take_over(stack: Stack) -> None:
+def test_after_a_ring_that_contradicts_itself_ordinary_images_take_over(stack: Stack) -> None:
     source, sink = stack.add(Source, "source"), stack.add(Sink, "sink")
     arrives(stack, source, sink, frames.SharedMemoryFrame)
     source.frames._ring._tell(2**62)
@@ -254,8 +254,8 @@ def test_a_frame_that_was_overwritten_says_so(stack: Stack) -> None:
 def test_a_malformed_announcement_harms_nobody(stack: Stack, name: str) -> None:
     source, sink = stack.add(Source, "source"), stack.add(Sink, "sink")
     arrives(stack, source, sink, frames.SharedMemoryFrame)
-    publisher = stack.peer.node.create_publisher(FrameSegment, "image_raw/shared", qos.state())
-    publisher.publish(FrameSegment(segment=name))
+    publisher = stack.peer.node.create_publisher(FrameRingMessage, "image_raw/shared", qos.state())
+    publisher.publish(FrameRingMessage(ring=name))
     stack.peer.spin_until(lambda: events(sink, "shared_memory_unreachable"))
     sink.got.clear()
     arrives(stack, source, sink, frames.SharedMemoryFrame)
@@ -273,17 +273,17 @@ def test_a_picture_that_does_not_fit_its_fields_is_an_image_error(stack: Stack) 
 
 def test_a_sources_shared_memory_ends_with_it(stack: Stack) -> None:
     source, sink = stack.add(Source, "source"), stack.add(Sink, "sink")
-    segment = arrives(stack, source, sink, frames.SharedMemoryFrame).stored.segment.name
-    assert (layout.FOLDER / segment).exists()
+    ring = arrives(stack, source, sink, frames.SharedMemoryFrame).stored.ring.name
+    assert (layout.FOLDER / ring).exists()
     stack.remove(source)
-    assert not (layout.FOLDER / segment).exists()
+    assert not (layout.FOLDER / ring).exists()
 
 
 def test_every_frame_since_the_subscription_arrives_in_order_and_once(stack: Stack) -> None:
     source, sink = stack.add(Source, "source"), stack.add(Sink, "sink")
     stack.peer.spin_until(source.frames._shared.get_subscription_count)
     pictures = [np.full((6, 8, 3), i, np.uint8) for i in range(5)]
-    # The first one makes the segment, the fourth a larger one; nobody spins meanwhile.
+    # The first one makes the ring, the fourth a larger one; nobody spins meanwhile.
     for i, picture in enumerate(pictures):
         if i == 3:
             stack.peer.spin_until(lambda: len(sink.got) == 3)

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A policy at several places on networks of a test's own, with a clock of its own."""
+"""A policy at several endpoints on networks of a test's own, with a clock of its own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from edge_stack_policy.base import STATE, TASK, TIME_S
-from edge_stack_policy.failover.endpoint import Place
+from edge_stack_policy.failover.endpoint import Endpoint
 from edge_stack_policy.failover.endpoint_worker import Call, Outcome, compute
-from edge_stack_policy.failover.policy import PlacedPolicy
+from edge_stack_policy.failover.policy import FailoverPolicy
 
 STEP_S, HORIZON, JOINTS = 1.0 / 24.0, 30, ("a", "b")
 TIMEOUT_S = 2.0  # after which a remote policy gives up by itself
@@ -139,19 +139,19 @@ def network(stretches: list[Stretch], seed: int) -> Callable[[float], float]:
 
 @dataclass
 class Run:
-    """What a run brought: for each chunk its time, place and lateness."""
+    """What a run brought: for each chunk its time, endpoint and lateness."""
 
     times_s: list[float] = field(default_factory=list)
-    places: list[str] = field(default_factory=list)
+    endpoints: list[str] = field(default_factory=list)
     late_s: list[float] = field(default_factory=list)
 
     @property
     def changes_s(self) -> list[float]:
-        pairs = zip(self.times_s[1:], self.places, self.places[1:], strict=False)
+        pairs = zip(self.times_s[1:], self.endpoints, self.endpoints[1:], strict=False)
         return [t for t, before, after in pairs if before != after]
 
 
-def drive(world: World, policy: PlacedPolicy, until_s: float, names: dict[int, str]) -> Run:
+def drive(world: World, policy: FailoverPolicy, until_s: float, names: dict[int, str]) -> Run:
     """Ask for chunks as the vla node does: before the actions run out, by as much as the policy says."""
     run = Run()
     dry_s = world.now_s + 0.5
@@ -160,18 +160,18 @@ def drive(world: World, policy: PlacedPolicy, until_s: float, names: dict[int, s
         asked_s = world.now_s
         policy.time_limit_s = dry_s - asked_s
         chunk = policy.predict_action_chunk({**OBSERVATION, TIME_S: asked_s})
-        assert policy.place == names[int(chunk[0, 0])]
+        assert policy.endpoint == names[int(chunk[0, 0])]
         run.times_s.append(world.now_s)
-        run.places.append(policy.place)
+        run.endpoints.append(policy.endpoint)
         run.late_s.append(max(0.0, world.now_s - dry_s))
         dry_s = asked_s + HORIZON * STEP_S
     return run
 
 
-def two_places(world: World) -> PlacedPolicy:
+def two_endpoints(world: World) -> FailoverPolicy:
     """Return a loaded policy at "remote" (its chunks are 0) and "local" (1)."""
-    policy = PlacedPolicy(
-        [Place("remote", Still(0), on_board=False), Place("local", Still(1))],
+    policy = FailoverPolicy(
+        [Endpoint("remote", Still(0), on_board=False), Endpoint("local", Still(1))],
         clock=world.clock,
         worker=world.worker,
     )

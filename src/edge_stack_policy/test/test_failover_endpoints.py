@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""How places are written, which of them fit together, and what happens in their threads."""
+"""How endpoints are written, which of them fit together, and what happens in their threads."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy.base import STATE, Policy, PolicyUnavailable
-from edge_stack_policy.failover.endpoint import Place, make_place
-from edge_stack_policy.failover.endpoint_worker import Call, PlaceWorker
-from edge_stack_policy.failover.policy import PlacedPolicy, make_placed
+from edge_stack_policy.failover.endpoint import Endpoint, make_endpoint
+from edge_stack_policy.failover.endpoint_worker import Call, EndpointWorker
+from edge_stack_policy.failover.policy import FailoverPolicy, make_failover
 from edge_stack_policy.settings import PolicySettings
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -25,9 +25,9 @@ from failover_world import JOINTS, NAMES, OBSERVATION, Still, World, drive
 # ---- what does not fit
 
 
-def test_places_that_do_not_agree_are_refused_by_name() -> None:
+def test_endpoints_that_do_not_agree_are_refused_by_name() -> None:
     other = Still(0, action_names=("b", "a"))
-    policy = PlacedPolicy([Place("remote", other), Place("local", Still(1))])
+    policy = FailoverPolicy([Endpoint("remote", other), Endpoint("local", Still(1))])
     with pytest.raises(ConfigurationError, match="remote moves b, a but local moves a, b"):
         policy.load()
     assert other.closed == 1
@@ -36,81 +36,86 @@ def test_places_that_do_not_agree_are_refused_by_name() -> None:
     with pytest.raises(
         ConfigurationError, match=r"remote has an action every 100\.00 ms but local every 41\.67"
     ):
-        PlacedPolicy([Place("remote", slower), Place("local", Still(1))]).load()
+        FailoverPolicy([Endpoint("remote", slower), Endpoint("local", Still(1))]).load()
 
 
-def test_a_place_that_is_down_at_configure_stops_nothing_and_is_used_later() -> None:
+def test_an_endpoint_that_is_down_at_configure_stops_nothing_and_is_used_later() -> None:
     world = World(durations={0: lambda _: 0.01, 1: lambda _: 0.01})
     remote = Still(0)
     remote.load_error = PolicyUnavailable("connection refused")
-    policy = PlacedPolicy(
-        [Place("remote", remote), Place("local", Still(1))], clock=world.clock, worker=world.worker
+    policy = FailoverPolicy(
+        [Endpoint("remote", remote), Endpoint("local", Still(1))], clock=world.clock, worker=world.worker
     )
     policy.load()
     assert policy.action_names == JOINTS
     run = drive(world, policy, 5.0, NAMES)
-    assert set(run.places) == {"local"}
-    assert policy.status().places[0].reason == "connection refused" and not policy.status().places[0].loaded
+    assert set(run.endpoints) == {"local"}
+    assert (
+        policy.status().endpoints[0].reason == "connection refused"
+        and not policy.status().endpoints[0].loaded
+    )
     remote.load_error = None
-    assert drive(world, policy, 15.0, NAMES).places[-1] == "remote"
+    assert drive(world, policy, 15.0, NAMES).endpoints[-1] == "remote"
 
 
-def test_a_place_that_turns_out_not_to_fit_is_never_used() -> None:
+def test_an_endpoint_that_turns_out_not_to_fit_is_never_used() -> None:
     world = World(durations={0: lambda _: 0.01, 1: lambda _: 0.01})
     remote = Still(0)
     remote.load_error = PolicyUnavailable("connection refused")
-    policy = PlacedPolicy(
-        [Place("remote", remote), Place("local", Still(1))], clock=world.clock, worker=world.worker
+    policy = FailoverPolicy(
+        [Endpoint("remote", remote), Endpoint("local", Still(1))], clock=world.clock, worker=world.worker
     )
     policy.load()
     remote.load_error = None
     remote.input_features = (STATE, "observation.images.wrist")
-    assert set(drive(world, policy, 20.0, NAMES).places) == {"local"}
-    assert "needs observation.images.wrist" in policy.status().places[0].reason
+    assert set(drive(world, policy, 20.0, NAMES).endpoints) == {"local"}
+    assert "needs observation.images.wrist" in policy.status().endpoints[0].reason
 
 
-def test_the_last_place_must_load() -> None:
+def test_the_last_endpoint_must_load() -> None:
     last = Still(1)
     last.load_error = PolicyUnavailable("no file")
-    with pytest.raises(ConfigurationError, match="place local: no file; the last place must work"):
-        PlacedPolicy([Place("remote", Still(0)), Place("local", last)]).load()
+    with pytest.raises(ConfigurationError, match="endpoint local: no file; the last endpoint must work"):
+        FailoverPolicy([Endpoint("remote", Still(0)), Endpoint("local", last)]).load()
 
 
 SETTINGS = PolicySettings(load_robot(find_robot("so101_sim")))
 
 
-def test_places_are_written_as_addresses_and_names() -> None:
-    policy = make_placed(["visual_servo", "local"], "visual_servo", SETTINGS)
+def test_endpoints_are_written_as_addresses_and_names() -> None:
+    policy = make_failover(["visual_servo", "local"], "visual_servo", SETTINGS)
     assert isinstance(policy, Policy)
     assert [site.name for site in policy._sites] == ["visual_servo", "local"]
     with pytest.raises(
         ConfigurationError, match="'http://x': is no address of a server; those are grpc://HOST:PORT"
     ):
-        make_placed(["http://x", "local"], "visual_servo", SETTINGS)
+        make_failover(["http://x", "local"], "visual_servo", SETTINGS)
     with pytest.raises(ConfigurationError, match="'nothing': policy: 'nothing' is not known"):
-        make_placed(["nothing"], "visual_servo", SETTINGS)
+        make_failover(["nothing"], "visual_servo", SETTINGS)
     with pytest.raises(ConfigurationError, match="local is named more than once"):
-        make_placed(["local", "local"], "visual_servo", SETTINGS)
+        make_failover(["local", "local"], "visual_servo", SETTINGS)
 
 
 def test_what_follows_an_address_sets_how_its_server_is_spoken_to() -> None:
     pytest.importorskip("grpc")
-    place = make_place("grpc://10.0.0.1:8443?images=raw&timeout_s=1.5", "visual_servo", SETTINGS)
-    assert place.name == "grpc://10.0.0.1:8443" and not place.on_board
-    off_board = place.policy._off_board  # type: ignore[attr-defined]
+    endpoint = make_endpoint("grpc://10.0.0.1:8443?images=raw&timeout_s=1.5", "visual_servo", SETTINGS)
+    assert endpoint.name == "grpc://10.0.0.1:8443" and not endpoint.on_board
+    off_board = endpoint.policy._off_board  # type: ignore[attr-defined]
     assert (off_board.images, off_board.timeout_s, off_board.load_timeout_s) == ("raw", 1.5, 2.0)
     for wrong, said in (("imgs=raw", "'imgs' is not known"), ("timeout_s=soon", "'soon' is not a number")):
         with pytest.raises(ConfigurationError, match=said):
-            make_place(f"grpc://10.0.0.1:8443?{wrong}", "visual_servo", SETTINGS)
+            make_endpoint(f"grpc://10.0.0.1:8443?{wrong}", "visual_servo", SETTINGS)
 
 
 def test_a_policy_that_looks_back_is_refused_for_a_server_that_keeps_no_observations(tmp_path: Path) -> None:
     pytest.importorskip("grpc")
     (tmp_path / "config.json").write_text('{"type": "diffusion", "n_obs_steps": 2}')
     with pytest.raises(ConfigurationError, match="looks back over 2 observations.*edge policy-server"):
-        make_place(f"lerobot://10.0.0.1:8080?path={tmp_path}", "visual_servo", SETTINGS)
+        make_endpoint(f"lerobot://10.0.0.1:8080?path={tmp_path}", "visual_servo", SETTINGS)
     (tmp_path / "config.json").write_text('{"type": "act", "n_obs_steps": 1}')
-    assert make_place(f"lerobot://10.0.0.1:8080?path={tmp_path}", "visual_servo", SETTINGS).on_board is False
+    assert (
+        make_endpoint(f"lerobot://10.0.0.1:8080?path={tmp_path}", "visual_servo", SETTINGS).on_board is False
+    )
 
 
 # ---- real threads
@@ -125,7 +130,7 @@ def test_a_call_that_hangs_holds_up_nobody() -> None:
             free.wait(30.0)
             return super().predict_action_chunk(observation)
 
-    policy = PlacedPolicy([Place("remote", Hanging(0), on_board=False), Place("local", Still(1))])
+    policy = FailoverPolicy([Endpoint("remote", Hanging(0), on_board=False), Endpoint("local", Still(1))])
     policy.load()
     try:
         for _ in range(3):
@@ -147,7 +152,7 @@ def test_a_worker_hands_over_what_comes_too_late() -> None:
             return super().predict_action_chunk(observation)
 
     policy = Slow(3)
-    worker = PlaceWorker(policy, "test")
+    worker = EndpointWorker(policy, "test")
     worker.start(Call(OBSERVATION))
     assert worker.take(0.0) is None and worker.busy
     free.set()

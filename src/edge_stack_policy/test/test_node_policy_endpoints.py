@@ -55,7 +55,7 @@ def test_chunks_come_from_the_server_while_it_answers_and_never_stop(
 ) -> None:
     port = free_port()
     address = f"grpc://127.0.0.1:{port}"
-    parameters = {"robot_file": str(ROBOT_FILE), "accelerator": "cpu", "places": [address, "local"]}
+    parameters = {"robot_file": str(ROBOT_FILE), "accelerator": "cpu", "endpoints": [address, "local"]}
 
     def wait(condition: Callable[[PolicyStatus], bool], what: str) -> PolicyStatus:
         peer.spin_until(lambda: statuses and condition(statuses[-1]), 40.0, what)
@@ -63,30 +63,30 @@ def test_chunks_come_from_the_server_while_it_answers_and_never_stop(
 
     with NodeProcess("edge_stack_policy.ros.policy", "vla", parameters):
         peer.bring_up("vla")
-        wait(lambda s: s.place == "local" and s.chunks > 0, "chunks from here: there is no server yet")
+        wait(lambda s: s.endpoint == "local" and s.chunks > 0, "chunks from here: there is no server yet")
         command = [sys.executable, "-m", "edge_stack_policy.remote.server", "--policy", "visual_servo"]
         server = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
         try:
-            status = wait(lambda s: s.place == address, "chunks from the server")
-            assert status.place_changes == 1 and "good probes in a row" in status.place_reason
+            status = wait(lambda s: s.endpoint == address, "chunks from the server")
+            assert status.endpoint_changes == 1 and "good probes in a row" in status.endpoint_reason
             assert 0.0 < status.rtt_p50_s < 1.0
             server.send_signal(signal.SIGSTOP)
-            status = wait(lambda s: s.place == "local", "chunks from here: the server stands still")
-            assert status.place_changes == 2
-            assert any(words in status.place_reason for words in ("no chunk within", "no answer in time"))
+            status = wait(lambda s: s.endpoint == "local", "chunks from here: the server stands still")
+            assert status.endpoint_changes == 2
+            assert any(words in status.endpoint_reason for words in ("no chunk within", "no answer in time"))
             assert status.loss > 0.0
             server.send_signal(signal.SIGCONT)
-            status = wait(lambda s: s.place == address, "chunks from the server again")
+            status = wait(lambda s: s.endpoint == address, "chunks from the server again")
             assert status.underruns == 0 and status.unavailable == 0
         finally:
             server.kill()
             server.wait()
-        wait(lambda s: s.place == "local", "chunks from here: the server is gone")
+        wait(lambda s: s.endpoint == "local", "chunks from here: the server is gone")
         assert statuses[-1].underruns == 0
 
 
-def test_a_place_that_is_written_wrongly_is_refused_at_configure(peer: Peer) -> None:
-    parameters = {"robot_file": str(ROBOT_FILE), "places": ["http://127.0.0.1:1", "local"]}
+def test_an_endpoint_that_is_written_wrongly_is_refused_at_configure(peer: Peer) -> None:
+    parameters = {"robot_file": str(ROBOT_FILE), "endpoints": ["http://127.0.0.1:1", "local"]}
     with NodeProcess("edge_stack_policy.ros.policy", "vla", parameters) as process:
         assert not peer.transition("vla", "configure")
-        assert "places: 'http://127.0.0.1:1': is no address of a server" in process.output()
+        assert "endpoints: 'http://127.0.0.1:1': is no address of a server" in process.output()

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A Triton server as the place where a policy is computed: used, left when it is killed, used again; and hostile ones.
+A Triton server as the endpoint where a policy is computed: used, left when it is killed, used again; and hostile ones.
 
 Against a server of our own that speaks Triton's protocol; and against a real Triton where EDGE_STACK_TRITONSERVER names one.
 """
@@ -30,7 +30,7 @@ from edge_stack_core.stack_config import load_config
 from edge_stack_inference.testing.model_servers import KServe, free_port, kserve, triton
 from edge_stack_policy.base import STATE, Policy, PolicyUnavailable
 from edge_stack_policy.contract import ImageFeature, plain_contract
-from edge_stack_policy.failover.policy import PlacedPolicy, make_placed
+from edge_stack_policy.failover.policy import FailoverPolicy, make_failover
 from edge_stack_policy.registry import make_policy
 from edge_stack_policy.remote.settings import OffBoardSettings
 from edge_stack_policy.settings import PolicySettings
@@ -86,24 +86,24 @@ def observation(seed: int = 0) -> dict[str, Any]:
     return {IMAGE: case.image, STATE: case.state, "task": TASK}
 
 
-# ---- placed
+# ---- failover
 
 
-def test_a_placed_policy_uses_triton_falls_back_when_it_is_killed_and_returns(serve: Serve) -> None:
+def test_a_failover_policy_uses_triton_falls_back_when_it_is_killed_and_returns(serve: Serve) -> None:
     port = free_port()
     address = f"triton://127.0.0.1:{port}"
-    policy = make_placed([address, "local"], "smolvla", settings(port))
+    policy = make_failover([address, "local"], "smolvla", settings(port))
     local = make_policy("smolvla", settings(port))
     local.load()
     expected = local.predict_action_chunk(observation())
     local.close()
 
-    def chunks_until(place: str) -> None:
+    def chunks_until(endpoint: str) -> None:
         end_s = time.monotonic() + RETURN_LIMIT_S
         while True:
             chunk = policy.predict_action_chunk(observation())
             np.testing.assert_allclose(chunk, expected, atol=1e-6)
-            if policy.place == place:
+            if policy.endpoint == endpoint:
                 return
             assert time.monotonic() < end_s, policy.status().reason
             time.sleep(0.02)
@@ -113,7 +113,7 @@ def test_a_placed_policy_uses_triton_falls_back_when_it_is_killed_and_returns(se
     try:
         with serve(port):
             chunks_until(address)
-            assert policy.status().places[0].rtt_p50_ms > 0.0
+            assert policy.status().endpoints[0].rtt_p50_ms > 0.0
         chunks_until("local")
         assert policy.status().reason.startswith(address)
         with serve(port):
@@ -126,12 +126,14 @@ def test_a_placed_policy_uses_triton_falls_back_when_it_is_killed_and_returns(se
 def test_a_triton_that_stands_still_is_left_within_the_same_chunk(repository: Path) -> None:
     go_on = threading.Event()
     with kserve(repository) as (server, port):
-        policy: PlacedPolicy = make_placed([f"triton://127.0.0.1:{port}", "local"], "smolvla", settings(port))
+        policy: FailoverPolicy = make_failover(
+            [f"triton://127.0.0.1:{port}", "local"], "smolvla", settings(port)
+        )
         policy.time_limit_s = LIMIT_S
         policy.load()
         try:
             end_s = time.monotonic() + RETURN_LIMIT_S
-            while policy.place == "local":
+            while policy.endpoint == "local":
                 policy.predict_action_chunk(observation())
                 assert time.monotonic() < end_s
                 time.sleep(0.02)
@@ -139,7 +141,7 @@ def test_a_triton_that_stands_still_is_left_within_the_same_chunk(repository: Pa
             policy.time_limit_s = 1.0
             began_s = time.monotonic()
             assert policy.predict_action_chunk(observation(1)).shape == (10, 6)
-            assert policy.place == "local" and time.monotonic() - began_s < LIMIT_S
+            assert policy.endpoint == "local" and time.monotonic() - began_s < LIMIT_S
         finally:
             go_on.set()
             policy.close()

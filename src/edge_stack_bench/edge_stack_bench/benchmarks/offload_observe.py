@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a stack shows while its policy is computed here and there: commands, chunks, places; and what follows for one stretch.
+What a stack shows while its policy is computed here and there: commands, chunks, endpoints; and what follows.
 
 Its unit is one message, given as plain values with its time on the system's clock, s. Nothing here knows ROS.
 """
@@ -32,10 +32,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class PolicyReport:
-    """One status of the policy node: place of the newest chunk, changes so far and why the last, round trips to afar."""
+    """One status of the policy node: endpoint of the newest chunk, changes so far and why the last, round trips to afar."""
 
     time_s: float
-    place: str
+    endpoint: str
     changes: int
     reason: str
     rtt_p50_s: float
@@ -55,7 +55,7 @@ class Observations:
     def figures(self, begin_s: float, end_s: float, cuts_s: Sequence[float] = ()) -> dict[str, Any]:
         """Return the figures of a stretch. cuts_s: times at which something was done to the network."""
         reports = [r for r in self.reports if begin_s <= r.time_s <= end_s]
-        places = Counter(r.place for r in reports)
+        endpoints = Counter(r.endpoint for r in reports)
         changes = [b for a, b in pairwise(reports) if b.changes > a.changes]
         around = [*(r.time_s for r in changes), *cuts_s]
         windows = [(max(t - AROUND_S[0], begin_s), min(t + AROUND_S[1], end_s)) for t in around]
@@ -65,7 +65,7 @@ class Observations:
         late, dry_s = self.late(begin_s, end_s)
         last = reports[-1] if reports else None
         return {
-            "places": {place: round(n / len(reports), 3) for place, n in places.most_common()},
+            "endpoints": {endpoint: round(n / len(reports), 3) for endpoint, n in endpoints.most_common()},
             "changes": len(changes),
             "reasons": list(dict.fromkeys(r.reason for r in changes)),
             "rtt_ms": {

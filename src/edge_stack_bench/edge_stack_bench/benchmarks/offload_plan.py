@@ -65,17 +65,17 @@ def phases(
 
 @dataclass(frozen=True)
 class Transport:
-    """A way to a policy server. place: how `places` names it. server: its command line."""
+    """A way to a policy server. endpoint: how `endpoints` names it. server: its command line."""
 
     name: str
-    place: str
+    endpoint: str
     server: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Subject:
     """
-    The policy that is measured, at both places.
+    The policy that is measured, at both endpoints.
 
     robot: its description. checkpoint: the same one as LeRobot keeps it, for LeRobot's server.
     """
@@ -111,7 +111,7 @@ class Subject:
             "policy": self.policy,
             "policy_path": self.path,
             "policy_contract": self.contract,
-            "places": [transport.place, "local"],
+            "endpoints": [transport.endpoint, "local"],
         }
         for name, value in values.items():
             config = config.with_parameter(vla, name, value)

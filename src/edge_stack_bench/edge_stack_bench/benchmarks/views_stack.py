@@ -124,7 +124,7 @@ def offload(result: Result) -> View:
     lines, bars = [], []
     for row in result["rows"]:
         rtt, age = row["rtt_ms"], row["action_age_ms"]
-        away = sum(share for place, share in row["places"].items() if "://" in place)
+        away = sum(share for endpoint, share in row["endpoints"].items() if "://" in endpoint)
         between = f"{row['between_successes']} of {row['between_attempts']}"
         lines.append(
             [

@@ -29,17 +29,17 @@ def observe(monitor: Any, seen: Observations, lock: threading.Lock, governor: Go
 
     governor: what the stack's governor goes by, to tell when the board gives it no more reason to lower rates.
     """
-    from edge_stack_msgs.msg import BoardState, ControlStatus, NodeStatus, StackState
+    from edge_stack_msgs.msg import BoardState, FusionStatus, NodeStatus, StackState
     from sensor_msgs.msg import JointState
 
     from edge_stack_core.ros import qos
     from edge_stack_supervisor.ros.governor_messages import board_reading
 
     states = {
-        ControlStatus.RUN: "run",
-        ControlStatus.SLOW: "slow",
-        ControlStatus.HOLD: "hold",
-        ControlStatus.STOP: "stop",
+        FusionStatus.RUN: "run",
+        FusionStatus.SLOW: "slow",
+        FusionStatus.HOLD: "hold",
+        FusionStatus.STOP: "stop",
     }
 
     def command(message: JointState) -> None:
@@ -52,7 +52,7 @@ def observe(monitor: Any, seen: Observations, lock: threading.Lock, governor: Go
         with lock:
             seen.joints(sent_s, message.position)
 
-    def control(message: ControlStatus) -> None:
+    def control(message: FusionStatus) -> None:
         sent_s = sent_at_s(message)
         reason = "ok" if message.reason in TASK_REASONS else message.reason
         account = Account(sent_s, message.commander, message.commands, message.max_gap_ms * 1e-3)
@@ -85,7 +85,7 @@ def observe(monitor: Any, seen: Observations, lock: threading.Lock, governor: Go
     every_command.depth = 200
     node.create_subscription(JointState, "joint_command", command, every_command)
     node.create_subscription(JointState, "joint_states", joints, qos.sensor(offered=False))
-    node.create_subscription(ControlStatus, "control_status", control, qos.status())
+    node.create_subscription(FusionStatus, "fusion_status", control, qos.status())
     node.create_subscription(StackState, "stack_state", stack, qos.state())
     node.create_subscription(NodeStatus, "node_status", status, qos.status())
     node.create_subscription(BoardState, "board_state", board, qos.state())

@@ -15,7 +15,7 @@ from dataclasses import fields
 from typing import Any
 
 import rclpy
-from edge_stack_msgs.msg import ControlStatus, NodeStatus, PolicyStatus, StackState, TaskStatus
+from edge_stack_msgs.msg import FusionStatus, NodeStatus, PolicyStatus, StackState, TaskStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -30,10 +30,10 @@ from edge_stack_supervisor.ros.supervision_messages import short_name
 _ANSWER_S = 2.0  # after this a question is asked again
 _LATE_S = 1.0  # a status comes sooner than that after the newest command in it
 _CONTROL_STATES = {
-    ControlStatus.RUN: "run",
-    ControlStatus.SLOW: "slow",
-    ControlStatus.HOLD: "hold",
-    ControlStatus.STOP: "stop",
+    FusionStatus.RUN: "run",
+    FusionStatus.SLOW: "slow",
+    FusionStatus.HOLD: "hold",
+    FusionStatus.STOP: "stop",
 }
 _STACK_STATES = {
     StackState.DOWN: "down",
@@ -59,7 +59,7 @@ class Monitor:
         rclpy.init(context=self.context)
         self.node = Node("edge_monitor", context=self.context, namespace=namespace or None)
         self.node.create_subscription(NodeStatus, "node_status", self._take_node, qos.status())
-        self.node.create_subscription(ControlStatus, "control_status", self._take_control, qos.status())
+        self.node.create_subscription(FusionStatus, "fusion_status", self._take_control, qos.status())
         self.node.create_subscription(StackState, "stack_state", self._take_stack, qos.state())
         self.node.create_subscription(PolicyStatus, "policy_status", self._take_policy, qos.state())
         self.node.create_subscription(TaskStatus, "task_status", self._take_task, qos.state())
@@ -134,7 +134,7 @@ class Monitor:
                 events={f"{e.topic}: {e.event}": e.count for e in status.events},
             )
 
-    def _take_control(self, status: ControlStatus) -> None:
+    def _take_control(self, status: FusionStatus) -> None:
         arrival_s = time.monotonic()
         stamp_s = to_seconds(status.header.stamp)
         age_s = self.node.get_clock().now().nanoseconds * 1e-9 - stamp_s

@@ -1,12 +1,12 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The demo with its policy on a server behind an emulated network: chunks in time, changes of place, success.
+The demo with its policy on a server behind an emulated network: chunks in time, changes of endpoint, success.
 
 Its unit is one row: some episodes of the task on one network (offload_plan). The stack (simulated robot, fusion, supervisor,
 vla, perception) and the policy server are real processes; between them each IP packet is delayed, lost or held back. The
 first row is the policy on board, with the network cut. fallback_gap_ms: longest time between two commands around a change
-of place or a cut. no_fresh_action_ms: longest time for which the newest chunk was over.
+of endpoint or a cut. no_fresh_action_ms: longest time for which the newest chunk was over.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def run(
                     row = stack.measure(phase)
                     rows.append(row)
                     _say(
-                        f"  {row['place']}, {row['successes']} of {row['attempts']} (and {row['between_successes']} of"
-                        f" {row['between_attempts']} between), {row['changes']} changes of place, longest gap"
+                        f"  {row['endpoint']}, {row['successes']} of {row['attempts']} (and {row['between_successes']} of"
+                        f" {row['between_attempts']} between), {row['changes']} changes of endpoint, longest gap"
                         f" {row['control_gap_ms']:.0f} ms, {row['seconds']:.0f} s"
                     )
                     stack.check_server()
@@ -112,7 +112,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="edge bench offload", description=__doc__.split("\n\n")[0])
     common.add_output_options(parser)
     parser.add_argument(
-        "--policy", default="", help="at both places, such as visual_servo (default: the stack's own)"
+        "--policy", default="", help="at both endpoints, such as visual_servo (default: the stack's own)"
     )
     parser.add_argument("--policy-path", default="", help="its weights")
     parser.add_argument(

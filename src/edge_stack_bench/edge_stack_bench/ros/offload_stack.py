@@ -136,12 +136,12 @@ class OffloadStack:
         with self._lock:
             figures = self.seen.figures(begin_s, end_s, episodes.cuts_s)
         sent, received = (after[name] - before[name] for name in ("bytes_sent", "bytes_received"))
-        places = figures.pop("places")
+        endpoints = figures.pop("endpoints")
         return {
             "network": phase.name,
             "transport": self.transport.name if phase.name != ON_BOARD else "none",
-            "place": next(iter(places), ""),
-            "places": places,
+            "endpoint": next(iter(endpoints), ""),
+            "endpoints": endpoints,
             **figures,
             "bytes": round((sent + received) / max(figures["chunks"], 1)),
             "bytes_sent": sent,
@@ -197,7 +197,7 @@ class OffloadStack:
     def _off_board(self) -> bool:
         """Whether the newest chunk came from the server."""
         with self._lock:
-            return bool(self.seen.reports) and "://" in self.seen.reports[-1].place
+            return bool(self.seen.reports) and "://" in self.seen.reports[-1].endpoint
 
     def _task(self) -> tuple[int, int]:
         with self._monitor.lock:
@@ -209,7 +209,7 @@ class OffloadStack:
             return {name: round(self.record.node(name).mean_rate_hz, 2) for name in self._models}
 
     def _listen(self) -> None:
-        from edge_stack_msgs.msg import ActionChunk, ControlStatus, PolicyStatus, TaskStatus
+        from edge_stack_msgs.msg import ActionChunk, FusionStatus, PolicyStatus, TaskStatus
         from sensor_msgs.msg import JointState
 
         from edge_stack_core.ros import qos
@@ -228,16 +228,16 @@ class OffloadStack:
         def policy(message: PolicyStatus) -> None:
             report = PolicyReport(
                 time.time(),
-                message.place,
-                message.place_changes,
-                message.place_reason,
+                message.endpoint,
+                message.endpoint_changes,
+                message.endpoint_reason,
                 message.rtt_p50_s,
                 message.rtt_p99_s,
             )
             with self._lock:
                 self.seen.reports.append(report)
 
-        def control(message: ControlStatus) -> None:
+        def control(message: FusionStatus) -> None:
             with self._lock:
                 self.seen.ages_s.append((to_seconds(message.header.stamp), message.action_age_s))
 
@@ -252,5 +252,5 @@ class OffloadStack:
         node.create_subscription(JointState, "joint_command", command, every_command)
         node.create_subscription(ActionChunk, "action_chunk", chunk, every_chunk)
         node.create_subscription(PolicyStatus, "policy_status", policy, qos.status())
-        node.create_subscription(ControlStatus, "control_status", control, qos.status())
+        node.create_subscription(FusionStatus, "fusion_status", control, qos.status())
         node.create_subscription(TaskStatus, "task_status", task, qos.state())

@@ -180,7 +180,7 @@ class PolicyRecord:
     """How the policy's chunks do: the newest policy_status, its figures since the node's activation."""
 
     policy: str = ""
-    place: str = ""
+    endpoint: str = ""
     merge: str = ""
     chunks: int = 0
     unavailable: int = 0
@@ -202,7 +202,7 @@ class PolicyRecord:
             else f"  rtt p99 {self.rtt_p99_s * 1e3:.0f} ms, {self.loss:.0%} lost"
         )
         return (
-            f"{self.policy} ({self.place}, {self.merge})  {self.chunks} chunks, {self.underruns} underruns  "
+            f"{self.policy} ({self.endpoint}, {self.merge})  {self.chunks} chunks, {self.underruns} underruns  "
             f"latency p50 {self.latency_p50_s * 1e3:.0f} p99 {self.latency_p99_s * 1e3:.0f} ms, "
             f"{self.inference_delay} steps  age p99 {self.action_age_p99_s * 1e3:.0f} ms  "
             f"seam p99 {self.seam_position_p99:.3f} rad {self.seam_velocity_p99:.2f} rad/s{network}"

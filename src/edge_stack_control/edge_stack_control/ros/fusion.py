@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
-from edge_stack_msgs.msg import ControlStatus
+from edge_stack_msgs.msg import FusionStatus
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.service import Service
 from std_msgs.msg import Bool
@@ -32,7 +32,7 @@ from edge_stack_control.ros.fusion_inputs import FUTURE_TOLERANCE_S, FusionInput
 from edge_stack_control.ros.fusion_messages import (
     COMMAND_FORMATS,
     CommandWriter,
-    control_status,
+    fusion_status,
     read_chunk,
     state_markers,
 )
@@ -108,7 +108,7 @@ class FusionNode(StackNode):
         self._commands = self.publisher(
             self._writer.message_type, "joint_command", qos.command(p.control_rate_hz)
         )
-        self._status = self.publisher(ControlStatus, "control_status", qos.status())
+        self._status = self.publisher(FusionStatus, "fusion_status", qos.status())
         principal = p.standby_of or "~"
         self._markers = self.publisher(MarkerArray, f"{principal}/markers", qos.result())
         self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
@@ -116,7 +116,7 @@ class FusionNode(StackNode):
         self.subscription(Bool, "stop", lambda m: self._request_stop(m.data), qos.request(), always=True)
         # The standby answers too: a stop can be requested while the other process is away.
         self._stop_service = self.create_service(SetBool, f"{principal}/stop", self._take_stop)
-        self._status_timer_fusion = self.steady_timer(STATUS_PERIOD_S, self._publish_control_status)
+        self._status_timer_fusion = self.steady_timer(STATUS_PERIOD_S, self._publish_fusion_status)
 
     def activate_node(self) -> None:
         """Start commanding, from the measured position."""
@@ -292,7 +292,7 @@ class FusionNode(StackNode):
         role = "commands" if self._share.commands else "stands by"
         return {"role": role if self.is_active else "none", **super().diagnostic_values(figures)}
 
-    def _publish_control_status(self) -> None:
+    def _publish_fusion_status(self) -> None:
         self._watch_clock()
         self._watch_share()
         command, thread = self._command, self._thread
@@ -311,7 +311,7 @@ class FusionNode(StackNode):
             self.report_problem(f"{command.state.name.lower()}: {command.reason.value}")
         stamp = self.get_clock().now().to_msg()
         self._status.publish(
-            control_status(
+            fusion_status(
                 command,
                 thread.figures(),
                 stamp=stamp,

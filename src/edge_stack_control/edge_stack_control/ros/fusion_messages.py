@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Messages of fusion: action chunks, joint states and detections in; the robot's command, control_status and markers out.
+Messages of fusion: action chunks, joint states and detections in; the robot's command, fusion_status and markers out.
 
 Its unit is one message. A command message is made once and filled in place at every tick, through a view of the memory
 that its own array holds. Nothing is decided here.
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
-from edge_stack_msgs.msg import ControlStatus
+from edge_stack_msgs.msg import FusionStatus
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from sensor_msgs.msg import JointState
 from std_msgs.msg import ColorRGBA, Float64MultiArray, MultiArrayDimension, MultiArrayLayout
@@ -145,7 +145,7 @@ def read_boxes(message: Detection2DArray) -> list[Box]:
     return boxes
 
 
-def control_status(
+def fusion_status(
     command: Command,
     figures: ControlThreadFigures,
     *,
@@ -160,10 +160,10 @@ def control_status(
     commander: str,
     standby_ready: bool,
     takeovers: int,
-) -> ControlStatus:
+) -> FusionStatus:
     """Return the message about the newest command and the run so far."""
     lateness = figures.lateness.summary()
-    status = ControlStatus(
+    status = FusionStatus(
         state=int(command.state),
         reason=command.reason.value,
         detail=detail,

@@ -1,11 +1,11 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The reading side of a ring of camera frames: a segment as a reader sees it, and a thread that follows it.
+The reading side of a ring of camera frames: the ring as a reader sees it, and a thread that follows it.
 
-A unit of work is one frame, handed on in order and once. A follower sleeps on the segment's own word in shared memory and
+A unit of work is one frame, handed on in order and once. A follower sleeps on the ring's own word in shared memory and
 is awake some ten microseconds after the frame is whole; nothing is copied before the frame's picture is asked for. It
-reads only: it can hold up neither the writer nor another reader. What the memory says is not trusted: a segment that
+reads only: it can hold up neither the writer nor another reader. What the memory says is not trusted: a ring that
 contradicts itself is given up.
 """
 
@@ -29,13 +29,13 @@ from edge_stack_core.frames import layout
 from edge_stack_core.frames.layout import FrameInfo
 from edge_stack_core.runtime import futex, linux
 
-__all__ = ["FrameFollower", "FrameGoneError", "FrameSegment", "SegmentError", "StoredFrame"]
+__all__ = ["FrameFollower", "FrameGoneError", "MappedRing", "RingError", "StoredFrame"]
 
 # How often a follower that gets no frames looks whether the writer lives.
 _LOOK_PERIOD_NS = 250_000_000
 # The shortest time slice that the kernel takes: who asks for less at a time runs sooner.
 _SLICE_NS = 100_000
-# More cannot have been lost between two looks: a segment that says so is not to be believed.
+# More cannot have been lost between two looks: a ring that says so is not to be believed.
 _MOST_LOST = 10_000
 
 
@@ -43,15 +43,15 @@ class FrameGoneError(Exception):
     """The frame was overwritten, or is about to be: the reader came too late."""
 
 
-class SegmentError(Exception):
-    """The segment cannot be used: it is not there (another machine or container), not ours, or malformed."""
+class RingError(Exception):
+    """The ring cannot be used: it is not there (another machine or container), not ours, or malformed."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFrame:
     """A frame that lies in shared memory. size: of its picture, bytes. written_ns: when it was whole, CLOCK_MONOTONIC."""
 
-    segment: FrameSegment
+    ring: MappedRing
     index: int
     written_ns: int
     size: int
@@ -59,23 +59,23 @@ class StoredFrame:
 
     def copy(self) -> NDArray[np.uint8]:
         """Copy the picture out: uint8 [size], read-only. FrameGoneError if it is overwritten. Safe in any thread."""
-        return self.segment.copy(self.index, self.size)
+        return self.ring.copy(self.index, self.size)
 
 
-class FrameSegment:
-    """A segment as a reader sees it: read-only, checked. Safe in any thread."""
+class MappedRing:
+    """A ring as a reader sees it: read-only, checked. Safe in any thread."""
 
     def __init__(self, name: str, folder: Path = layout.FOLDER) -> None:
-        """Map a segment. SegmentError if it cannot be used from here."""
+        """Map a ring. RingError if it cannot be used from here."""
         if layout.NAME.fullmatch(name) is None:
-            raise SegmentError(f"'{name[:80]}' is no name of a frame segment")
+            raise RingError(f"'{name[:80]}' is no name of a frame ring")
         self.name = name
         self._path = folder / name
         try:
             # Anybody may put a FIFO there, which would wait for its other end.
             self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
-            raise SegmentError(f"{self._path} cannot be opened: {error.strerror}") from error
+            raise RingError(f"{self._path} cannot be opened: {error.strerror}") from error
         weakref.finalize(self, os.close, self._file)
         self._map = self._checked_map()
         self._begun = np.frombuffer(self._map, np.uint64, 1, layout.BEGUN_OFFSET)
@@ -84,7 +84,7 @@ class FrameSegment:
         self._bytes = np.frombuffer(self._map, np.uint8, offset=layout.DATA_OFFSET)
 
     def state(self) -> tuple[int, bool]:
-        """Return how many frames are whole, and whether the writer has closed the segment."""
+        """Return how many frames are whole, and whether the writer has closed the ring."""
         state = int(self._state[0])
         return state >> 1, bool(state & 1)
 
@@ -101,7 +101,7 @@ class FrameSegment:
         futex.wake(self._state_address)
 
     def writer_lives(self) -> bool:
-        """Return whether the writer's process has the segment still open; it holds a lock that the kernel ends with it."""
+        """Return whether the writer's process has the ring still open; it holds a lock that the kernel ends with it."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -113,7 +113,7 @@ class FrameSegment:
         """
         Return a whole frame, without its picture.
 
-        FrameGoneError if it is overwritten, SegmentError if what lies there cannot be a frame.
+        FrameGoneError if it is overwritten, RingError if what lies there cannot be a frame.
         """
         at = layout.DATA_OFFSET + (index % self.slots) * self.slot_bytes
         futex.fence()
@@ -129,12 +129,12 @@ class FrameSegment:
             or end > layout.SLOT_HEADER_BYTES
             or size > self.slot_bytes - layout.SLOT_HEADER_BYTES
         ):
-            raise SegmentError(f"{self._path}: what lies in the slot of frame {index} is no frame")
+            raise RingError(f"{self._path}: what lies in the slot of frame {index} is no frame")
         try:
             encoding = header[text : text + lengths[0]].decode()
             frame_id = header[text + lengths[0] : end].decode()
         except UnicodeDecodeError as error:
-            raise SegmentError(f"{self._path}: frame {index}: {error}") from error
+            raise RingError(f"{self._path}: frame {index}: {error}") from error
         return StoredFrame(
             self,
             index,
@@ -160,13 +160,13 @@ class FrameSegment:
     def _checked_map(self) -> mmap.mmap:
         status = os.fstat(self._file)
         if status.st_uid not in (os.getuid(), 0):
-            raise SegmentError(f"{self._path} belongs to another user")
+            raise RingError(f"{self._path} belongs to another user")
         if status.st_size <= layout.DATA_OFFSET:
-            raise SegmentError(f"{self._path} is too small for a frame segment")
+            raise RingError(f"{self._path} is too small for a frame ring")
         try:
             memory = mmap.mmap(self._file, status.st_size, prot=mmap.PROT_READ)
         except OSError as error:
-            raise SegmentError(f"{self._path} cannot be mapped: {error.strerror}") from error
+            raise RingError(f"{self._path} cannot be mapped: {error.strerror}") from error
         magic, self.slots, self.slot_bytes = layout.HEADER.unpack_from(memory, 0)
         fits = (
             self.slots >= layout.LEAST_SLOTS
@@ -174,13 +174,13 @@ class FrameSegment:
             and layout.DATA_OFFSET + self.slots * self.slot_bytes <= status.st_size
         )
         if magic != layout.MAGIC or not fits:
-            raise SegmentError(f"{self._path} is not a frame segment of this version")
+            raise RingError(f"{self._path} is not a frame ring of this version")
         return memory
 
 
 class FrameFollower:
     """
-    Hands on every frame of a segment, in a thread of its own, until stop(), or until the writer closes it or dies.
+    Hands on every frame of a ring, in a thread of its own, until stop(), or until the writer closes it or dies.
 
     A frame that is overwritten before its turn is counted as lost. What deliver does is in the way of the next frames:
     it should take less than a frame period. It must not raise.
@@ -188,7 +188,7 @@ class FrameFollower:
 
     def __init__(
         self,
-        segment: FrameSegment,
+        ring: MappedRing,
         deliver: Callable[[StoredFrame], None],
         event: Callable[[str, int], None],
         *,
@@ -202,7 +202,7 @@ class FrameFollower:
         often: message_lost, deadline_missed (no frame within deadline_s after the last one; 0: none is expected),
         liveliness_lost (the writer died), malformed.
         """
-        self.segment = segment
+        self.ring = ring
         self._deliver, self._event = deliver, event
         self._since_ns = since_ns
         self._deadline_ns = int(deadline_s * 1e9)
@@ -218,11 +218,11 @@ class FrameFollower:
     def stop(self, timeout_s: float = 1.0) -> None:
         """End; afterwards, unless deliver takes longer than the limit, nothing is delivered."""
         self._stop = True
-        self.segment.wake()
+        self.ring.wake()
         self.join(timeout_s)
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the end of a follower whose segment is closed."""
+        """Wait for the end of a follower whose ring is closed."""
         if self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
 
@@ -233,18 +233,18 @@ class FrameFollower:
                 linux.set_slice_ns(_SLICE_NS)
         try:
             self._follow()
-        except SegmentError:
+        except RingError:
             self._event("malformed", 1)
 
     def _follow(self) -> None:
-        segment = self.segment
-        upcoming = segment.oldest()
+        ring = self.ring
+        upcoming = ring.oldest()
         deadline_ns = 0  # there is none before the first frame
         look_ns = time.monotonic_ns() + _LOOK_PERIOD_NS
         while not self._stop:
-            seen = whole, closed = segment.state()
+            seen = whole, closed = ring.state()
             if upcoming > whole:
-                raise SegmentError(f"{segment.name}: has {whole} whole frames, and had {upcoming}")
+                raise RingError(f"{ring.name}: has {whole} whole frames, and had {upcoming}")
             if upcoming < whole:
                 upcoming = self._hand_on(upcoming)
                 now_ns = time.monotonic_ns()
@@ -253,9 +253,9 @@ class FrameFollower:
                 continue
             if closed:
                 return
-            segment.wait(seen, min(look_ns, deadline_ns) if deadline_ns else look_ns)
+            ring.wait(seen, min(look_ns, deadline_ns) if deadline_ns else look_ns)
             now_ns = time.monotonic_ns()
-            if segment.state() != seen:
+            if ring.state() != seen:
                 continue
             if deadline_ns and now_ns >= deadline_ns:
                 self._event("deadline_missed", 1)
@@ -263,15 +263,15 @@ class FrameFollower:
             if now_ns >= look_ns:
                 look_ns = now_ns + _LOOK_PERIOD_NS
                 # It may have written once more before it died: then there is something to hand on first.
-                if not segment.writer_lives() and segment.state() == seen:
+                if not ring.writer_lives() and ring.state() == seen:
                     self._event("liveliness_lost", 1)
                     return
 
     def _hand_on(self, upcoming: int) -> int:
         """Hand on the next frame there is, and return the index of the one after it."""
-        index = max(upcoming, self.segment.oldest())
+        index = max(upcoming, self.ring.oldest())
         try:
-            frame = self.segment.frame(index)
+            frame = self.ring.frame(index)
         except FrameGoneError:
             return upcoming  # the writer was faster: once more
         if index > upcoming:

@@ -34,7 +34,7 @@ class FrameRing:
     """The writing side. Not thread-safe."""
 
     def __init__(self, slots: int = 8, folder: Path = layout.FOLDER) -> None:
-        """slots: how many frames stay readable, plus one. The segment is made at the first frame, for its size."""
+        """slots: how many frames stay readable, plus one. The ring is made at the first frame, for its size."""
         if not layout.LEAST_SLOTS <= slots <= 1024:
             raise ValueError(f"slots: {slots}, must be {layout.LEAST_SLOTS} to 1024")
         self.slots = slots
@@ -51,9 +51,9 @@ class FrameRing:
 
     def write(self, image: NDArray[np.generic], info: FrameInfo) -> int:
         """
-        Copy an array of any shape and dtype into the next slot, wake the readers, and return its index in segment `name`.
+        Copy an array of any shape and dtype into the next slot, wake the readers, and return its index in ring `name`.
 
-        OSError if shared memory has no room for the segment, ValueError if frame_id is too long for the slot's header.
+        OSError if shared memory has no room for the ring, ValueError if frame_id is too long for the slot's header.
         """
         encoding, frame_id = info.encoding.encode(), info.frame_id.encode()
         if len(encoding) + len(frame_id) > layout.TEXT_BYTES:
@@ -63,7 +63,7 @@ class FrameRing:
         size = image.nbytes
         memory = self._map
         if memory is None or layout.SLOT_HEADER_BYTES + size > self._slot_bytes:
-            memory = self._make_segment(size)
+            memory = self._make_file(size)
         index = self._count
         self._count = index + 1
         slot = (index % self.slots) * self._slot_bytes
@@ -92,7 +92,7 @@ class FrameRing:
         return index
 
     def close(self) -> None:
-        """Remove the segment; readers keep what they have mapped, and what they have not read yet."""
+        """Remove the ring; readers keep what they have mapped, and what they have not read yet."""
         if self._map is None:
             return
         self._tell(2 * self._count + 1)
@@ -111,7 +111,7 @@ class FrameRing:
         self._state[0] = state
         futex.wake(self._state_address)
 
-    def _make_segment(self, frame_bytes: int) -> mmap.mmap:
+    def _make_file(self, frame_bytes: int) -> mmap.mmap:
         self.close()
         remove_orphans(self._folder)
         slot_bytes = -(-(layout.SLOT_HEADER_BYTES + frame_bytes) // layout.ALIGNMENT) * layout.ALIGNMENT
@@ -139,7 +139,7 @@ class FrameRing:
 
 
 def remove_orphans(folder: Path = layout.FOLDER) -> int:
-    """Remove this user's segments whose writer is dead and return how many bytes that freed."""
+    """Remove this user's rings whose writer is dead and return how many bytes that freed."""
     freed = 0
     try:
         entries = list(os.scandir(folder))
@@ -150,7 +150,7 @@ def remove_orphans(folder: Path = layout.FOLDER) -> int:
             continue
         with contextlib.suppress(OSError):
             status = entry.stat(follow_symlinks=False)
-            # A newborn segment may not be locked yet.
+            # A newborn ring may not be locked yet.
             if status.st_uid != os.getuid() or time.time() - status.st_mtime < _YOUNG_S:
                 continue
             with open(entry.path, "rb") as file:

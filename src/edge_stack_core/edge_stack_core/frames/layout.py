@@ -1,11 +1,11 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-How camera frames lie in a segment of shared memory (little endian), for the one that writes and those that read.
+How camera frames lie in a ring in shared memory (little endian), for the one that writes and those that read.
 
     0     magic, 8 bytes | slots, u32 | 4 unused bytes | slot size in bytes, u64
     24    begun, u64: frames whose writing has begun
-    32    state, u64: twice the number of whole frames, plus one once the writer has closed the segment; readers sleep on
+    32    state, u64: twice the number of whole frames, plus one once the writer has closed the ring; readers sleep on
           its lower half
     4096  slots: 1024 bytes of header, then the picture's rows without padding; frame i lies in slot i % slots
 
@@ -14,7 +14,7 @@ u32 ns | height, width, step, u32 each | lengths of encoding and frame_id, u16 e
 
 The writer raises `begun`, writes slot and header, then raises `state`; a reader looks at `state`, reads, and looks at
 `begun` afterwards: with a fence between each two, what it read is whole if the writer has not come near. Every store
-leaves the segment valid, so a writer may die anywhere.
+leaves the ring valid, so a writer may die anywhere.
 """
 
 from __future__ import annotations

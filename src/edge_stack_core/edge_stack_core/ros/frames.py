@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from edge_stack_msgs.msg import FrameSegment as FrameSegmentMessage
+from edge_stack_msgs.msg import FrameRing as FrameRingMessage
 from numpy.typing import NDArray
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
@@ -30,8 +30,8 @@ from edge_stack_core.frames import layout
 from edge_stack_core.frames.frame_reader import (
     FrameFollower,
     FrameGoneError,
-    FrameSegment,
-    SegmentError,
+    MappedRing,
+    RingError,
     StoredFrame,
 )
 from edge_stack_core.frames.frame_ring import FrameRing
@@ -106,7 +106,7 @@ class FramePublisher:
         self._images = node.publisher(Image, topic, qos.frame(rate_hz))
         # A remapping of the image topic moves its announcement too.
         name = shared_topic(node.resolve_topic_name(topic))
-        self._shared = node.publisher(FrameSegmentMessage, name, qos.state())
+        self._shared = node.publisher(FrameRingMessage, name, qos.state())
         self._ring: FrameRing | None = FrameRing(slots)
         self._announced: str | None = None
         self._image = Image()
@@ -132,8 +132,8 @@ class FramePublisher:
             self._ring.close()
 
     def _share(self, image: NDArray[Any], encoding: str, header: Header) -> None:
-        """Write the frame, and announce the segment if it is a new one."""
-        segment = ""  # nobody can open it: whoever hears of it asks for ordinary images
+        """Write the frame, and announce the ring if it is a new one."""
+        ring = ""  # nobody can open it: whoever hears of it asks for ordinary images
         if self._ring is not None:
             codec.check_array(image, encoding)
             rows, width = image.shape[:2]
@@ -143,16 +143,16 @@ class FramePublisher:
             info = FrameInfo(stamp.sec, stamp.nanosec, header.frame_id, height, width, step, encoding)
             try:
                 self._ring.write(image, info)
-                segment = self._ring.name
+                ring = self._ring.name
             except OSError as error:
                 self._ring = None
                 self._node.get_logger().warning(
                     f"{self._topic}: no shared memory for frames ({error.strerror}); they go as ordinary messages. "
                     "Give /dev/shm more room"
                 )
-        if segment != self._announced:
-            self._announced = segment
-            self._shared.publish(FrameSegmentMessage(segment=segment))
+        if ring != self._announced:
+            self._announced = ring
+            self._shared.publish(FrameRingMessage(ring=ring))
 
 
 class FrameSubscription:
@@ -190,7 +190,7 @@ class FrameSubscription:
         self._resolved = node.resolve_topic_name(topic)
         # Announced once: it may come before the node is active.
         node.subscription(
-            FrameSegmentMessage,
+            FrameRingMessage,
             shared_topic(self._resolved),
             self._take_announcement,
             qos.state(MOST_FOLLOWED),
@@ -233,12 +233,12 @@ class FrameSubscription:
         elif not shared and offered and self._images is None:
             self._images = self._node.subscription(Image, self._topic, self._take_image, self._profile)
 
-    def _take_announcement(self, message: FrameSegmentMessage) -> None:
-        if message.segment in self._followers:
+    def _take_announcement(self, message: FrameRingMessage) -> None:
+        if message.ring in self._followers:
             return
         try:
-            segment = FrameSegment(message.segment, self._folder)
-        except SegmentError:
+            ring = MappedRing(message.ring, self._folder)
+        except RingError:
             # Another machine or container, or one without room in its shared memory: ordinary Images can be had.
             self._node.stats.event(self._topic, "shared_memory_unreachable")
             self._unreachable = True
@@ -246,14 +246,14 @@ class FrameSubscription:
             return
         self._unreachable = False
         for follower in self._followers.values():
-            if follower.segment.state()[1]:
-                follower.join(LOOK_PERIOD_S)  # the frames before those of the new segment come first
+            if follower.ring.state()[1]:
+                follower.join(LOOK_PERIOD_S)  # the frames before those of the new ring come first
         self._look()
         if len(self._followers) >= MOST_FOLLOWED:
             self._node.stats.event(self._topic, "too_many_publishers")
             return
-        self._followers[message.segment] = FrameFollower(
-            segment,
+        self._followers[message.ring] = FrameFollower(
+            ring,
             self._deliver_stored,
             self._count_event,
             since_ns=self._since_ns,
@@ -262,7 +262,7 @@ class FrameSubscription:
         self._look()
 
     def _count_event(self, name: str, count: int) -> None:
-        """Count what went wrong with a segment (a follower's thread)."""
+        """Count what went wrong with a ring (a follower's thread)."""
         self._node.stats.event(self._topic, name, count)
         if name == "malformed":
             self._unreachable = True  # ordinary Images can be had

@@ -5,7 +5,7 @@ The chunks that were sent, on their time stamps: what is left of them, for how l
 
 Its unit of work is one chunk that was sent. It takes over at that moment (or at its start, if that is later) from the one
 before, and is read as fusion reads it: linear between two actions, still after the last. It knows what was sent, not what
-the robot made of it: fusion's control_status says that.
+the robot made of it: fusion's fusion_status says that.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A place where a policy can be computed, and how it is written in the vla node's parameter `places`.
+An endpoint where a policy can be computed, and how it is written in the vla node's parameter `endpoints`.
 
 Its unit is one such text. Nothing is loaded or connected here.
 """
@@ -33,7 +33,7 @@ _LOAD_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """Where a policy can be computed. on_board: it takes this computer's processor or accelerator."""
 
     name: str
@@ -41,9 +41,9 @@ class Place:
     on_board: bool = True
 
 
-def make_place(text: str, policy: str, settings: PolicySettings) -> Place:
+def make_endpoint(text: str, policy: str, settings: PolicySettings) -> Endpoint:
     """
-    Make the place that a text names.
+    Make the endpoint that a text names.
 
     "grpc://HOST:PORT" (grpcs with TLS) is the stack's policy server, "lerobot://HOST:PORT" LeRobot's, "triton://HOST:PORT"
     (tritons with TLS) a Triton server; "?images=raw&timeout_s=1.5" behind it sets what OffBoardSettings has, and `path`.
@@ -63,13 +63,13 @@ def make_place(text: str, policy: str, settings: PolicySettings) -> Place:
             remote = replace(settings, address=address, path=options.pop("path", settings.path))
             off_board = replace(settings.off_board, load_timeout_s=_LOAD_TIMEOUT_S)
             remote = replace(remote, off_board=_with_options(off_board, options))
-            return Place(address, make_policy(SCHEMES[scheme], remote), on_board=False)
+            return Endpoint(address, make_policy(SCHEMES[scheme], remote), on_board=False)
         name, _, path = text.partition(":")
         kind = policy if name == LOCAL else name
         default = settings.path if name == LOCAL else ""
-        return Place(text, make_policy(kind, replace(settings, path=path or default)))
+        return Endpoint(text, make_policy(kind, replace(settings, path=path or default)))
     except ConfigurationError as error:
-        raise ConfigurationError(f"places: '{text}': {error}") from None
+        raise ConfigurationError(f"endpoints: '{text}': {error}") from None
 
 
 def _with_options(off_board: OffBoardSettings, options: Mapping[str, str]) -> OffBoardSettings:

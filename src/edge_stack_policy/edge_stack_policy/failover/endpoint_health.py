@@ -1,11 +1,12 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What is known of one place where a policy can be computed: how long a call takes, how often it fails, whether to use it.
+What is known of one endpoint where a policy can be computed: how long a call takes, how often it fails, whether to use it.
 
-Its unit of work is one outcome: of a call that was in use, or of a probe. A place in use that fails once is left at once.
-The way back is slow on purpose: a pause that doubles with each fall, then several good probes in a row; so a link that
-comes and goes does not take the policy with it. Times are given by the caller, on any clock that never goes back.
+Its unit of work is one outcome: of a call that was in use, or of a probe. An endpoint in use that fails once is left
+at once. The way back is slow on purpose: a pause that doubles with each fall, then several good probes in a row; so a
+link that comes and goes does not take the policy with it. Times are given by the caller, on any clock that never goes
+back.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ _ON_BOARD_REST = (
 
 
 @dataclass(frozen=True)
-class PlacementSettings:
+class FailoverSettings:
     """
-    When a place is left and when it is used again.
+    When an endpoint is left and when it is used again.
 
     age_max_s: a chunk that takes longer is not waited for; its observation would be too old. wait_times_p99, wait_min_s: nor
     is one that takes so many times as long as calls do (p99), though never less than the minimum: it leaves time for one
     retransmission of TCP, which takes Linux 0.2 s and a round trip at least. good_probes: in a row, before a
-    place is used again. probe_period_s: between good probes; after a bad one the time doubles, up to probe_period_max_s.
+    endpoint is used again. probe_period_s: between good probes; after a bad one the time doubles, up to probe_period_max_s.
     pause_s: after a fall nothing is probed for so long; it doubles with each fall up to pause_max_s, and begins anew once a
-    place was in use for stable_s. margin_s: on top of what a call is expected to take.
+    endpoint was in use for stable_s. margin_s: on top of what a call is expected to take.
     """
 
     age_max_s: float = 0.5
@@ -52,13 +53,13 @@ class PlacementSettings:
     margin_s: float = 0.01
 
     def longest_return_s(self) -> float:
-        """Return how long a place off board that is good again stays unused at most, apart from its probes' duration, s."""
+        """Return how long a remote endpoint that is good again stays unused at most, but for its probes' duration, s."""
         return self.pause_max_s + self.probe_period_max_s + (self.good_probes - 1) * self.probe_period_s
 
 
 @dataclass(frozen=True)
-class PlaceStatus:
-    """One place as it is published. since_s: for how long it has been as it is. rtt: NaN before the first. loss: 0..1."""
+class EndpointStatus:
+    """One endpoint as it is published. since_s: for how long it has been as it is. rtt: NaN before the first. loss: 0..1."""
 
     name: str
     loaded: bool
@@ -71,10 +72,10 @@ class PlaceStatus:
     reason: str
 
 
-class PlaceHealth:
-    """Judges one place. It begins unproven: the first good probes bring it into use."""
+class EndpointHealth:
+    """Judges one endpoint. It begins unproven: the first good probes bring it into use."""
 
-    def __init__(self, settings: PlacementSettings, now_s: float, *, on_board: bool = False) -> None:
+    def __init__(self, settings: FailoverSettings, now_s: float, *, on_board: bool = False) -> None:
         """now_s: the time from which on it may be probed. on_board: probes take what this computer's work needs."""
         self._settings = settings
         self._rest = _ON_BOARD_REST if on_board else 0.0
@@ -143,12 +144,12 @@ class PlaceHealth:
         self._durations_s.append(duration_s)
 
     def failed(self, reason: str, now_s: float) -> None:
-        """Take a call in use that brought nothing in time: the place is left."""
+        """Take a call in use that brought nothing in time: the endpoint is left."""
         self._count(None, arrived=False)
         self.leave(reason, now_s)
 
     def leave(self, reason: str, now_s: float) -> None:
-        """Use the place no more until probes are good."""
+        """Use the endpoint no more until probes are good."""
         self.healthy, self.reason, self.since_s = False, reason, now_s
         self.good_probes = 0
         self._period_s = self._settings.probe_period_s
@@ -161,7 +162,7 @@ class PlaceHealth:
 
     def probed(self, duration_s: float, now_s: float, reason: str = "") -> bool:
         """
-        Take a probe's outcome; return whether the place may be used from now on.
+        Take a probe's outcome; return whether the endpoint may be used from now on.
 
         reason: why it brought no chunk; empty if it did.
         """
@@ -190,11 +191,13 @@ class PlaceHealth:
         self.good_probes = 0
         return True
 
-    def status(self, name: str, loaded: bool, now_s: float) -> PlaceStatus:
+    def status(self, name: str, loaded: bool, now_s: float) -> EndpointStatus:
         """Return what is published of it."""
         p50, p99 = self.quantiles_ms()
         since_s = max(0.0, now_s - self.since_s)
-        return PlaceStatus(name, loaded, self.healthy, since_s, p50, p99, self.loss, self.calls, self.reason)
+        return EndpointStatus(
+            name, loaded, self.healthy, since_s, p50, p99, self.loss, self.calls, self.reason
+        )
 
     def _count(self, duration_s: float | None, *, arrived: bool) -> None:
         self.calls += 1

@@ -1,11 +1,11 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The thread in which one place computes, so that nobody waits longer for a chunk than they want to.
+The thread in which one endpoint computes, so that nobody waits longer for a chunk than they want to.
 
 Its unit of work is one call: started by the caller, who then waits as long as there is time and takes the outcome later, or
-never. One call at a time; a place that does not come back blocks its own thread and nobody else. Whatever a policy raises
-becomes the outcome's text.
+never. One call at a time; an endpoint that does not come back blocks its own thread and nobody else. Whatever a
+policy raises becomes the outcome's text.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def compute(policy: Policy, call: Call, clock: Callable[[], float] = time.monoto
         if hasattr(policy, "time_limit_s"):
             policy.time_limit_s = call.time_limit_s
         chunk = np.asarray(policy.predict_action_chunk(call.observation), dtype=np.float64)
-    except Exception as error:  # noqa: BLE001 (a place that raises is a place that failed)
+    except Exception as error:  # noqa: BLE001 (an endpoint that raises is an endpoint that failed)
         return Outcome(None, str(error) or type(error).__name__, clock() - began_s)
     if chunk.ndim != 2 or not len(chunk) or chunk.shape[1] != len(policy.action_names):
         wrong = f"a chunk of shape {chunk.shape}; [H, {len(policy.action_names)}] is needed"
@@ -62,7 +62,7 @@ def compute(policy: Policy, call: Call, clock: Callable[[], float] = time.monoto
 
 
 class Worker(Protocol):
-    """What computes a place's chunks for one other thread; see PlaceWorker."""
+    """What computes an endpoint's chunks for one other thread; see EndpointWorker."""
 
     @property
     def busy(self) -> bool:
@@ -78,7 +78,7 @@ class Worker(Protocol):
         """End."""
 
 
-class PlaceWorker:
+class EndpointWorker:
     """One thread for one policy. All methods are for one other thread."""
 
     def __init__(self, policy: Policy, name: str) -> None:

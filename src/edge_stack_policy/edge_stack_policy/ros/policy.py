@@ -31,8 +31,8 @@ from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import ParameterValues
 from edge_stack_policy.base import TASK, Policy, PolicyUnavailable
 from edge_stack_policy.chunking.chunk_stream import ChunkStream
-from edge_stack_policy.failover.endpoint_health import PlacementSettings
-from edge_stack_policy.failover.policy import make_placed
+from edge_stack_policy.failover.endpoint_health import FailoverSettings
+from edge_stack_policy.failover.policy import make_failover
 from edge_stack_policy.registry import make_policy
 from edge_stack_policy.ros.policy_inputs import PolicyInputs
 from edge_stack_policy.ros.policy_messages import chunk_message, policy_status, status_texts
@@ -89,7 +89,7 @@ class VlaNode(StackNode):
         except PolicyUnavailable as error:
             raise ConfigurationError(f"policy {p.policy}: {error}") from error
         self._stretch = Stretch(p.board)
-        elsewhere = bool(p.policy_address) and not p.places
+        elsewhere = bool(p.policy_address) and not p.endpoints
         if p.accelerator and not elsewhere:
             period_s = 1.0 / p.chunk_rate_hz if p.chunk_rate_hz > 0.0 else 1.0
             try:
@@ -302,11 +302,11 @@ class VlaNode(StackNode):
 
 def _policy(p: ParameterValues, settings: PolicySettings) -> Policy:
     """Make the policy that the parameters name, not loaded yet."""
-    if not p.places:
+    if not p.endpoints:
         return make_policy(p.policy, settings)
-    placement = PlacementSettings(age_max_s=p.place_age_max_s)
-    # What it is follows from its places and cannot be set, which nobody does.
-    return cast(Policy, make_placed(p.places, p.policy, settings, placement))
+    failover = FailoverSettings(age_max_s=p.endpoint_age_max_s)
+    # What it is follows from its endpoints and cannot be set, which nobody does.
+    return cast(Policy, make_failover(p.endpoints, p.policy, settings, failover))
 
 
 def main() -> None:

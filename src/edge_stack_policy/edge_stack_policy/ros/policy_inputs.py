@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from edge_stack_msgs.msg import ControlStatus
+from edge_stack_msgs.msg import FusionStatus
 from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -80,7 +80,7 @@ class PolicyInputs:
             on_instruction()
 
         node.subscription(String, contract.task_topic, take_instruction, qos.state(), always=True)
-        node.subscription(ControlStatus, "control_status", self._take_control_status, qos.status())
+        node.subscription(FusionStatus, "fusion_status", self._take_fusion_status, qos.status())
         if self._state is not None:
             topic, profile = self._state.topic, qos.sensor(offered=False)
             node.subscription(JointState, topic, self._take_joints, profile)
@@ -111,7 +111,7 @@ class PolicyInputs:
         control = self._control
         if control is None or time.monotonic() - control[0] > CONTROL_STATUS_AGE_MAX_S:
             return True
-        return control[1] < ControlStatus.HOLD
+        return control[1] < FusionStatus.HOLD
 
     def observe(self, now_ns: int) -> tuple[dict[str, Any], int, str]:
         """Return the observation, the capture time of its oldest fresh part (ns), and what is wrong with it."""
@@ -160,7 +160,7 @@ class PolicyInputs:
         self._joints_refusal = ""
         self._joints = (to_nanoseconds(message.header.stamp), to_units(state, positions).astype(np.float32))
 
-    def _take_control_status(self, message: ControlStatus) -> None:
+    def _take_fusion_status(self, message: FusionStatus) -> None:
         self._control = (time.monotonic(), message.state)
 
     def _listen_to_detections(self, topic: str) -> None:

@@ -54,7 +54,7 @@ def policy_status(
     newest = timeline.newest
     status = PolicyStatus(
         policy=policy.name,
-        place=getattr(policy, "place", address or LOCAL),
+        endpoint=getattr(policy, "endpoint", address or LOCAL),
         chunks=timeline.count,
         unavailable=stream.unavailable,
         underruns=timeline.underruns(now_s),
@@ -84,7 +84,7 @@ def policy_status(
 def status_texts(status: PolicyStatus) -> dict[str, str]:
     """Return the essentials as key and value for diagnostics."""
     return {
-        "place": status.place,
+        "endpoint": status.endpoint,
         "merge": status.merge,
         "latency_expected_ms": f"{status.latency_expected_s * 1e3:.1f}",
         "inference_delay": str(status.inference_delay),
@@ -97,16 +97,16 @@ def status_texts(status: PolicyStatus) -> dict[str, str]:
 
 
 def _network(policy: Policy, stream: ChunkStream) -> dict[str, Any]:
-    """Return what is known of the best of several places, or of the one server that computes."""
+    """Return what is known of the best of several endpoints, or of the one server that computes."""
     if hasattr(policy, "status"):
-        placement = policy.status()
-        best = placement.places[0]
+        failover = policy.status()
+        best = failover.endpoints[0]
         return {
             "rtt_p50_s": best.rtt_p50_ms * 1e-3,
             "rtt_p99_s": best.rtt_p99_ms * 1e-3,
             "loss": best.loss,
-            "place_changes": placement.changes,
-            "place_reason": placement.reason,
+            "endpoint_changes": failover.changes,
+            "endpoint_reason": failover.reason,
         }
     rtt_p50_s, rtt_p99_s = stream.round_trip.quantile_s(0.5), stream.round_trip.quantile_s(0.99)
     loss = stream.loss if hasattr(policy, "rtt_s") else math.nan

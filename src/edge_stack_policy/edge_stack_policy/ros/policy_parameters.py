@@ -56,15 +56,15 @@ PARAMETERS: tuple[Parameter, ...] = (
         give=f"a contract (a .yaml file, or a shipped one's name), or {NO_CONTRACT} for the robot's own names and rad",
     ),
     Parameter(
-        "places",
+        "endpoints",
         (),
         "Where the policy may be computed, best first, such as grpc://192.168.1.10:8443 and local; empty: here only.",
         element=str,
     ),
     Parameter(
-        "place_age_max_s",
+        "endpoint_age_max_s",
         0.5,
-        "A place that takes longer for a chunk is left: its observation would be too old.",
+        "An endpoint that takes longer for a chunk is left: its observation would be too old.",
         minimum=0.01,
         maximum=60.0,
     ),
