@@ -16,6 +16,7 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
     ],
     install_requires=["setuptools", "numpy", "mujoco", "opencv-python-headless"],
+    extras_require={"test": ["pytest"]},
     zip_safe=False,
     maintainer="edge_stack contributors",
     maintainer_email="maintainers@edge-stack.dev",

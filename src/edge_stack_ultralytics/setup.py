@@ -17,6 +17,7 @@ setup(
     ],
     install_requires=["setuptools", "numpy"],
     extras_require={
+        "test": ["pytest"],
         "train": [
             "ultralytics==8.4.190",
             "torch",

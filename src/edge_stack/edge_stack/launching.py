@@ -22,6 +22,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from edge_stack.runner.stack import node_environment
 from edge_stack.shipped import shipped_config
+from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.package_files import share_folder
 from edge_stack_core.process_environment import process_environment
 from edge_stack_core.stack_config import NodeConfig, StackConfig, load_config
@@ -113,15 +114,15 @@ def part(
     executable: str,
     arguments: Iterable[Argument],
     *,
-    package: str = "edge_stack",
+    package: str,
     name: str | None = None,
     remapped: Mapping[str, str] | None = None,
 ) -> LaunchDescription:
     """
     Describe one node alone, which brings itself up.
 
-    arguments: its parameters that are launch arguments. name: the node's default name. remapped: topic by the launch
-    argument that replaces it.
+    package: the executable's. arguments: its parameters that are launch arguments. name: the node's default name.
+    remapped: topic by the launch argument that replaces it.
     """
     arguments = tuple(arguments)
     remapped = dict(remapped or {})
@@ -170,6 +171,8 @@ def _robot(context: LaunchContext) -> list[Action]:
     given = context.launch_configurations
     config = load_config(given["config"] or shipped_config(), robot=given["robot"] or None)
     sim = config.robot_file.stem.endswith("_sim") if given["sim"] == "auto" else given["sim"] == "true"
+    if sim:
+        _need_simulation()
     config, disabled = _switched(config, context)
     nodes = config.select(sim=sim, disabled=disabled)
     actions: list[Action] = [_lifecycle_node(node, context, config.robot_file) for node in nodes]
@@ -184,6 +187,16 @@ def _robot(context: LaunchContext) -> list[Action]:
             )
         )
     return actions
+
+
+def _need_simulation() -> None:
+    """Say in one line what to do where the simulated robot, the default, is not installed."""
+    try:
+        share_folder("edge_stack_sim")
+    except ConfigurationError:
+        raise ConfigurationError(
+            "the simulated robot is not installed: give robot:=/path/to/my_robot.yaml, or install edge_stack_sim"
+        ) from None
 
 
 def _perception(context: LaunchContext) -> list[Action]:

@@ -23,5 +23,6 @@ def generate_launch_description():
             Argument("frame_id", "", "Frame of the image; empty: the node's own choice."),
             Argument("camera_info_file", "", "Calibration file of camera_calibration."),
         ],
+        package="edge_stack_perception",
         remapped={"image": "image_raw"},
     )

@@ -17,12 +17,13 @@ def generate_launch_description():
             Argument(
                 "task", "detect", "What the model does.", ("detect", "segment", "pose", "obb", "classify")
             ),
-            Argument("model", "demo", "Model file, or a name in share/edge_stack/models."),
+            Argument("model", "demo", "Model file, or demo for the demo's weights."),
             Argument("backend", "auto", "What executes the model; auto: by the file's ending."),
             Argument("rate_hz", 5.0, "Inferences per second; 0 pauses."),
             Argument("confidence", 0.25, "Least score of a result."),
             Argument("threads", 1, "Threads of inference."),
         ],
+        package="edge_stack_perception",
         name="",
         remapped={"image": "image_raw"},
     )

@@ -253,7 +253,7 @@ def test_no_name_is_refused_in_words() -> None:
 def test_vision_and_backends_need_neither_ros_nor_ultralytics() -> None:
     code = (
         "import sys, edge_stack_perception.vision.model, edge_stack_inference.model_files,"
-        " edge_stack_perception.vision.pacing,"
+        " edge_stack_core.runtime.pacing,"
         " edge_stack_inference.engines.onnxruntime, edge_stack_inference.engines.openvino;"
         "print(sorted({'rclpy', 'sensor_msgs', 'vision_msgs', 'ultralytics', 'torch'} & set(sys.modules)))"
     )

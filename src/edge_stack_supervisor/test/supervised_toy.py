@@ -14,7 +14,7 @@ from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import Parameter
-from edge_stack_perception.vision.pacing import PacedWorker
+from edge_stack_core.runtime.pacing import PacedWorker
 
 WORK_S = 0.02
 

@@ -22,7 +22,8 @@ from edge_stack_inference.cuda.interface import Priority, nbytes_of
 
 class HostEvent:
     def __init__(self, device: HostDevice) -> None:
-        self.device, self.stream, self.at = device, None, 0
+        self.device, self.at = device, 0
+        self.stream: HostStream | None = None
 
     def wait(self) -> None:
         self.device.check()

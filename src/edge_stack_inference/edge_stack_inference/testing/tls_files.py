@@ -34,7 +34,7 @@ def certificate(
     names = folder / f"{name}.names"
     names.write_text(f"subjectAltName={host}", encoding="utf-8")
     _openssl("req", *_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
-    signer = ["-CA", ca, "-CAkey", ca.with_suffix(".key"), "-CAcreateserial"]
+    signer: list[str | Path] = ["-CA", ca, "-CAkey", ca.with_suffix(".key"), "-CAcreateserial"]
     _openssl("x509", "-req", "-in", request, *signer, "-out", pem, "-days", str(days), "-extfile", names)
     return str(pem), str(key)
 

@@ -35,6 +35,7 @@ from edge_stack_core.ros.frames import Frame, FrameGoneError, FrameSubscription
 from edge_stack_core.ros.image_messages import fill_image
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.stamps import to_seconds
+from edge_stack_core.runtime.pacing import PacedWorker
 from edge_stack_inference.engines import ModelError, device_of
 from edge_stack_inference.engines.onnxruntime import OnnxBackend
 from edge_stack_inference.engines.triton import TritonBackend
@@ -48,7 +49,6 @@ from edge_stack_perception.ros import vision_messages
 from edge_stack_perception.ros.yolo_parameters import PARAMETERS
 from edge_stack_perception.vision.draw import annotate
 from edge_stack_perception.vision.model import VisionModel
-from edge_stack_perception.vision.pacing import PacedWorker
 from edge_stack_perception.vision.quality import noise_sigma
 from edge_stack_perception.vision.types import Detections, StageTimes
 

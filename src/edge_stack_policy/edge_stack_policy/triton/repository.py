@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.stack_config import NodeConfig, StackConfig, default_config_path, load_config
+from edge_stack_core.stack_config import NodeConfig, StackConfig, load_config
 from edge_stack_inference.model_files import find_model
 from edge_stack_inference.triton.address import ModelAddress, is_served
 from edge_stack_policy.triton.serving import BACKENDS, Serving, model_config, read_onnx, to_text
@@ -142,9 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m edge_stack_policy.triton.repository",
         description="Write a Triton model repository from a robot.yaml.",
     )
-    parser.add_argument(
-        "--config", type=Path, default=default_config_path(), help="robot.yaml (default: the shipped one)"
-    )
+    parser.add_argument("--config", type=Path, required=True, help="the stack's robot.yaml")
     parser.add_argument("--out", type=Path, required=True, help="the repository's folder")
     parser.add_argument(
         "--file",

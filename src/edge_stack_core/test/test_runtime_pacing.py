@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_stack_perception.vision.pacing import PacedWorker, ReleaseGrid
+from edge_stack_core.runtime.pacing import PacedWorker, ReleaseGrid
 
 
 def wait_for(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
