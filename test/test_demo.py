@@ -31,7 +31,7 @@ NODES = (
     "segment",
     "sim",
     "supervisor",
-    "vla",
+    "policy",
 )
 MODELS = ("classify", "detect", "obb", "pose", "segment")
 
@@ -91,7 +91,7 @@ def test_the_demo_commands_the_robot_runs_the_models_and_does_the_task(domain: i
     assert 23.0 < control["rate_hz"] < 24.5
     assert control["commands"] > 24 * 25
     assert set(control["lateness_ms"]) == {"p50", "p99", "p999", "max"}
-    assert set(MODELS) | {"vla"} <= set(report["models"])
+    assert set(MODELS) | {"policy"} <= set(report["models"])
     for name in MODELS:
         model = report["models"][name]
         # On a busy machine the governor may lower a rate under way: the target is that of the end, the rate of all the time.

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Chunks on time through real vla and fusion processes: a policy too slow, one that guides, one that is not always there."""
+"""Chunks on time through real policy and fusion processes: a policy too slow, one that guides, one that is not always there."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ task: {topic: order, default: wait}
 
 
 class World:
-    """The robot: joint states at 30 Hz, and everything that vla and fusion say."""
+    """The robot: joint states at 30 Hz, and everything that policy and fusion say."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
@@ -95,7 +95,7 @@ Start = Callable[..., AbstractContextManager[NodeProcess]]
 
 
 @pytest.fixture
-def vla(tmp_path: Path) -> Start:
+def policy(tmp_path: Path) -> Start:
     environment = toy_policy.entry_point(tmp_path)
 
     def start(asked: dict[str, Any], **parameters: Any) -> NodeProcess:
@@ -105,19 +105,19 @@ def vla(tmp_path: Path) -> Start:
             "policy_path": json.dumps(asked),
             **parameters,
         }
-        return NodeProcess("edge_stack_policy.ros.policy", "vla", values, environment=environment)
+        return NodeProcess("edge_stack_policy.ros.policy", "policy", values, environment=environment)
 
     return start
 
 
 def test_with_a_policy_too_slow_for_the_machine_control_goes_on_and_age_and_underruns_tell_the_truth(
-    peer: Peer, world: World, vla: Start
+    peer: Peer, world: World, policy: Start
 ) -> None:
     # 2 s for a chunk of 3 s: it arrives with 1 s left, and the next one comes a second after its end.
-    slow = vla({"seconds": 2.0}, horizon=72, chunk_rate_hz=5.0)
+    slow = policy({"seconds": 2.0}, horizon=72, chunk_rate_hz=5.0)
     with slow, NodeProcess("edge_stack_control.ros.fusion", "fusion", FUSION):
         peer.bring_up("fusion")
-        peer.bring_up("vla")
+        peer.bring_up("policy")
         world.until(lambda s: s.chunks >= 2, "two chunks")
         # Fusion's own limit of 2 s: what comes is too old when it comes, and the robot holds.
         assert (world.control[-1].state, world.control[-1].reason) == (FusionStatus.HOLD, "no_action")
@@ -162,11 +162,11 @@ def test_with_a_policy_too_slow_for_the_machine_control_goes_on_and_age_and_unde
 
 
 def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_delay(
-    peer: Peer, world: World, vla: Start
+    peer: Peer, world: World, policy: Start
 ) -> None:
     diagnostics = peer.collect(DiagnosticArray, "diagnostics", qos.status())
-    with vla({"guides": True, "shows": True, "seconds": 0.06}, chunk_rate_hz=5.0) as process:
-        peer.bring_up("vla")
+    with policy({"guides": True, "shows": True, "seconds": 0.06}, chunk_rate_hz=5.0) as process:
+        peer.bring_up("policy")
         status = world.until(lambda s: "prev_chunk_left_over" in s.problem, "a left-over chunk")
         assert "inference_delay 2;" in status.problem or status.inference_delay > 2
         assert "prev_chunk_left_over float64 [2" in status.problem  # 25 or so of 30 actions
@@ -174,18 +174,18 @@ def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_dela
         status = world.until(lambda s: s.chunks >= 10, "some chunks")
         assert (status.policy, status.place, status.merge) == ("toy", "local", "guided")
         assert status.seam_position_p99 < 0.02
-        shown = [v for d in diagnostics for one in d.status if one.name == "vla" for v in one.values]
+        shown = [v for d in diagnostics for one in d.status if one.name == "policy" for v in one.values]
         assert {v.key for v in shown} >= {"place", "inference_delay", "underruns", "seam_velocity_p99"}
         assert 0.0 < status.cover_s <= 1.25 and status.underruns == 0
-        assert peer.transition("vla", "deactivate") and peer.transition("vla", "cleanup")
+        assert peer.transition("policy", "deactivate") and peer.transition("policy", "cleanup")
         peer.spin_until(lambda: process.output().count("closed") == 1)
 
 
 def test_the_gate_learns_what_a_chunk_takes_and_when_the_next_one_begins(
-    peer: Peer, world: World, vla: Start
+    peer: Peer, world: World, policy: Start
 ) -> None:
-    with vla({"seconds": 0.1}, chunk_rate_hz=5.0, accelerator="cpu"):
-        peer.bring_up("vla")
+    with policy({"seconds": 0.1}, chunk_rate_hz=5.0, accelerator="cpu"):
+        peer.bring_up("policy")
         world.until(lambda s: s.chunks >= 12, "some chunks")
         (job,) = read_status("cpu").critical
         assert job.jobs >= 10
@@ -196,27 +196,31 @@ def test_the_gate_learns_what_a_chunk_takes_and_when_the_next_one_begins(
 
 
 def test_requests_to_a_policy_that_is_not_available_are_counted_and_the_next_ones_are_served(
-    peer: Peer, world: World, vla: Start
+    peer: Peer, world: World, policy: Start
 ) -> None:
-    with vla({"fails": 2}, chunk_rate_hz=10.0, merge="average", places=["local"]) as process:
-        peer.bring_up("vla")
+    with policy({"fails": 2}, chunk_rate_hz=10.0, merge="average", places=["local"]) as process:
+        peer.bring_up("policy")
         status = world.until(lambda s: s.unavailable >= 2 and s.chunks >= 3, "chunks and failures")
         assert "the server does not answer" in status.problem
         assert (status.place, status.merge, status.underruns) == ("local", "average", 0)
-        events = {(e.topic, e.event): e.count for e in peer.statuses["vla"].events}
+        events = {(e.topic, e.event): e.count for e in peer.statuses["policy"].events}
         assert events[("policy", "unavailable")] >= 1
         assert process.alive()
 
 
-def test_a_server_that_goes_away_costs_chunks_and_not_the_node(peer: Peer, world: World, vla: Start) -> None:
+def test_a_server_that_goes_away_costs_chunks_and_not_the_node(
+    peer: Peer, world: World, policy: Start
+) -> None:
     pytest.importorskip("grpc")
     import toy_remote
 
     with toy_remote.serving(toy_remote.ToyPolicy()) as server:
         address = f"grpc://127.0.0.1:{server.port}"
-        process = vla({}, policy="remote", policy_address=address, server_timeout_s=1.0, server_images="png")
+        process = policy(
+            {}, policy="remote", policy_address=address, server_timeout_s=1.0, server_images="png"
+        )
         with process:
-            peer.bring_up("vla")
+            peer.bring_up("policy")
             status = world.until(lambda s: s.chunks >= 5, "chunks from the server")
             assert (status.place, status.merge, status.horizon) == (address, "guided", 4)
             assert 0.0 < status.rtt_p50_s <= status.rtt_p99_s < 1.0
@@ -228,13 +232,13 @@ def test_a_server_that_goes_away_costs_chunks_and_not_the_node(peer: Peer, world
 
 
 def test_a_contract_says_which_topics_units_and_sizes_a_policy_sees(
-    peer: Peer, world: World, vla: Start, tmp_path: Path
+    peer: Peer, world: World, policy: Start, tmp_path: Path
 ) -> None:
     file = tmp_path / "contract.yaml"
     file.write_text(CONTRACT, encoding="utf-8")
     needs = ["observation.state", "observation.images.top"]
-    with vla({"shows": True, "needs": needs}, policy_contract=str(file)):
-        peer.bring_up("vla")
+    with policy({"shows": True, "needs": needs}, policy_contract=str(file)):
+        peer.bring_up("policy")
         status = world.until(lambda s: "observation" in s.problem, "an observation")
         gripper_deg = math.degrees(ROBOT.home[5])
         assert f"observation.state float32 [6] {gripper_deg:.1f}" in status.problem
@@ -244,23 +248,23 @@ def test_a_contract_says_which_topics_units_and_sizes_a_policy_sees(
 
 
 def test_what_a_policy_needs_and_the_contract_lacks_fails_configure_with_its_name(
-    peer: Peer, vla: Start, tmp_path: Path
+    peer: Peer, policy: Start, tmp_path: Path
 ) -> None:
     file = tmp_path / "contract.yaml"
     file.write_text(CONTRACT, encoding="utf-8")
-    with vla({"needs": ["observation.images.wrist"]}, policy_contract=str(file)) as process:
-        assert not peer.transition("vla", "configure")
-        peer.spin_until(lambda: "needs observation.images.wrist" in peer.statuses["vla"].message)
+    with policy({"needs": ["observation.images.wrist"]}, policy_contract=str(file)) as process:
+        assert not peer.transition("policy", "configure")
+        peer.spin_until(lambda: "needs observation.images.wrist" in peer.statuses["policy"].message)
         peer.spin_until(lambda: "closed" in process.output(), what="what was loaded is freed")
 
 
 def test_a_prediction_that_does_not_end_is_not_joined_by_a_second_one(
-    peer: Peer, world: World, vla: Start
+    peer: Peer, world: World, policy: Start
 ) -> None:
-    with vla({"seconds": 6.5}):
-        peer.bring_up("vla")
-        peer.spin_until(lambda: peer.statuses["vla"].work == NodeStatus.WORK_BUSY, what="a prediction")
-        assert peer.transition("vla", "deactivate")
-        assert not peer.transition("vla", "activate")
-        peer.spin_until(lambda: "has not ended yet" in peer.statuses["vla"].message)
-        peer.spin_until(lambda: peer.transition("vla", "activate"), what="activation once it has ended")
+    with policy({"seconds": 6.5}):
+        peer.bring_up("policy")
+        peer.spin_until(lambda: peer.statuses["policy"].work == NodeStatus.WORK_BUSY, what="a prediction")
+        assert peer.transition("policy", "deactivate")
+        assert not peer.transition("policy", "activate")
+        peer.spin_until(lambda: "has not ended yet" in peer.statuses["policy"].message)
+        peer.spin_until(lambda: peer.transition("policy", "activate"), what="activation once it has ended")

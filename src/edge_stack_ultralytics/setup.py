@@ -26,7 +26,7 @@ setup(
             "onnxruntime",
             "onnxslim",
             "edge_stack_sim",
-        ]
+        ],
     },
     zip_safe=False,
     maintainer="edge_stack contributors",

@@ -68,7 +68,7 @@ class RecordingStack:
     ("text", "fault"),
     [
         ("node_kill:detect@20", Fault("node_kill", "detect", 20.0, 0.0)),
-        ("node_hang:vla@3.5:2", Fault("node_hang", "vla", 3.5, 2.0)),
+        ("node_hang:policy@3.5:2", Fault("node_hang", "policy", 3.5, 2.0)),
         ("camera_stall@0", Fault("camera_stall", "", 0.0, 5.0)),
         ("power_mode:7@4:10", Fault("power_mode", "7", 4.0, 10.0)),
         ("power_mode:MAXN_SUPER@4", Fault("power_mode", "MAXN_SUPER", 4.0, 20.0)),
@@ -165,10 +165,10 @@ def test_faults_begin_and_end_in_the_order_of_their_times() -> None:
     stack = RecordingStack()
     run_to_the_end(stack, "camera_stall@0.1:0.3", "node_kill:detect@0.2", "policy_nan@0.05:0.2")
     assert stack.done == [
-        ("vla", {"fault": "nan"}),
+        ("policy", {"fault": "nan"}),
         ("sim", {"camera_stall": True}),
         ("detect", signal.SIGKILL),
-        ("vla", {"fault": "none"}),
+        ("policy", {"fault": "none"}),
         ("sim", {"camera_stall": False}),
     ]
 

@@ -101,7 +101,7 @@ def test_a_failed_run_ends_and_is_not_learned() -> None:
 
 
 def test_a_job_waits_until_the_critical_inference_ends_and_says_so() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=5.0, budget_s=1.0)
+    critical = CriticalJob("gpu", "policy", period_s=5.0, budget_s=1.0)
     job = BackgroundJob("gpu", "detect")
     critical.announce(time.monotonic())
     critical.begin()
@@ -126,7 +126,7 @@ def test_a_job_waits_until_the_critical_inference_ends_and_says_so() -> None:
 
 
 def test_a_job_that_ends_before_the_release_runs_and_a_longer_one_waits_for_the_next_slack() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=4.0, budget_s=0.1)
+    critical = CriticalJob("gpu", "policy", period_s=4.0, budget_s=0.1)
     critical.announce(time.monotonic() + 2.0)
     job = BackgroundJob("gpu", "detect")
     with job.admitted(expected_s=0.2) as admission:
@@ -139,7 +139,7 @@ def test_a_job_that_ends_before_the_release_runs_and_a_longer_one_waits_for_the_
 
 
 def test_withdrawing_lets_those_who_wait_start() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=30.0, budget_s=10.0)
+    critical = CriticalJob("gpu", "policy", period_s=30.0, budget_s=10.0)
     critical.announce(time.monotonic())
     job = BackgroundJob("gpu", "detect")
     timer = threading.Timer(0.1, critical.withdraw)
@@ -208,7 +208,7 @@ def test_a_job_that_timed_out_keeps_its_place_in_the_order(monkeypatch: pytest.M
 
 
 def test_a_job_that_never_fits_is_refused_with_the_figure_that_would_fit() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=0.5, budget_s=0.3)
+    critical = CriticalJob("gpu", "policy", period_s=0.5, budget_s=0.3)
     critical.announce(time.monotonic() + 0.4)
     job = BackgroundJob("gpu", "segment")
     with pytest.raises(Refused) as refused, job.admitted(expected_s=0.45):
@@ -222,7 +222,7 @@ def test_a_job_that_never_fits_is_refused_with_the_figure_that_would_fit() -> No
 
 
 def test_a_job_to_be_split_is_refused_with_the_number_of_pieces() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=0.5, budget_s=0.3)
+    critical = CriticalJob("gpu", "policy", period_s=0.5, budget_s=0.3)
     critical.announce(time.monotonic() + 0.4)
     job = BackgroundJob("gpu", "segment", policy="split")
     with pytest.raises(Refused) as refused, job.admitted(expected_s=0.45):
@@ -231,7 +231,7 @@ def test_a_job_to_be_split_is_refused_with_the_number_of_pieces() -> None:
 
 
 def test_a_job_at_the_lower_rate_runs_right_after_a_critical_end_and_then_pauses() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=0.2, budget_s=0.15)
+    critical = CriticalJob("gpu", "policy", period_s=0.2, budget_s=0.15)
     job = BackgroundJob("gpu", "segment", policy="lower_rate", lower_rate_s=0.3)
     stop = threading.Event()
 
@@ -258,7 +258,7 @@ def test_a_job_at_the_lower_rate_runs_right_after_a_critical_end_and_then_pauses
 
 
 def test_a_critical_job_learns_its_budget() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=1.0, budget_s=0.5)
+    critical = CriticalJob("gpu", "policy", period_s=1.0, budget_s=0.5)
     for _ in range(10):
         with critical:
             time.sleep(0.002)
@@ -269,7 +269,7 @@ def test_a_job_of_another_process_that_was_killed_while_it_ran_holds_up_nobody()
     code = (
         "import time\n"
         "from edge_stack_core.admission import BackgroundJob, CriticalJob\n"
-        "critical = CriticalJob('gpu', 'vla', 60.0, 30.0)\n"
+        "critical = CriticalJob('gpu', 'policy', 60.0, 30.0)\n"
         "job = BackgroundJob('gpu', 'other')\n"
         "with job.admitted(expected_s=50.0):\n"
         "    critical.announce(time.monotonic()); critical.begin()\n"
@@ -298,7 +298,7 @@ def test_a_job_that_was_killed_while_it_ran_does_not_count_as_running_for_ever()
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     accelerator = Accelerator("gpu", limit=3, beside=1)
-    critical, job = CriticalJob(accelerator, "vla", period_s=5.0), BackgroundJob(accelerator, "detect")
+    critical, job = CriticalJob(accelerator, "policy", period_s=5.0), BackgroundJob(accelerator, "detect")
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
 
     def may_run_beside() -> bool:
@@ -313,7 +313,7 @@ def test_a_job_that_was_killed_while_it_ran_does_not_count_as_running_for_ever()
 
 
 def test_a_run_that_ends_after_its_job_was_closed_leaves_the_slots_next_owner_alone() -> None:
-    critical, job = CriticalJob("gpu", "vla", period_s=5.0), BackgroundJob("gpu", "detect")
+    critical, job = CriticalJob("gpu", "policy", period_s=5.0), BackgroundJob("gpu", "detect")
     with job.admitted(expected_s=0.001), critical:
         # As a node does that no longer waits for the inference that runs.
         job.close()
@@ -348,7 +348,7 @@ def test_a_stopped_process_that_comes_first_in_the_order_is_passed_over() -> Non
 
 
 def test_jobs_go_on_when_the_shared_memory_was_removed_under_them() -> None:
-    critical, job = CriticalJob("gpu", "vla", 0.5), BackgroundJob("gpu", "detect")
+    critical, job = CriticalJob("gpu", "policy", 0.5), BackgroundJob("gpu", "detect")
     path_of("gpu").unlink()
     critical._look_at = job._look_at = 0  # it is looked for every second
     with critical:
@@ -356,7 +356,7 @@ def test_jobs_go_on_when_the_shared_memory_was_removed_under_them() -> None:
     with job.admitted(expected_s=0.001):
         pass
     status = read_status("gpu")
-    assert [one.name for one in status.critical] == ["vla"]
+    assert [one.name for one in status.critical] == ["policy"]
     assert [one.name for one in status.background] == ["detect"]
 
 
@@ -400,7 +400,7 @@ def test_limits_that_are_given_hold_for_all_and_others_stay() -> None:
 
 def test_a_job_runs_beside_the_critical_one_once_it_is_known_how_long_that_takes_alone() -> None:
     accelerator = Accelerator("gpu", limit=2, beside=1)
-    critical = CriticalJob(accelerator, "vla", period_s=5.0)
+    critical = CriticalJob(accelerator, "policy", period_s=5.0)
     job = BackgroundJob(accelerator, "detect")
     critical.begin()
     with pytest.raises(Refused, match="critical job active"), job.admitted(expected_s=0.001, wait_s=0.02):
@@ -417,7 +417,7 @@ def test_a_job_runs_beside_the_critical_one_once_it_is_known_how_long_that_takes
 
 def test_a_critical_job_that_takes_longer_than_its_period_starves_nobody_after_its_first_inference() -> None:
     accelerator = Accelerator("gpu")
-    critical = CriticalJob(accelerator, "vla", period_s=0.002)
+    critical = CriticalJob(accelerator, "policy", period_s=0.002)
     job = BackgroundJob(accelerator, "detect")
     with critical:
         time.sleep(0.02)
@@ -438,7 +438,7 @@ def test_on_processor_cores_all_but_one_may_run_beside_the_critical_job() -> Non
 
 
 def test_the_table_shows_every_job(capsys: pytest.CaptureFixture[str]) -> None:
-    critical, job = CriticalJob("gpu", "vla", 0.5, 0.1), BackgroundJob("gpu", "detect")
+    critical, job = CriticalJob("gpu", "policy", 0.5, 0.1), BackgroundJob("gpu", "detect")
     with critical:
         pass
     with job.admitted(expected_s=0.001):
@@ -446,7 +446,7 @@ def test_the_table_shows_every_job(capsys: pytest.CaptureFixture[str]) -> None:
     assert accelerators() == ["gpu"]
     assert table.main(["gpu", "--once"]) == 0
     text = capsys.readouterr().out
-    assert "vla" in text
+    assert "policy" in text
     assert "detect" in text
     assert table.main(["--json"]) == 0
     (status,) = json.loads(capsys.readouterr().out)

@@ -74,8 +74,8 @@ def robot(peer: Peer) -> Robot:
 
 
 @pytest.fixture
-def vla(robot: Robot) -> Iterator[NodeProcess]:
-    with NodeProcess(MODULE, "vla", PARAMETERS) as process:
+def policy(robot: Robot) -> Iterator[NodeProcess]:
+    with NodeProcess(MODULE, "policy", PARAMETERS) as process:
         yield process
 
 
@@ -84,11 +84,13 @@ def positions(chunk: ActionChunk) -> np.ndarray:
 
 
 def message(peer: Peer) -> str:
-    return peer.statuses["vla"].message if "vla" in peer.statuses else ""
+    return peer.statuses["policy"].message if "policy" in peer.statuses else ""
 
 
-def test_chunks_come_at_their_rate_and_say_what_they_are(peer: Peer, robot: Robot, vla: NodeProcess) -> None:
-    peer.bring_up("vla")
+def test_chunks_come_at_their_rate_and_say_what_they_are(
+    peer: Peer, robot: Robot, policy: NodeProcess
+) -> None:
+    peer.bring_up("policy")
     peer.spin_until(lambda: len(robot.chunks) >= 25)
     chunk = robot.chunks[-1]
     assert chunk.policy == "visual_servo"
@@ -103,23 +105,23 @@ def test_chunks_come_at_their_rate_and_say_what_they_are(peer: Peer, robot: Robo
     assert -0.05 <= starts[-1] - stamp <= 0.5
 
 
-def test_the_arm_goes_for_the_named_object(peer: Peer, robot: Robot, vla: NodeProcess) -> None:
+def test_the_arm_goes_for_the_named_object(peer: Peer, robot: Robot, policy: NodeProcess) -> None:
     robot.see("red_cube", (0.2, 0.12, 0.015), 26.0)
     robot.see("mark", (0.2, -0.1, 0.0), 44.0)
     robot.see("unicorn", (0.2, 0.0, 0.0), 44.0)
     robot.instruct("put the red cube on the mark")
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     peer.spin_until(lambda: positions(robot.new_chunk())[-1, 0] > 0.3, what="the arm turns to the object")
     peer.spin_until(lambda: not message(peer))
 
 
 def test_an_instruction_with_an_unknown_object_is_reported_and_the_arm_holds(
-    peer: Peer, robot: Robot, vla: NodeProcess
+    peer: Peer, robot: Robot, policy: NodeProcess
 ) -> None:
     robot.see("red_cube", (0.2, 0.12, 0.015), 26.0)
     robot.see("mark", (0.2, -0.1, 0.0), 44.0)
     robot.instruct("put the purple teapot on the mark")  # latched: the node hears it although it starts later
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     peer.spin_until(lambda: "purple teapot" in message(peer))
     np.testing.assert_allclose(positions(robot.new_chunk()), np.tile(ROBOT.home, (30, 1)), atol=1e-3)
     robot.instruct("put the red cube on the mark")
@@ -128,10 +130,10 @@ def test_an_instruction_with_an_unknown_object_is_reported_and_the_arm_holds(
 
 
 def test_without_joint_states_no_chunk_comes_and_the_reason_is_shown(
-    peer: Peer, robot: Robot, vla: NodeProcess
+    peer: Peer, robot: Robot, policy: NodeProcess
 ) -> None:
     robot.timer.cancel()
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     peer.spin_until(lambda: "joint_states: none has come" in message(peer))
     robot.timer.reset()
     robot.new_chunk()
@@ -151,38 +153,38 @@ def test_without_joint_states_no_chunk_comes_and_the_reason_is_shown(
     ids=["too few joints", "not finite", "from the future", "from the past"],
 )
 def test_bad_joint_states_stop_the_chunks_until_good_ones_come(
-    peer: Peer, robot: Robot, vla: NodeProcess, damage, reason: str
+    peer: Peer, robot: Robot, policy: NodeProcess, damage, reason: str
 ) -> None:
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     robot.new_chunk()
     damage(robot)
     peer.spin_until(lambda: reason in message(peer))
     robot.positions, robot.age_s = ROBOT.home.tolist(), 0.0
     robot.new_chunk()
-    assert vla.alive()
+    assert policy.alive()
 
 
-def test_detections_that_are_not_finite_are_left_out(peer: Peer, robot: Robot, vla: NodeProcess) -> None:
+def test_detections_that_are_not_finite_are_left_out(peer: Peer, robot: Robot, policy: NodeProcess) -> None:
     robot.see("red_cube", (0.2, 0.12, 0.015), math.nan)
     robot.see("red_cube", (0.2, 0.12, 0.015), 26.0)
     robot.see("mark", (0.2, -0.1, 0.0), 44.0)
     robot.instruct("put the red cube on the mark")
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     peer.spin_until(lambda: positions(robot.new_chunk())[-1, 0] > 0.3)
 
 
 def test_a_rate_of_zero_pauses_and_a_new_rate_counts_at_once(
-    peer: Peer, robot: Robot, vla: NodeProcess
+    peer: Peer, robot: Robot, policy: NodeProcess
 ) -> None:
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     robot.new_chunk()
-    assert peer.set_parameter("vla", "chunk_rate_hz", 0.0) == (True, "")
-    peer.spin_until(lambda: peer.statuses["vla"].target_hz == 0.0)
+    assert peer.set_parameter("policy", "chunk_rate_hz", 0.0) == (True, "")
+    peer.spin_until(lambda: peer.statuses["policy"].target_hz == 0.0)
     robot.chunks.clear()
     end_s = time.monotonic() + 0.5
     peer.spin_until(lambda: time.monotonic() > end_s)
     assert len(robot.chunks) <= 1
-    assert peer.set_parameter("vla", "chunk_rate_hz", 20.0) == (True, "")
+    assert peer.set_parameter("policy", "chunk_rate_hz", 20.0) == (True, "")
     robot.new_chunk()
 
 
@@ -198,17 +200,17 @@ def test_a_rate_of_zero_pauses_and_a_new_rate_counts_at_once(
 def test_a_parameter_that_cannot_work_fails_configure_with_the_reason(
     peer: Peer, parameters: dict, reason: str
 ) -> None:
-    with NodeProcess(MODULE, "vla", {**PARAMETERS, **parameters}):
-        assert not peer.transition("vla", "configure")
+    with NodeProcess(MODULE, "policy", {**PARAMETERS, **parameters}):
+        assert not peer.transition("policy", "configure")
         peer.spin_until(lambda: reason in message(peer))
 
 
 def test_the_node_goes_through_its_states_and_ends_cleanly(
-    peer: Peer, robot: Robot, vla: NodeProcess
+    peer: Peer, robot: Robot, policy: NodeProcess
 ) -> None:
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     robot.new_chunk()
     for transition in ("deactivate", "cleanup", "configure", "activate"):
-        assert peer.transition("vla", transition)
+        assert peer.transition("policy", transition)
     assert robot.new_chunk().sequence >= 1
-    assert vla.stop() == 0
+    assert policy.stop() == 0

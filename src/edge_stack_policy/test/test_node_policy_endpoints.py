@@ -61,8 +61,8 @@ def test_chunks_come_from_the_server_while_it_answers_and_never_stop(
         peer.spin_until(lambda: statuses and condition(statuses[-1]), 40.0, what)
         return statuses[-1]
 
-    with NodeProcess("edge_stack_policy.ros.policy", "vla", parameters):
-        peer.bring_up("vla")
+    with NodeProcess("edge_stack_policy.ros.policy", "policy", parameters):
+        peer.bring_up("policy")
         wait(lambda s: s.endpoint == "local" and s.chunks > 0, "chunks from here: there is no server yet")
         command = [sys.executable, "-m", "edge_stack_policy.remote.server", "--policy", "visual_servo"]
         server = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
@@ -87,6 +87,6 @@ def test_chunks_come_from_the_server_while_it_answers_and_never_stop(
 
 def test_an_endpoint_that_is_written_wrongly_is_refused_at_configure(peer: Peer) -> None:
     parameters = {"robot_file": str(ROBOT_FILE), "endpoints": ["http://127.0.0.1:1", "local"]}
-    with NodeProcess("edge_stack_policy.ros.policy", "vla", parameters) as process:
-        assert not peer.transition("vla", "configure")
+    with NodeProcess("edge_stack_policy.ros.policy", "policy", parameters) as process:
+        assert not peer.transition("policy", "configure")
         assert "endpoints: 'http://127.0.0.1:1': is no address of a server" in process.output()

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A policy for tests of the vla node, found by its entry point: it moves one joint to and fro, and does what `path` says.
+A policy for tests of the policy node, found by its entry point: it moves one joint to and fro, and does what `path` says.
 
 path: JSON. seconds: how long each chunk really takes, computing all the while. guides: whether it continues what is left
 over. fails: each such call is unavailable. needs: observation keys. It says in `problem` what it was given.
