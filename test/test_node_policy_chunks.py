@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Chunks on time through real policy and fusion processes: a policy too slow, one that guides, one that is not always there."""
+"""Chunks on time through real policy and fusion processes: slow policies, guiding ones, and absent ones."""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@
 The policy node: turns observations into action chunks, asynchronously and ahead of whoever executes them.
 
 Its unit of work is one prediction, made by a worker thread: at the wanted rate, or sooner where the actions that were sent
-would run out before it is there. What it sees comes from policy_inputs, when to ask and how chunks join from a ChunkStream. It
-never commands the robot: fusion does, and goes on from the chunks it has if this node is late or gone.
+would run out before it is there. What it sees comes from policy_inputs, when to ask and how chunks join from a
+ChunkStream. It never commands the robot: fusion does, and goes on from the chunks it has if this node is late or
+gone.
 """
 
 from __future__ import annotations
