@@ -19,10 +19,11 @@ from vision_msgs.msg import Detection2DArray
 
 from edge_stack_control.chunk_intake import FloatArray
 from edge_stack_control.controller import Surroundings, joint_positions
-from edge_stack_control.ros.fusion_messages import read_boxes, to_seconds
+from edge_stack_control.ros.fusion_messages import read_boxes
 from edge_stack_control.workspace import NOTHING, Sight, WorkspaceWatch
 from edge_stack_core.robot import Robot
 from edge_stack_core.ros import qos
+from edge_stack_core.ros.stamps import to_seconds
 
 if TYPE_CHECKING:
     from edge_stack_core.ros.base import StackNode
