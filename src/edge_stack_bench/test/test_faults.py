@@ -39,7 +39,7 @@ PARAMETER_FAULTS = (
 )
 
 
-def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> None:
     until_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < until_s, what
@@ -268,7 +268,7 @@ before = arrived()
 loss = NetworkLoss(seed=1)
 loss.begin(None)
 seen = set()
-until_s = time.monotonic() + 20.0
+until_s = time.monotonic() + 60.0
 while len(seen) < 2 and time.monotonic() < until_s:
     seen.add(arrived())
     time.sleep(0.01)
@@ -287,7 +287,7 @@ set_loopback(up=True)
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60.0
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120.0
     )
 
 

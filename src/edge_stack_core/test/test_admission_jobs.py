@@ -24,7 +24,7 @@ from edge_stack_core.admission.page import path_of
 from edge_stack_core.admission.status import accelerators, read_status
 from edge_stack_core.errors import ConfigurationError
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +86,6 @@ def test_a_job_alone_runs_at_once_and_its_duration_is_learned() -> None:
         with job.admitted() as admission:
             time.sleep(0.002)
     assert admission.reason == "none"
-    assert admission.delay_s < 1.0
     assert admission.expected_s >= 0.002
     assert job.expected_s() >= 0.002
 
@@ -126,13 +125,13 @@ def test_a_job_waits_until_the_critical_inference_ends_and_says_so() -> None:
 
 
 def test_a_job_that_ends_before_the_release_runs_and_a_longer_one_waits_for_the_next_slack() -> None:
-    critical = CriticalJob("gpu", "policy", period_s=4.0, budget_s=0.1)
-    critical.announce(time.monotonic() + 2.0)
+    critical = CriticalJob("gpu", "policy", period_s=80.0, budget_s=0.1)
+    critical.announce(time.monotonic() + 40.0)
     job = BackgroundJob("gpu", "detect")
     with job.admitted(expected_s=0.2) as admission:
         pass
     assert admission.reason == "none"
-    with pytest.raises(Refused) as refused, job.admitted(expected_s=3.0, wait_s=0.05):
+    with pytest.raises(Refused) as refused, job.admitted(expected_s=60.0, wait_s=0.05):
         pass
     assert refused.value.reason == "timeout"
     assert "ends after the next release" in str(refused.value)
@@ -142,11 +141,16 @@ def test_withdrawing_lets_those_who_wait_start() -> None:
     critical = CriticalJob("gpu", "policy", period_s=30.0, budget_s=10.0)
     critical.announce(time.monotonic())
     job = BackgroundJob("gpu", "detect")
-    timer = threading.Timer(0.1, critical.withdraw)
-    timer.start()
+
+    def withdraw() -> None:
+        until(lambda: background_status("detect").state == "waiting")
+        critical.withdraw()
+
+    other = threading.Thread(target=withdraw)
+    other.start()
     with job.admitted(expected_s=0.01, wait_s=LIMIT_S) as admission:
-        assert admission.delay_s > 0.05
-    timer.join()
+        assert admission.reason != "none"
+    other.join()
 
 
 def test_jobs_beyond_the_limit_wait_for_one_to_end() -> None:
@@ -172,7 +176,7 @@ def test_the_earliest_deadline_is_admitted_first(monkeypatch: pytest.MonkeyPatch
     with holder.admitted():
         threads = [
             threading.Thread(target=run, args=item)
-            for item in (("late", 0.9), ("early", 0.3), ("middle", 0.6))
+            for item in (("late", 0.9), ("early", 0.0), ("middle", 0.45))
         ]
         for thread in threads:
             thread.start()
@@ -208,24 +212,24 @@ def test_a_job_that_timed_out_keeps_its_place_in_the_order(monkeypatch: pytest.M
 
 
 def test_a_job_that_never_fits_is_refused_with_the_figure_that_would_fit() -> None:
-    critical = CriticalJob("gpu", "policy", period_s=0.5, budget_s=0.3)
-    critical.announce(time.monotonic() + 0.4)
+    critical = CriticalJob("gpu", "policy", period_s=50.0, budget_s=30.0)
+    critical.announce(time.monotonic() + 40.0)
     job = BackgroundJob("gpu", "segment")
-    with pytest.raises(Refused) as refused, job.admitted(expected_s=0.45):
+    with pytest.raises(Refused) as refused, job.admitted(expected_s=45.0):
         pass
     assert refused.value.reason == "never_fits"
-    assert refused.value.fits_s == pytest.approx(0.1995, abs=1e-4)
+    assert refused.value.fits_s == pytest.approx(19.9995, abs=1e-4)
     assert refused.value.pieces == 3
     status = background_status("segment")
     assert status.refused["never fits"] == 1
-    assert status.fits_ms == pytest.approx(199.5, abs=0.1)
+    assert status.fits_ms == pytest.approx(19999.5, abs=0.1)
 
 
 def test_a_job_to_be_split_is_refused_with_the_number_of_pieces() -> None:
-    critical = CriticalJob("gpu", "policy", period_s=0.5, budget_s=0.3)
-    critical.announce(time.monotonic() + 0.4)
+    critical = CriticalJob("gpu", "policy", period_s=50.0, budget_s=30.0)
+    critical.announce(time.monotonic() + 40.0)
     job = BackgroundJob("gpu", "segment", policy="split")
-    with pytest.raises(Refused) as refused, job.admitted(expected_s=0.45):
+    with pytest.raises(Refused) as refused, job.admitted(expected_s=45.0):
         pass
     assert (refused.value.reason, refused.value.pieces) == ("split", 3)
 
@@ -249,7 +253,7 @@ def test_a_job_at_the_lower_rate_runs_right_after_a_critical_end_and_then_pauses
         times = []
         for _ in range(3):
             with job.admitted(expected_s=0.4, wait_s=LIMIT_S):
-                times.append(time.monotonic())
+                times.append(job._started * 1e-9)  # when it was admitted, however late this thread goes on
     finally:
         stop.set()
         thread.join(LIMIT_S)

@@ -5,19 +5,19 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from edge_stack_msgs.msg import ActionChunk
+from edge_stack_msgs.msg import ActionChunk, NodeStatus
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.ros import qos
-from edge_stack_core.ros.testing import NodeProcess, Peer
+from edge_stack_core.ros.testing import History, NodeProcess, Peer, stamp_s
 from edge_stack_policy.visual_servo.kinematics import point_to_pixel
 
 ROBOT_FILE = find_robot("so101_sim")
@@ -37,7 +37,7 @@ class Robot:
         self._joints = peer.node.create_publisher(JointState, "joint_states", qos.sensor())
         self._detections = peer.node.create_publisher(Detection2DArray, "detect/detections", qos.result())
         self._instructions = peer.node.create_publisher(String, "instruction", qos.state())
-        self.chunks: list[ActionChunk] = peer.collect(ActionChunk, "action_chunk", qos.chunk())
+        self.chunks: History = peer.record(ActionChunk, "action_chunk", qos.chunk())
         self.timer = peer.node.create_timer(0.03, self.publish)
 
     def publish(self) -> None:
@@ -91,7 +91,16 @@ def test_chunks_come_at_their_rate_and_say_what_they_are(
     peer: Peer, robot: Robot, policy: NodeProcess
 ) -> None:
     peer.bring_up("policy")
-    peer.spin_until(lambda: len(robot.chunks) >= 25)
+
+    def start_s(chunk: ActionChunk) -> float:
+        return chunk.start.sec + chunk.start.nanosec * 1e-9
+
+    def on_time() -> int:
+        """Count the chunks that came one period after the one before; on a busy machine some are late, or not seen."""
+        pairs = [(a, b) for a, b in pairwise(robot.chunks) if b.sequence == a.sequence + 1]
+        return sum(abs(start_s(b) - start_s(a) - 0.05) < 0.01 for a, b in pairs)
+
+    peer.spin_until(lambda: on_time() >= 12, what="chunks at their rate")
     chunk = robot.chunks[-1]
     assert chunk.policy == "visual_servo"
     assert chunk.joint_names == list(ROBOT.joint_names)
@@ -99,10 +108,10 @@ def test_chunks_come_at_their_rate_and_say_what_they_are(
     assert chunk.step.nanosec == pytest.approx(1e9 / 24, abs=1)
     numbers = [one.sequence for one in robot.chunks]
     assert numbers == sorted(set(numbers))
-    starts = [one.start.sec + one.start.nanosec * 1e-9 for one in robot.chunks]
-    assert np.median(np.diff(starts)) == pytest.approx(0.05, abs=0.01)
-    stamp = chunk.header.stamp.sec + chunk.header.stamp.nanosec * 1e-9
-    assert -0.05 <= starts[-1] - stamp <= 0.5
+    first = robot.chunks[0]
+    passed_s = start_s(chunk) - start_s(first)
+    assert passed_s > 0.9 * 0.05 * (chunk.sequence - first.sequence) - 0.1, "no faster than their rate"
+    assert -0.05 <= start_s(chunk) - stamp_s(chunk) <= 0.5
 
 
 def test_the_arm_goes_for_the_named_object(peer: Peer, robot: Robot, policy: NodeProcess) -> None:
@@ -179,11 +188,16 @@ def test_a_rate_of_zero_pauses_and_a_new_rate_counts_at_once(
     peer.bring_up("policy")
     robot.new_chunk()
     assert peer.set_parameter("policy", "chunk_rate_hz", 0.0) == (True, "")
-    peer.spin_until(lambda: peer.statuses["policy"].target_hz == 0.0)
+    paused = peer.spin_until(lambda: (s := peer.statuses["policy"]).target_hz == 0.0 and s)
+
+    def later(than: NodeStatus) -> NodeStatus:
+        """Return a status that was stamped twenty periods later."""
+        return peer.spin_until(lambda: next(iter(peer.said("policy", stamp_s(than) + 1.0)), None))
+
+    settled = later(paused)  # the chunk that was under way has come
     robot.chunks.clear()
-    end_s = time.monotonic() + 0.5
-    peer.spin_until(lambda: time.monotonic() > end_s)
-    assert len(robot.chunks) <= 1
+    assert later(settled).processed == settled.processed <= paused.processed + 1
+    assert not robot.chunks
     assert peer.set_parameter("policy", "chunk_rate_hz", 20.0) == (True, "")
     robot.new_chunk()
 

@@ -51,7 +51,7 @@ nodes:
     {{package: edge_stack_policy,
     executable: policy, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
 """
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 Serve = Callable[..., AbstractContextManager[tuple[Any, int]]]
 
