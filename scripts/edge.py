@@ -5,6 +5,11 @@
 import os
 import signal
 import sys
+from pathlib import Path
+
+# What the tool shares with the packages needs the standard library alone: it is taken from the sources, built or not.
+_src = Path(__file__).resolve().parents[1] / "src"
+sys.path[1:1] = [str(_src / "edge_stack"), str(_src / "edge_stack_core")]
 
 # Until the tool itself handles Ctrl-C, it ends without a traceback.
 _before = signal.getsignal(signal.SIGINT)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from edge_tool.terminal import EdgeError
@@ -50,7 +49,6 @@ def run_environment(workspace: Workspace, underlay: Underlay) -> dict[str, str]:
     environment = _applied(dict(os.environ), changes, workspace)
     environment["EDGE_WORKSPACE"] = str(workspace.root)
     # One source for the transport, the allocator and the thread counts: the package that starts the processes.
-    sys.path.insert(0, str(workspace.src / "edge_stack_core"))
     from edge_stack_core.process_environment import process_environment
 
     return process_environment(environment)

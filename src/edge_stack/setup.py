@@ -39,6 +39,7 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
+            "doctor = edge_stack.doctor.__main__:main",
             "run = edge_stack.runner.__main__:main",
         ],
     },

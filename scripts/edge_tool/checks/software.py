@@ -1,18 +1,18 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Software: ROS, Python, compiler, what is installed and built, rendering, weights, TensorRT."""
+"""Software of the workspace: ROS, Python, compiler, what is installed and built, engines, rendering, weights."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_stack.doctor.findings import Finding, Level
+from edge_stack.doctor.software import ENGINES_QUESTION, ask, engines
 from edge_tool import building, installation, interpreters, system_packages
-from edge_tool.checks import Finding, Level, read
 from edge_tool.terminal import EdgeError
 from edge_tool.underlay import Underlay, find_underlay
 from edge_tool.workspace import Workspace
@@ -20,18 +20,9 @@ from edge_tool.workspace import Workspace
 TASKS = ("detect", "segment", "pose", "obb", "classify")
 _LEAST_FREE_GB = 3.0
 
-# Runs in the venv: what the nodes would find. Rendering is tried: a library that loads may still not render.
-_QUESTION = """
-import importlib.util, json, os
-facts = {}
-try:
-    import onnxruntime
-    facts["onnxruntime"] = onnxruntime.__version__
-    facts["providers"] = onnxruntime.get_available_providers()
-except Exception as error:
-    facts["onnxruntime_error"] = str(error)
-for name in ("tensorrt", "openvino", "ultralytics", "launch_ros", "cv_bridge"):
-    facts[name] = importlib.util.find_spec(name) is not None
+# What the simulated robot needs. Rendering is tried: a library that loads may still not render.
+_RENDERING_QUESTION = """
+import os
 os.environ.setdefault("MUJOCO_GL", "egl")
 try:
     import mujoco
@@ -44,7 +35,6 @@ try:
     renderer.close()
 except Exception as error:
     facts["render_error"] = f"{type(error).__name__}: {error}"
-print(json.dumps(facts))
 """
 
 
@@ -102,31 +92,18 @@ def in_the_venv(workspace: Workspace) -> Iterator[Finding]:
         return
     environment = {**os.environ, "_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1", "PYTHONNOUSERSITE": "1"}
     try:
-        answer = subprocess.run(
-            [str(workspace.python), "-c", _QUESTION],
-            capture_output=True,
-            text=True,
-            timeout=60.0,
-            check=True,
-            env=environment,
-        )
-        facts = json.loads(answer.stdout.splitlines()[-1])
+        facts = ask(workspace.python, ENGINES_QUESTION + _RENDERING_QUESTION, environment)
     except subprocess.CalledProcessError as error:
         yield Finding("rendering", Level.BAD, f"the renderer ended with code {error.returncode}", _EGL_REMEDY)
         return
-    except (subprocess.SubprocessError, ValueError, IndexError) as error:
+    except (subprocess.SubprocessError, ValueError) as error:
         yield Finding("rendering", Level.BAD, f"cannot be tried: {error}", "./edge setup")
         return
     if "renderer" in facts:
         yield Finding("rendering", Level.GOOD, f"EGL, {facts['renderer']}")
     else:
         yield Finding("rendering", Level.BAD, f"EGL: {facts.get('render_error')}", _EGL_REMEDY)
-    if "onnxruntime" in facts:
-        providers = ", ".join(p.removesuffix("ExecutionProvider") for p in facts["providers"])
-        yield Finding("ONNX Runtime", Level.GOOD, f"{facts['onnxruntime']} ({providers})")
-    else:
-        yield Finding("ONNX Runtime", Level.BAD, str(facts.get("onnxruntime_error")), "./edge setup")
-    yield _tensorrt(bool(facts["tensorrt"]))
+    yield from engines(facts, "./edge setup")
     if facts["ultralytics"]:
         yield Finding("ultralytics", Level.GOOD, "installed: .pt files, export and training work")
     else:
@@ -135,20 +112,6 @@ def in_the_venv(workspace: Workspace) -> Iterator[Finding]:
 
 
 _EGL_REMEDY = system_packages.install_line(["libegl1", "libgl1", "libgl1-mesa-dri"])
-
-
-def _tensorrt(importable: bool) -> Finding:
-    library = next((name for n in (10, 8) if system_packages.loads(name := f"libnvinfer.so.{n}")), "")
-    if importable:
-        return Finding("TensorRT", Level.GOOD, f"Python package{' and ' + library if library else ''}")
-    if library:
-        remedy = "sudo apt-get install -y python3-libnvinfer"
-        return Finding("TensorRT", Level.NOTE, f"{library}, but no Python package", remedy)
-    if shutil.which("nvidia-smi") or read("/etc/nv_tegra_release"):
-        return Finding(
-            "TensorRT", Level.NOTE, "not installed", "on a Jetson: sudo apt-get install -y nvidia-tensorrt"
-        )
-    return Finding("TensorRT", Level.GOOD, "not installed, and without an NVIDIA GPU not needed")
 
 
 def weights(workspace: Workspace) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ The camera alone, which brings itself up.
     ros2 launch edge_stack camera.launch.py path:=/dev/video0 width:=640 height:=480 rate_hz:=30.0
 """
 
-from edge_stack.launching import Argument, part
+from edge_stack.ros.launching import Argument, part
 
 
 def generate_launch_description():

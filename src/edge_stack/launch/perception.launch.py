@@ -6,7 +6,7 @@ The vision models of a robot.yaml with a supervisor of their own, beside a robot
     ros2 launch edge_stack perception.launch.py image:=/camera/color/image_raw [camera:=true] [<node>:=false]
 """
 
-from edge_stack import launching
+from edge_stack.ros import launching
 
 
 def generate_launch_description():

@@ -6,7 +6,7 @@ The whole stack of a robot.yaml: robot or simulated robot, models, policy, fusio
     ros2 launch edge_stack robot.launch.py [sim:=true] [robot:=NAME] [config:=FILE] [namespace:=NS] [<node>:=false]
 """
 
-from edge_stack import launching
+from edge_stack.ros import launching
 
 
 def generate_launch_description():

@@ -6,7 +6,7 @@ The simulated robot with its camera alone, which brings itself up: a robot for s
     ros2 launch edge_stack sim.launch.py [task:=external]
 """
 
-from edge_stack.launching import Argument, part
+from edge_stack.ros.launching import Argument, part
 
 
 def generate_launch_description():

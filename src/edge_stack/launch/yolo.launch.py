@@ -6,7 +6,7 @@ One vision model alone, which brings itself up.
     ros2 launch edge_stack yolo.launch.py task:=detect model:=/path/to/yolo26n.onnx image:=/camera/color/image_raw
 """
 
-from edge_stack.launching import Argument, part
+from edge_stack.ros.launching import Argument, part
 
 
 def generate_launch_description():

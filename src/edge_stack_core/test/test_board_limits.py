@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,6 @@ def test_the_command_shows_what_a_board_tells(tmp_path: Path, capsys: pytest.Cap
     assert main(["--root", root]) == 0
     shown = capsys.readouterr().out
     assert "power_mode                25W\n" in shown
-    assert "limits                    Jetson Orin Nano Super: throttles at 99 C\n" in shown
-    shutil.rmtree(tmp_path / "sys")
+    assert "limits                    Jetson Orin Nano Super: throttles at 99 C (" in shown
     assert main(["--root", str(tmp_path / "none")]) == 1
     assert "is no folder" in capsys.readouterr().err

@@ -34,6 +34,7 @@ class BoardLimits:
     Limits of one board.
 
     throttle_c, shutdown_c: where the board throttles and shuts down by itself. compatible: parts of device-tree names.
+    file: which the limits are from.
     """
 
     name: str
@@ -41,6 +42,7 @@ class BoardLimits:
     throttle_c: float
     shutdown_c: float
     power_modes: Mapping[str, PowerModeLimits]
+    file: Path
 
 
 def load_limits(path: str | Path) -> BoardLimits:
@@ -61,7 +63,12 @@ def load_limits(path: str | Path) -> BoardLimits:
         for name, mode in data.get("power_modes", {}).items()
     }
     return BoardLimits(
-        data["name"], tuple(data["compatible"]), float(data["throttle_c"]), float(data["shutdown_c"]), modes
+        data["name"],
+        tuple(data["compatible"]),
+        float(data["throttle_c"]),
+        float(data["shutdown_c"]),
+        modes,
+        Path(path),
     )
 
 

@@ -16,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from edge_stack_msgs.msg import BoardState as BoardStateMessage
 from edge_stack_msgs.msg import GovernorState, NodeAllocation, NodeStatus
 
+from edge_stack_core.board.fields import board_fields
 from edge_stack_core.board.types import BoardState
 from edge_stack_core.stack_config import NodeConfig
 from edge_stack_supervisor.governor import Allocation, NodeDemand
@@ -62,26 +63,7 @@ def _misses_by_itself(status: NodeStatus) -> bool:
 
 def board_message(state: BoardState, stamp: Time) -> BoardStateMessage:
     """Return a reading as a message; NaN for what the board does not tell."""
-    message = BoardStateMessage(
-        source=state.source,
-        zone=list(state.temperatures_c),
-        temperature_c=[float(value) for value in state.temperatures_c.values()],
-        max_temperature_c=_known(state.max_temperature_c),
-        throttle_temperature_c=_known(state.throttle_temperature_c),
-        throttling=bool(state.throttling),
-        rail=list(state.power_w),
-        power_w=[float(value) for value in state.power_w.values()],
-        total_power_w=_known(state.total_power_w),
-        power_mode=state.power_mode or "",
-        cpu_frequency_hz=_known(state.cpu_frequency_hz),
-        gpu_frequency_hz=_known(state.gpu_frequency_hz),
-        cpu_load=_known(state.cpu_load),
-        gpu_load=_known(state.gpu_load),
-        memory_pressure=_known(state.memory_pressure),
-        memory_total_mb=_known(state.memory_total_mb),
-        memory_available_mb=_known(state.memory_available_mb),
-        lost=list(state.lost),
-    )
+    message = BoardStateMessage(**board_fields(state))
     message.header.stamp = stamp
     return message
 
@@ -172,10 +154,6 @@ def _status(name: str, level: bytes, text: str, values: Mapping[str, str]) -> Di
         hardware_id="edge_stack",
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
-
-
-def _known(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _told(value: float) -> float | None:

@@ -5,19 +5,19 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_tool.checks import Finding, Level, read
-from edge_tool.workspace import machine
+from edge_stack.doctor.findings import Finding, Level, read
 
 
 def board() -> Iterator[Finding]:
     """Look at what the machine is and how much of it there is."""
-    model = read("/proc/device-tree/model") or read("/sys/class/dmi/id/product_name") or machine()
+    model = read("/proc/device-tree/model") or read("/sys/class/dmi/id/product_name") or platform.machine()
     cores = len(os.sched_getaffinity(0))
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     fact = f"{model}, {cores} cores, {memory_gb:.1f} GB, Linux {os.uname().release}"

@@ -6,22 +6,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_tool.checks import Finding, Level, read
-from edge_tool.workspace import Workspace
+from edge_stack.doctor.findings import Finding, Level, read
+from edge_stack_core.process_environment import PROFILE_VARIABLES, process_environment
+from edge_stack_core.runtime import process
 
 # Two processes with 32 MiB of segment, a dozen with 8 MiB, and as much again for a second stack.
 _SHM_MB = 400.0
 
 
-def scheduling(workspace: Workspace) -> Iterator[Finding]:
+def scheduling() -> Iterator[Finding]:
     """Look at real-time priority and locked memory, with the eyes of the nodes themselves."""
-    sys.path.insert(0, str(workspace.src / "edge_stack_core"))
-    from edge_stack_core.runtime import process
-
     rights = process.rights()
     kernel = " on a PREEMPT_RT kernel" if "PREEMPT_RT" in os.uname().version else ""
     if rights.realtime:
@@ -64,11 +61,8 @@ def shared_memory() -> Iterator[Finding]:
         yield Finding("shared memory", Level.GOOD, fact)
 
 
-def discovery(workspace: Workspace) -> Iterator[Finding]:
+def discovery() -> Iterator[Finding]:
     """Look at who will see the stack's topics, and whom it will see."""
-    sys.path.insert(0, str(workspace.src / "edge_stack_core"))
-    from edge_stack_core.process_environment import PROFILE_VARIABLES, process_environment
-
     ours = process_environment(os.environ)
     profile = Path(ours.get(PROFILE_VARIABLES[0], "")).name
     reach = (
