@@ -249,7 +249,7 @@ def test_a_policy_with_a_time_limit_gets_the_time_until_the_actions_are_over() -
 
 
 class Loop:
-    """Plays requests, latencies and the clock: what the vla node's worker does."""
+    """Plays requests, latencies and the clock: what the policy node's worker does."""
 
     def __init__(self, stream: ChunkStream, rate_hz: float) -> None:
         self.stream, self.rate_hz = stream, rate_hz

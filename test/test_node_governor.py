@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,7 +20,7 @@ from edge_stack_msgs.msg import BoardState, GovernorState, NodeAllocation, NodeS
 
 from edge_stack_bench.benchmarks.common import busy_cores
 from edge_stack_core.ros import qos
-from edge_stack_core.ros.testing import NodeProcess, Peer, ros_domain
+from edge_stack_core.ros.testing import History, NodeProcess, Peer, ros_domain
 
 SETTINGS = {
     "limit_c": 90.0,
@@ -50,10 +51,16 @@ class Board:
         self.leave(4000)
 
     def heat(self, temperature_c: float) -> None:
-        (self.zone / "temp").write_text(f"{temperature_c * 1000:.0f}\n")
+        self._put(self.zone / "temp", f"{temperature_c * 1000:.0f}\n")
 
     def leave(self, available_mb: int) -> None:
-        self.memory.write_text(f"MemTotal: 8000000 kB\nMemAvailable: {available_mb * 1024} kB\n")
+        self._put(self.memory, f"MemTotal: 8000000 kB\nMemAvailable: {available_mb * 1024} kB\n")
+
+    def _put(self, path: Path, text: str) -> None:
+        """Write a file as the kernel does: nobody reads a part of it."""
+        new = self.root / "new"
+        new.write_text(text)
+        new.replace(path)
 
 
 class Stack:
@@ -89,8 +96,8 @@ class Stack:
         self.config.write_text(yaml.safe_dump({"robot": "toy", "nodes": nodes}), encoding="utf-8")
         self.settings = folder / "governor.yaml"
         self.settings.write_text(yaml.safe_dump(SETTINGS), encoding="utf-8")
-        self.boards: list[BoardState] = peer.collect(BoardState, "board_state", qos.state())
-        self.states: list[GovernorState] = peer.collect(GovernorState, "governor_state", qos.state())
+        self.boards: History = peer.record(BoardState, "board_state", qos.state())
+        self.states: History = peer.record(GovernorState, "governor_state", qos.state())
         self.diagnostics: list[DiagnosticArray] = peer.collect(DiagnosticArray, "diagnostics", qos.status())
 
     def start(self) -> None:
@@ -98,7 +105,7 @@ class Stack:
         for name in ("arm", "eye", "extra"):
             self._exits.enter_context(NodeProcess("supervised_toy", name, {}))
         self.peer.spin_until(
-            lambda: all(self.peer.statuses[name].state == "active" for name in ("arm", "eye", "extra")), 30.0
+            lambda: all(self.peer.statuses[name].state == "active" for name in ("arm", "eye", "extra"))
         )
         self.wait_for_rates(eye=8.0, extra=6.0)
 
@@ -119,12 +126,19 @@ class Stack:
         """Wait until the nodes themselves tell these rates."""
         self.peer.spin_until(
             lambda: all(self.peer.statuses[name].target_hz == hz for name, hz in rates.items()),
-            15.0,
-            f"rates {rates}",
+            what=f"rates {rates}",
         )
 
     def allocation(self, name: str) -> NodeAllocation:
-        return next(node for node in self.states[-1].nodes if node.name == f"/{name}")
+        """Return what the governor's newest state says of a node; nothing where there is none."""
+        nodes = self.states[-1].nodes if self.states else []
+        return next((node for node in nodes if node.name == f"/{name}"), NodeAllocation())
+
+    def until_told(self, name: str, condition: Callable[[NodeAllocation], Any], what: str) -> None:
+        """Wait for the governor's state: a node may follow before whoever listens is told why."""
+        self.peer.spin_until(
+            lambda: condition(self.allocation(name)), what=f"{what}; {self.allocation(name)}"
+        )
 
 
 @pytest.fixture
@@ -139,15 +153,18 @@ def test_heat_lowers_background_then_essential_to_its_floor_and_all_comes_back(s
     stack.start()
     stack.board.heat(86.0)
     stack.wait_for_rates(eye=4.0, extra=0.0)
-    stack.peer.spin_until(lambda: "4.0 C below the limit" in stack.allocation("extra").reason, 5.0)
-    assert stack.boards[-1].max_temperature_c == 86.0
+    stack.until_told("extra", lambda node: "4.0 C below the limit" in node.reason, "the reason")
+    stack.peer.spin_until(lambda: stack.boards[-1].max_temperature_c == 86.0)
 
     def governor() -> DiagnosticStatus | None:
         every = [s for array in stack.diagnostics for s in array.status if s.name == "supervisor: governor"]
         return every[-1] if every else None
 
-    stack.peer.spin_until(lambda: governor() and governor().level == DiagnosticStatus.WARN, 5.0)
-    assert {pair.key: pair.value for pair in governor().values}["extra"].startswith("0 Hz: temperature")
+    def values() -> dict[str, str]:
+        return {pair.key: pair.value for pair in governor().values}
+
+    stack.peer.spin_until(lambda: governor() and governor().level == DiagnosticStatus.WARN)
+    stack.peer.spin_until(lambda: values()["extra"].startswith("0 Hz: temperature"))
     assert stack.allocation("arm").reason == ""
     stack.board.heat(60.0)
     stack.wait_for_rates(eye=8.0, extra=6.0)
@@ -157,36 +174,34 @@ def test_a_lost_source_holds_background_down(stack: Stack) -> None:
     stack.start()
     (stack.board.zone / "temp").unlink()
     stack.wait_for_rates(eye=8.0, extra=3.0)
-    assert "cannot be read" in stack.allocation("extra").reason
+    stack.until_told("extra", lambda node: "cannot be read" in node.reason, "the reason")
 
 
 def test_short_memory_cleans_a_background_node_up_until_there_is_room_for_it(stack: Stack) -> None:
     stack.start()
+    since_s = stack.peer.now_s()
     stack.board.leave(300)
-    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "unconfigured", 15.0)
-    assert stack.allocation("extra").off
-    assert "300 MiB available" in stack.allocation("extra").reason
-    assert stack.peer.statuses["eye"].state == "active"
+    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "unconfigured")
+    stack.until_told("extra", lambda node: node.off and "300 MiB available" in node.reason, "the reason")
+    stack.peer.spin_until(lambda: stack.peer.said("eye", since_s))
+    assert {status.state for status in stack.peer.said("eye", since_s)} == {"active"}
     stack.board.leave(4000)
-    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "active", 15.0)
+    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "active")
 
 
 def test_a_killed_supervisors_successor_leaves_off_what_was_off_for_want_of_memory(stack: Stack) -> None:
     stack.start()
     stack.board.leave(300)
-    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "unconfigured", 15.0)
+    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "unconfigured")
     stack.board.leave(700)  # no shortage, and no room for it either
     stack.supervisor.kill()
-    stack.states.clear()
-    extra: list[str] = []
+    killed_s = stack.peer.now_s()
     stack.start_supervisor()
-    stack.peer.spin_until(
-        lambda: extra.append(stack.peer.statuses["extra"].state) or len(stack.states) >= 30, 15.0
-    )
-    assert set(extra) == {"unconfigured"}
+    stack.peer.spin_until(lambda: len(stack.states.since(killed_s)) >= 30, what="states of the successor")
+    assert {status.state for status in stack.peer.said("extra", killed_s)} == {"unconfigured"}
     assert stack.allocation("extra").off
     stack.board.leave(4000)
-    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "active", 15.0)
+    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].state == "active")
 
 
 def test_a_status_with_an_impossible_pid_raises_nothing_in_the_supervisor(stack: Stack) -> None:
@@ -200,7 +215,9 @@ def test_a_status_with_an_impossible_pid_raises_nothing_in_the_supervisor(stack:
         publisher.publish(forged)
         return len(stack.states) >= count + 20
 
-    stack.peer.spin_until(publish, 15.0, "the supervisor to go on")
+    stack.peer.spin_until(publish, what="the supervisor to go on")
+    went_on_s = stack.peer.now_s()
+    stack.peer.spin_until(lambda: stack.peer.said("supervisor", went_on_s), what="what it counted")
     assert [e.event for e in stack.peer.statuses["supervisor"].events if e.event.startswith("raised")] == []
 
 
@@ -212,10 +229,10 @@ def test_a_pinned_node_is_left_alone_and_the_governor_can_be_switched_off_live(s
     assert "no node is called nobody; there are" in reason
     stack.board.heat(86.0)
     stack.wait_for_rates(eye=4.0, extra=6.0)
-    assert stack.allocation("extra").pinned
+    stack.until_told("extra", lambda node: node.pinned, "pinned")
     assert stack.peer.set_parameter("supervisor", "governor", "none") == (True, "")
     stack.wait_for_rates(eye=8.0, extra=6.0)
-    stack.peer.spin_until(lambda: stack.states[-1].controller == "none", 5.0)
+    stack.peer.spin_until(lambda: stack.states[-1].controller == "none")
 
 
 def test_cores_that_other_programs_keep_busy_are_said(stack: Stack) -> None:
@@ -224,7 +241,6 @@ def test_cores_that_other_programs_keep_busy_are_said(stack: Stack) -> None:
     with busy_cores():
         stack.peer.spin_until(
             lambda: any(event.event == "cpu_busy" for event in stack.peer.statuses["supervisor"].events),
-            15.0,
-            "the event",
+            what="the event",
         )
     assert "every core is busy" in stack.supervisor.output()

@@ -1,11 +1,12 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Chunks on time through real vla and fusion processes: a policy too slow, one that guides, one that is not always there."""
+"""Chunks on time through real policy and fusion processes: slow policies, guiding ones, and absent ones."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,7 +22,7 @@ from sensor_msgs.msg import Image, JointState
 from edge_stack_core.admission.status import read_status
 from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.ros import qos
-from edge_stack_core.ros.testing import NodeProcess, Peer
+from edge_stack_core.ros.testing import History, NodeProcess, Peer, stamp_s
 
 ROBOT_FILE = find_robot("so101_sim")
 ROBOT = load_robot(ROBOT_FILE)
@@ -49,17 +50,15 @@ task: {topic: order, default: wait}
 
 
 class World:
-    """The robot: joint states at 30 Hz, and everything that vla and fusion say."""
+    """The robot: joint states at 30 Hz, and everything that policy and fusion say."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
         node = peer.node
-        self.chunks: list[ActionChunk] = peer.collect(ActionChunk, "action_chunk", qos.chunk())
-        self.control: list[FusionStatus] = peer.collect(FusionStatus, "fusion_status", qos.status())
-        self.policy: list[PolicyStatus] = peer.collect(PolicyStatus, "policy_status", qos.state())
-        self.commands: list[JointState] = peer.collect(
-            JointState, "joint_command", qos.command(RATE_HZ, offered=False)
-        )
+        self.chunks: History = peer.record(ActionChunk, "action_chunk", qos.chunk())
+        self.control: History = peer.record(FusionStatus, "fusion_status", qos.status())
+        self.policy: History = peer.record(PolicyStatus, "policy_status", qos.state())
+        self.commands: History = peer.record(JointState, "joint_command", qos.command(RATE_HZ, offered=False))
         self._joints = node.create_publisher(JointState, "joint_states", qos.sensor())
         self._images = node.create_publisher(Image, "image_raw", qos.frame())
         node.create_timer(1 / 30, self._publish)
@@ -73,12 +72,9 @@ class World:
         self._joints.publish(joints)
         self._images.publish(image)
 
-    def until(
-        self, condition: Callable[[PolicyStatus], Any], what: str, timeout_s: float = 20.0
-    ) -> PolicyStatus:
-        """Wait for a policy status that meets a condition."""
-        self.peer.spin_until(lambda: self.policy and condition(self.policy[-1]), timeout_s, what)
-        return self.policy[-1]
+    def until(self, condition: Callable[[PolicyStatus], Any], what: str) -> PolicyStatus:
+        """Wait for a policy status that meets a condition, be it for a moment; return the first one."""
+        return self.peer.spin_until(lambda: next((s for s in self.policy if condition(s)), None), what=what)
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +91,7 @@ Start = Callable[..., AbstractContextManager[NodeProcess]]
 
 
 @pytest.fixture
-def vla(tmp_path: Path) -> Start:
+def policy(tmp_path: Path) -> Start:
     environment = toy_policy.entry_point(tmp_path)
 
     def start(asked: dict[str, Any], **parameters: Any) -> NodeProcess:
@@ -105,121 +101,147 @@ def vla(tmp_path: Path) -> Start:
             "policy_path": json.dumps(asked),
             **parameters,
         }
-        return NodeProcess("edge_stack_policy.ros.policy", "vla", values, environment=environment)
+        return NodeProcess("edge_stack_policy.ros.policy", "policy", values, environment=environment)
 
     return start
 
 
 def test_with_a_policy_too_slow_for_the_machine_control_goes_on_and_age_and_underruns_tell_the_truth(
-    peer: Peer, world: World, vla: Start
+    peer: Peer, world: World, policy: Start
 ) -> None:
     # 2 s for a chunk of 3 s: it arrives with 1 s left, and the next one comes a second after its end.
-    slow = vla({"seconds": 2.0}, horizon=72, chunk_rate_hz=5.0)
+    slow = policy({"seconds": 2.0}, horizon=72, chunk_rate_hz=5.0)
     with slow, NodeProcess("edge_stack_control.ros.fusion", "fusion", FUSION):
         peer.bring_up("fusion")
-        peer.bring_up("vla")
+        peer.bring_up("policy")
         world.until(lambda s: s.chunks >= 2, "two chunks")
         # Fusion's own limit of 2 s: what comes is too old when it comes, and the robot holds.
-        assert (world.control[-1].state, world.control[-1].reason) == (FusionStatus.HOLD, "no_action")
-        assert world.control[-1].rejected_chunks > 0
+        peer.spin_until(
+            lambda: (c := world.control[-1]).rejected_chunks > 0 and c.reason == "no_action",
+            what="chunks that are too old",
+        )
+        assert {c.state for c in world.control} == {FusionStatus.HOLD}
         assert peer.set_parameter("fusion", "max_action_age_s", 6.0) == (True, "")
         peer.spin_until(
             lambda: world.control[-1].underruns >= 2 and world.control[-1].state == FusionStatus.HOLD,
             what="two underruns",
         )
 
-        status = world.policy[-1]
-        assert 2.0 <= status.latency_p50_s < 3.5
-        assert status.latency_expected_s >= status.latency_p50_s
-        assert status.inference_delay == math.ceil(status.latency_expected_s * RATE_HZ - 1e-6)
-        assert status.underruns >= world.control[-1].underruns
-        assert status.action_age_p99_s >= 4.0, "two inferences, until the next chunk takes over"
+        # Two inferences pass until the next chunk takes over; and the policy node counts underruns as well.
+        status = world.until(
+            lambda s: s.underruns >= world.control[-1].underruns and s.action_age_p99_s >= 4.0, "its figures"
+        )
         starts = [chunk.start.sec + chunk.start.nanosec * 1e-9 for chunk in world.chunks]
         assert np.diff(starts).min() >= 2.0
-        assert np.median(np.diff(starts)) == pytest.approx(status.latency_p50_s, abs=0.3), "back to back"
+        # As long as it really takes, and back to back: were the end of the actions waited for, it would be a second more.
+        assert status.latency_p50_s >= 2.0
+        assert np.median(np.diff(starts)) == pytest.approx(status.latency_p50_s, abs=0.7)
+        assert status.latency_expected_s >= status.latency_p50_s
+        assert status.inference_delay == math.ceil(status.latency_expected_s * RATE_HZ - 1e-6)
 
-        control = world.control
+        control = [c for c in world.control if c.commands]
         assert {(c.state, c.reason) for c in control} >= {
             (FusionStatus.RUN, "ok"),
             (FusionStatus.HOLD, "stale_action"),
         }
         assert max(c.action_age_s for c in control if c.state == FusionStatus.RUN) > 2.0
         first, last = control[0], control[-1]
-        seconds = last.header.stamp.sec - first.header.stamp.sec
-        seconds += (last.header.stamp.nanosec - first.header.stamp.nanosec) * 1e-9
         ticks = last.commands - first.commands + last.skipped_ticks - first.skipped_ticks
-        assert ticks / seconds == pytest.approx(RATE_HZ, rel=0.05)
+        assert ticks == pytest.approx((stamp_s(last) - stamp_s(first)) * RATE_HZ, rel=0.05, abs=4.0)
+
+        def speeds_before_rest() -> np.ndarray:
+            """Speeds of the arm in the period before it rests, where the commands around that came on time."""
+            pan = np.array([c.position[0] for c in world.commands])
+            times = np.array([stamp_s(c) for c in world.commands])
+            regular = np.abs(np.diff(times) - 1 / RATE_HZ) < 0.01
+            speeds = np.where(regular, np.diff(pan) / np.diff(times), np.nan)
+            return np.abs(speeds[:-1][(np.abs(speeds[:-1]) > 0.0) & (speeds[1:] == 0.0)])
 
         # Where the actions ran out the arm moved at up to 0.38 rad/s; it comes to rest without a jump of speed.
-        pan = np.array([c.position[0] for c in world.commands])
-        assert np.ptp(pan) > 0.05
-        times = np.array([c.header.stamp.sec % 10**6 + c.header.stamp.nanosec * 1e-9 for c in world.commands])
-        regular = np.abs(np.diff(times) - 1 / RATE_HZ) < 0.01
-        speeds = np.where(regular, np.diff(pan) / np.diff(times), np.nan)
-        stops = np.flatnonzero((np.abs(speeds[:-1]) > 0.0) & (speeds[1:] == 0.0))
-        assert len(stops) >= 1
-        assert np.abs(speeds[stops]).max() < 0.1
+        peer.spin_until(lambda: len(speeds_before_rest()), what="the arm to rest")
+        assert np.ptp([c.position[0] for c in world.commands]) > 0.05
+        assert speeds_before_rest().max() < 0.1
 
 
 def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_delay(
-    peer: Peer, world: World, vla: Start
+    peer: Peer, world: World, policy: Start
 ) -> None:
     diagnostics = peer.collect(DiagnosticArray, "diagnostics", qos.status())
-    with vla({"guides": True, "shows": True, "seconds": 0.06}, chunk_rate_hz=5.0) as process:
-        peer.bring_up("vla")
+    with policy({"guides": True, "shows": True, "seconds": 0.06}, chunk_rate_hz=5.0) as process:
+        peer.bring_up("policy")
         status = world.until(lambda s: "prev_chunk_left_over" in s.problem, "a left-over chunk")
-        assert "inference_delay 2;" in status.problem or status.inference_delay > 2
-        assert "prev_chunk_left_over float64 [2" in status.problem  # 25 or so of 30 actions
+        given = re.search(
+            r"inference_delay (\d+);.* prev_chunk_left_over float64 \[(\d+), 6\]", status.problem
+        )
+        assert given is not None, status.problem
+        delay, left = map(
+            int, given.groups()
+        )  # 2 or so of 0.06 s, and 25 or so of 30 actions; the machine may be busy
+        assert 2 <= delay < left < 30
         assert "limit True" in status.problem
         status = world.until(lambda s: s.chunks >= 10, "some chunks")
         assert (status.policy, status.place, status.merge) == ("toy", "local", "guided")
         assert status.seam_position_p99 < 0.02
-        shown = [v for d in diagnostics for one in d.status if one.name == "vla" for v in one.values]
-        assert {v.key for v in shown} >= {"place", "inference_delay", "underruns", "seam_velocity_p99"}
+
+        def shown() -> set[str]:
+            return {
+                v.key for d in diagnostics for one in d.status if one.name == "policy" for v in one.values
+            }
+
+        peer.spin_until(
+            lambda: shown() >= {"place", "inference_delay", "underruns", "seam_velocity_p99"},
+            what="diagnostics",
+        )
         assert 0.0 < status.cover_s <= 1.25 and status.underruns == 0
-        assert peer.transition("vla", "deactivate") and peer.transition("vla", "cleanup")
+        assert peer.transition("policy", "deactivate") and peer.transition("policy", "cleanup")
         peer.spin_until(lambda: process.output().count("closed") == 1)
 
 
 def test_the_gate_learns_what_a_chunk_takes_and_when_the_next_one_begins(
-    peer: Peer, world: World, vla: Start
+    peer: Peer, world: World, policy: Start
 ) -> None:
-    with vla({"seconds": 0.1}, chunk_rate_hz=5.0, accelerator="cpu"):
-        peer.bring_up("vla")
+    with policy({"seconds": 0.1}, chunk_rate_hz=5.0, accelerator="cpu"):
+        peer.bring_up("policy")
         world.until(lambda s: s.chunks >= 12, "some chunks")
         (job,) = read_status("cpu").critical
         assert job.jobs >= 10
-        assert 100.0 <= job.budget_ms < 200.0
+        # What it takes, and no more than the longest time that it took.
+        longest_s = world.policy[-1].latency_p99_s
+        assert 100.0 <= job.budget_ms <= 1e3 * max(0.2, longest_s)
         states = set()
         peer.spin_until(lambda: states.add(read_status("cpu").critical[0].state) or len(states) == 2)
         assert states == {"running", "announced"}, "never silent"
 
 
 def test_requests_to_a_policy_that_is_not_available_are_counted_and_the_next_ones_are_served(
-    peer: Peer, world: World, vla: Start
+    peer: Peer, world: World, policy: Start
 ) -> None:
-    with vla({"fails": 2}, chunk_rate_hz=10.0, merge="average", places=["local"]) as process:
-        peer.bring_up("vla")
+    with policy({"fails": 2}, chunk_rate_hz=10.0, merge="average", places=["local"]) as process:
+        peer.bring_up("policy")
         status = world.until(lambda s: s.unavailable >= 2 and s.chunks >= 3, "chunks and failures")
         assert "the server does not answer" in status.problem
         assert (status.place, status.merge, status.underruns) == ("local", "average", 0)
-        events = {(e.topic, e.event): e.count for e in peer.statuses["vla"].events}
+        events = {(e.topic, e.event): e.count for e in peer.statuses["policy"].events}
         assert events[("policy", "unavailable")] >= 1
         assert process.alive()
 
 
-def test_a_server_that_goes_away_costs_chunks_and_not_the_node(peer: Peer, world: World, vla: Start) -> None:
+def test_a_server_that_goes_away_costs_chunks_and_not_the_node(
+    peer: Peer, world: World, policy: Start
+) -> None:
     pytest.importorskip("grpc")
     import toy_remote
 
     with toy_remote.serving(toy_remote.ToyPolicy()) as server:
         address = f"grpc://127.0.0.1:{server.port}"
-        process = vla({}, policy="remote", policy_address=address, server_timeout_s=1.0, server_images="png")
+        process = policy(
+            {}, policy="remote", policy_address=address, server_timeout_s=20.0, server_images="png"
+        )
         with process:
-            peer.bring_up("vla")
+            peer.bring_up("policy")
             status = world.until(lambda s: s.chunks >= 5, "chunks from the server")
             assert (status.place, status.merge, status.horizon) == (address, "guided", 4)
-            assert 0.0 < status.rtt_p50_s <= status.rtt_p99_s < 1.0
+            assert 0.0 < status.rtt_p50_s <= status.rtt_p99_s < 20.0
             assert status.loss == 0.0
             server.stop()
             status = world.until(lambda s: s.unavailable >= 2, "requests without an answer")
@@ -228,13 +250,13 @@ def test_a_server_that_goes_away_costs_chunks_and_not_the_node(peer: Peer, world
 
 
 def test_a_contract_says_which_topics_units_and_sizes_a_policy_sees(
-    peer: Peer, world: World, vla: Start, tmp_path: Path
+    peer: Peer, world: World, policy: Start, tmp_path: Path
 ) -> None:
     file = tmp_path / "contract.yaml"
     file.write_text(CONTRACT, encoding="utf-8")
     needs = ["observation.state", "observation.images.top"]
-    with vla({"shows": True, "needs": needs}, policy_contract=str(file)):
-        peer.bring_up("vla")
+    with policy({"shows": True, "needs": needs}, policy_contract=str(file)):
+        peer.bring_up("policy")
         status = world.until(lambda s: "observation" in s.problem, "an observation")
         gripper_deg = math.degrees(ROBOT.home[5])
         assert f"observation.state float32 [6] {gripper_deg:.1f}" in status.problem
@@ -244,23 +266,25 @@ def test_a_contract_says_which_topics_units_and_sizes_a_policy_sees(
 
 
 def test_what_a_policy_needs_and_the_contract_lacks_fails_configure_with_its_name(
-    peer: Peer, vla: Start, tmp_path: Path
+    peer: Peer, policy: Start, tmp_path: Path
 ) -> None:
     file = tmp_path / "contract.yaml"
     file.write_text(CONTRACT, encoding="utf-8")
-    with vla({"needs": ["observation.images.wrist"]}, policy_contract=str(file)) as process:
-        assert not peer.transition("vla", "configure")
-        peer.spin_until(lambda: "needs observation.images.wrist" in peer.statuses["vla"].message)
+    with policy({"needs": ["observation.images.wrist"]}, policy_contract=str(file)) as process:
+        assert not peer.transition("policy", "configure")
+        peer.spin_until(lambda: "needs observation.images.wrist" in peer.statuses["policy"].message)
         peer.spin_until(lambda: "closed" in process.output(), what="what was loaded is freed")
 
 
 def test_a_prediction_that_does_not_end_is_not_joined_by_a_second_one(
-    peer: Peer, world: World, vla: Start
+    peer: Peer, world: World, policy: Start, tmp_path: Path
 ) -> None:
-    with vla({"seconds": 6.5}):
-        peer.bring_up("vla")
-        peer.spin_until(lambda: peer.statuses["vla"].work == NodeStatus.WORK_BUSY, what="a prediction")
-        assert peer.transition("vla", "deactivate")
-        assert not peer.transition("vla", "activate")
-        peer.spin_until(lambda: "has not ended yet" in peer.statuses["vla"].message)
-        peer.spin_until(lambda: peer.transition("vla", "activate"), what="activation once it has ended")
+    end = tmp_path / "end"
+    with policy({"until": str(end)}):
+        peer.bring_up("policy")
+        peer.spin_until(lambda: peer.statuses["policy"].work == NodeStatus.WORK_BUSY, what="a prediction")
+        assert peer.transition("policy", "deactivate")
+        assert not peer.transition("policy", "activate")
+        peer.spin_until(lambda: "has not ended yet" in peer.statuses["policy"].message)
+        end.touch()
+        peer.spin_until(lambda: peer.transition("policy", "activate"), what="activation once it has ended")

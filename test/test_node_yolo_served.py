@@ -60,9 +60,9 @@ def test_a_node_outlives_its_server_and_refuses_what_is_not_finite(peer: Peer, t
         camera.until(lambda: unavailable(peer) >= 2, "inferences that found no server")
         assert peer.statuses["yolo"].state == "active"
         assert f"triton://127.0.0.1:{port}/detect" in peer.statuses["yolo"].message
-        results.clear()
+        gone_s = peer.now_s()
         with kserve(repository, port):
-            camera.until(lambda: results, "a result of the server that is back")
+            camera.until(lambda: results.since(gone_s), "a result of the server that is back")
             camera.until(lambda: peer.statuses["yolo"].message == "", "no problem any more")
         assert process.alive(), process.output()
 

@@ -154,14 +154,14 @@ def test_a_node_is_started_again_when_it_dies_in_the_environment_of_the_stack(la
         assert node.action._ExecuteLocal__respawn is not False
         assert node.environment["OMP_NUM_THREADS"] == "1"
     assert nodes["/sim"].environment[PROFILE_VARIABLES[0]].endswith("_frames.xml")
-    assert not nodes["/vla"].environment[PROFILE_VARIABLES[0]].endswith("_frames.xml")
+    assert not nodes["/policy"].environment[PROFILE_VARIABLES[0]].endswith("_frames.xml")
 
 
 def test_perception_is_the_models_and_their_supervisor_on_the_image_topic_given(launched: Launch) -> None:
     nodes = launched("perception.launch.py", image="/camera/color/image_raw", classify="false")
     assert set(nodes) == {"/supervisor", "/detect", "/segment", "/pose", "/obb"}
     assert nodes["/detect"].remappings == {"image_raw": "/camera/color/image_raw"}
-    left_out = {"fusion", "sim", "vla", "camera", "classify"}
+    left_out = {"fusion", "sim", "policy", "camera", "classify"}
     assert set(nodes["/supervisor"].parameters["disabled"]) == left_out
     assert "/camera" in launched("perception.launch.py", camera="true")
 

@@ -40,7 +40,7 @@ time.sleep(60)
 """
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     end_s = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < end_s, f"not within {timeout_s} s"
@@ -98,12 +98,17 @@ def test_a_process_that_should_not_come_back_stays_away(
 
 
 def test_a_process_that_keeps_dying_is_started_ever_more_slowly(tmp_path: Path) -> None:
-    ends_s: list[float] = []
     limits = Limits(respawn_delay_s=0.05, longest_delay_s=0.4)
-    with ProcessGroup(tmp_path, lambda *_: ends_s.append(time.monotonic()), limits) as group:
-        group.start(ProcessSpec("one", ["/bin/false"], {}))
-        until(lambda: len(ends_s) >= 7)
-    delays_s = [later - sooner for sooner, later in itertools.pairwise(ends_s)]
+    with ProcessGroup(tmp_path, limits=limits) as group:
+        # By the word of each process: it has begun before it ends, and the next one after the pause that follows its end.
+        group.start(python("one", "import time; print('began', time.monotonic(), flush=True)"))
+
+        def began_s() -> list[float]:
+            lines = group.log_path("one").read_text().splitlines(keepends=True)
+            return [float(line.split()[1]) for line in lines if line.startswith("began") and "\n" in line]
+
+        until(lambda: len(began_s()) >= 7)
+        delays_s = [later - sooner for sooner, later in itertools.pairwise(began_s())]
     for delay_s, least_s in zip(delays_s, (0.05, 0.1, 0.2, 0.4, 0.4, 0.4), strict=False):
         assert delay_s >= least_s
 
@@ -132,23 +137,20 @@ def test_stop_kills_what_ignores_every_request(tmp_path: Path) -> None:
     group = ProcessGroup(tmp_path, limits=FAST)
     pid = group.start(python("one", STUBBORN))
     wait_for_output(group, "one", "up")
-    begin_s = time.monotonic()
     assert group.stop() == {"one": -signal.SIGKILL}
-    assert time.monotonic() - begin_s < 3.0
     assert not alive(pid)
 
 
 def test_kill_does_not_wait_even_while_stop_waits(tmp_path: Path) -> None:
-    group = ProcessGroup(tmp_path, limits=Limits(interrupt_s=30.0))
+    group = ProcessGroup(tmp_path, limits=Limits(interrupt_s=600.0))  # longer than this test may last
     group.start(python("one", STUBBORN))
     wait_for_output(group, "one", "up")
     stopper = threading.Thread(target=group.stop)
     stopper.start()
-    begin_s = time.monotonic()
+    until(lambda: group._stop_at_s is not None)
     assert group.kill() == {"one": -signal.SIGKILL}
-    stopper.join(5.0)
+    stopper.join(60.0)
     assert not stopper.is_alive()
-    assert time.monotonic() - begin_s < 3.0
 
 
 def test_what_a_process_started_ends_with_it(group: ProcessGroup) -> None:
@@ -224,7 +226,7 @@ def test_all_end_when_the_runner_is_killed(runner: tuple[subprocess.Popen[str], 
     assert all(alive(pid) for pid in pids)
     process.kill()
     for pid in pids:
-        until(lambda pid=pid: not alive(pid), 5.0)
+        until(lambda pid=pid: not alive(pid))
 
 
 def test_children_end_when_runner_and_guard_are_killed(
@@ -233,7 +235,7 @@ def test_children_end_when_runner_and_guard_are_killed(
     process, (_, child, _, guard) = runner
     os.kill(guard, signal.SIGKILL)
     process.kill()
-    until(lambda: not alive(child), 5.0)
+    until(lambda: not alive(child))
 
 
 def test_how_a_process_ended_is_said_in_words() -> None:

@@ -184,13 +184,13 @@ def test_the_foreground_runner_ends_with_its_nodes(domain: int, tmp_path: Path, 
         [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
-        end_s = time.monotonic() + 30.0
+        end_s = time.monotonic() + 120.0
         while not (children := _children(process.pid, "--ros-args")) or len(children) < 2:
             assert time.monotonic() < end_s
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.02)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=30.0)
+        output, _ = process.communicate(timeout=120.0)
         assert process.returncode == 0, output
         assert not any(Path(f"/proc/{pid}").exists() for pid in children)
     finally:
@@ -201,7 +201,7 @@ def test_the_foreground_runner_ends_with_its_nodes(domain: int, tmp_path: Path, 
 def test_the_foreground_runner_refuses_a_broken_configuration(tmp_path: Path) -> None:
     (tmp_path / "robot.yaml").write_text("nodes: 3\n")
     command = [sys.executable, "-m", "edge_stack.runner", str(tmp_path / "robot.yaml")]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=60.0, check=False)
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120.0, check=False)
     assert answer.returncode == 2
     assert "robot.yaml" in answer.stderr
     assert "Traceback" not in answer.stderr

@@ -14,7 +14,7 @@ from edge_stack_supervisor.supervision import State
 
 def test_the_shipped_stack_and_robots_are_valid() -> None:
     config = load_config(shipped_config())
-    assert {n.name for n in config.select(sim=True)} >= {"supervisor", "fusion", "sim", "vla", "detect"}
+    assert {n.name for n in config.select(sim=True)} >= {"supervisor", "fusion", "sim", "policy", "detect"}
     for file in sorted((share_folder("edge_stack_core") / "robots").glob("*.yaml")):
         load_robot(file)
 
@@ -25,7 +25,7 @@ def test_a_simulated_board_that_is_switched_on_is_read_and_felt() -> None:
     assert "sysfs_root" not in before["supervisor"]
     after = {node.name: node.parameters for node in config.switch_on(["board"]).nodes}
     assert after["supervisor"]["sysfs_root"] == "simulated"
-    assert after["detect"]["board"] == after["vla"]["board"] == "simulated"
+    assert after["detect"]["board"] == after["policy"]["board"] == "simulated"
     assert after["fusion"] == before["fusion"]
     chosen = config.with_parameter("supervisor", "sysfs_root", "/").switch_on(["board"])
     assert {n.name: n.parameters for n in chosen.nodes}["supervisor"]["sysfs_root"] == "/"

@@ -71,7 +71,7 @@ with common.busy_cores(1):
     process.kill()
     process.wait()
     process.stdout.close()
-    end_s = time.monotonic() + 10.0
+    end_s = time.monotonic() + 60.0
     while any(alive(pid) for pid in pids):
         assert time.monotonic() < end_s, "the load outlived its benchmark"
         time.sleep(0.02)

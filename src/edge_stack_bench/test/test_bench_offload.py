@@ -87,7 +87,7 @@ def test_lerobots_server_is_measured_where_there_is_a_checkpoint_for_it() -> Non
 
 def test_the_stacks_own_policy_is_measured_unless_another_is_named() -> None:
     config = load_config(shipped_config())
-    (own,) = (node.parameters for node in config.nodes if node.name == "vla")
+    (own,) = (node.parameters for node in config.nodes if node.name == "policy")
     subject = subject_of(config, "", "", "", "", "python")
     assert (subject.policy, subject.path) == (own["policy"], own["policy_path"])
     assert subject.contract == own["policy_contract"]

@@ -76,7 +76,7 @@ try:
 except OSError as error:
     print("not allowed:", error)
     sys.exit(77)
-until = time.monotonic() + 20.0
+until = time.monotonic() + 60.0
 while True:
     try:
         connection = socket.create_connection((THERE, 5000), timeout=1.0)
@@ -97,7 +97,7 @@ try:
 except TimeoutError:
     pass
 network.set(Network())
-connection.settimeout(20.0)
+connection.settimeout(60.0)
 assert connection.recv(10) == b"lost"
 counts = network.counts()
 assert counts["lost_packets"] > 0 and counts["bytes_sent"] > 80 and counts["server_alive"]
@@ -107,7 +107,7 @@ network.close()
 
 def test_a_real_connection_is_delayed_cut_and_goes_on_afterwards() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _CLIENT], capture_output=True, text=True, timeout=60.0, check=False
+        [sys.executable, "-c", _CLIENT], capture_output=True, text=True, timeout=150.0, check=False
     )
     if done.returncode == 77:
         pytest.skip(done.stdout.strip())

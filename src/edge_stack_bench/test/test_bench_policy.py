@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 from edge_stack_policy.testing.micro_smolvla import FOLDER
 
 
-def test_an_exported_policy_gives_a_row_for_each_part(tmp_path: Path) -> None:
+def test_an_exported_policy_gives_a_row_for_each_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[dict[str, Any]] = []
+    child = policy._child
+    monkeypatch.setattr(policy, "_child", lambda *a, **b: found.append(child(*a, **b)) or found[-1])
     rows = policy.run({}, [FOLDER], tmp_path, lambda _: None)
     assert [row["part"] for row in rows] == list(PARTS)
     assert all(row["backend"] == policy.ONNX and row["ms"]["count"] == policy.SIZES["tiny"] for row in rows)
-    parts = {row["part"]: row["ms"]["p50"] for row in rows}
-    assert 0.0 < sum(parts[part] for part in PARTS[:-1]) <= parts["all"] * 1.05
+    (ms,) = (one["ms"] for one in found)
+    # Of each run by itself: medians of parts do not add up where a busy machine holds up another part each time.
+    for *parts, whole in zip(*(ms[part] for part in PARTS), strict=True):
+        assert 0.0 < sum(parts) <= whole
     assert 20 < rows[0]["peak_mb"] < 300 and rows[0]["parity_max_abs"] < 1e-5
     view = view_of({"bench": "policy", "rows": rows, "notes": []})
     assert len(view.lines) == len(PARTS) and all(len(line) == len(view.columns) for line in view.lines)

@@ -158,7 +158,5 @@ def test_a_file_that_cannot_be_written_ends_the_recording_and_nothing_else(
 def test_recording_where_no_stack_runs_says_so(
     domain: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    begun_s = time.monotonic()
     assert record_module.main([str(tmp_path / "view.gif"), "--duration", "0.3"]) == 1
     assert "no image_raw was heard" in capsys.readouterr().err
-    assert time.monotonic() - begun_s < 15.0

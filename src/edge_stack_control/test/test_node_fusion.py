@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +23,7 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 from visualization_msgs.msg import MarkerArray
 
 from edge_stack_core.ros import qos
-from edge_stack_core.ros.testing import NodeProcess, Peer, ros_domain
+from edge_stack_core.ros.testing import HISTORY_DEPTH, History, NodeProcess, Peer, ros_domain, stamp_s
 
 MODULE = "edge_stack_control.ros.fusion"
 RATE_HZ = 24.0
@@ -55,13 +54,14 @@ class Stack:
         self._detections = node.create_publisher(Detection2DArray, "detect/detections", qos.result())
         self._chunks = node.create_publisher(ActionChunk, "action_chunk", qos.chunk())
         self._state = node.create_publisher(StackState, "stack_state", qos.state())
-        self.commands: list[Any] = []
-        self.statuses: list[FusionStatus] = []
+        # Commands live for one period only: a test that gets no core for so long does not see them all.
+        self.commands = History()
+        self.statuses = History()
+        of_commands, of_statuses = qos.command(RATE_HZ, offered=False), qos.status()
+        of_commands.depth = of_statuses.depth = HISTORY_DEPTH
         self._subscriptions = [
-            node.create_subscription(
-                command_type, "joint_command", self.commands.append, qos.command(RATE_HZ, offered=False)
-            ),
-            node.create_subscription(FusionStatus, "fusion_status", self.statuses.append, qos.status()),
+            node.create_subscription(command_type, "joint_command", self.commands.append, of_commands),
+            node.create_subscription(FusionStatus, "fusion_status", self.statuses.append, of_statuses),
         ]
         self.state = StackState.ACTIVE
         self._sequence = 0
@@ -123,20 +123,21 @@ class Stack:
     def status(self) -> FusionStatus | None:
         return self.statuses[-1] if self.statuses else None
 
-    def until(self, reason: str, state: int, timeout_s: float = 20.0) -> FusionStatus:
+    def until(self, reason: str, state: int) -> FusionStatus:
         def reached() -> FusionStatus | None:
             status = self.status()
             return status if status and (status.reason, status.state) == (reason, state) else None
 
-        return self.peer.spin_until(reached, timeout_s, f"{reason} in state {state}")
+        return self.peer.spin_until(reached, what=f"{reason} in state {state}")
 
     def running(self) -> FusionStatus:
         return self.until("ok", FusionStatus.RUN)
 
     def next_commands(self, count: int) -> list[Any]:
-        self.commands.clear()
-        self.peer.spin_until(lambda: len(self.commands) >= count, what=f"{count} commands")
-        return list(self.commands)
+        """Wait for commands that are given from now on: what is under way is none of them."""
+        now_s = self.peer.now_s()
+        self.peer.spin_until(lambda: len(self.commands.since(now_s)) >= count, what=f"{count} commands")
+        return self.commands.since(now_s)
 
 
 @pytest.fixture(scope="module")
@@ -186,35 +187,40 @@ def peer(shared_peer: Peer) -> Peer:
 
 def test_commands_come_at_the_control_rate_and_lead_to_the_target(stack: Stack, peer: Peer) -> None:
     before = stack.running()
-    begin_s = time.monotonic()
     stack.peer.spin_until(
         lambda: stack.commands and list(stack.commands[-1].position) == pytest.approx([0.5, 0.5], abs=1e-3)
     )
-    stack.next_commands(30)
-    stack.statuses.clear()
-    after = stack.peer.spin_until(stack.status)
-    rate_hz = (after.commands - before.commands) / (time.monotonic() - begin_s)
-    # Wide: the machine may be busy. Missed ticks are counted instead.
-    assert 0.5 * RATE_HZ < rate_hz + after.skipped_ticks < 2.0 * RATE_HZ + after.skipped_ticks
-    assert after.lateness_p50_ms >= 0.0
-    command = stack.commands[-1]
+    command = stack.next_commands(1)[-1]
     assert list(command.name) == JOINTS
     assert command.header.stamp.sec > 0
-    status = peer.spin_until(lambda: peer.statuses.get("fusion"))
+    after = stack.peer.spin_until(
+        lambda: (s := stack.status()) and s.commands + s.skipped_ticks >= before.commands + 96 and s
+    )
+    # Every tick gave a command or is counted as missed, however busy the machine is: both together keep the rate, but for
+    # the one or two that fall between a status and the figures in it.
+    ticks = after.commands + after.skipped_ticks - before.commands - before.skipped_ticks
+    assert ticks == pytest.approx((stamp_s(after) - stamp_s(before)) * RATE_HZ, rel=0.05, abs=4.0)
+    assert after.lateness_p50_ms >= 0.0
+    status = peer.spin_until(lambda: peer.statuses["fusion"].processed > 0 and peer.statuses["fusion"])
     assert status.priority_class == "critical"
-    assert status.processed > 0
 
 
 def test_the_first_command_is_the_measured_position_and_none_jumps(inactive: Stack, peer: Peer) -> None:
     stack = inactive
+    # A first life, after which it is known that the test hears the commands.
+    assert peer.transition("fusion", "activate")
+    stack.next_commands(1)
+    assert peer.transition("fusion", "deactivate")
+    peer.spin_until(lambda: peer.statuses["fusion"].state == "inactive")
     stack.target = [1.5, 1.5]
+    begin_s = peer.now_s()
     assert peer.transition("fusion", "activate")
     stack.running()
-    peer.spin_until(lambda: len(stack.commands) > 20)
-    positions = [list(command.position) for command in stack.commands]
-    if stack.statuses[0].commands <= len(positions):
-        assert positions[0] == pytest.approx(START, abs=0.1)
-    times = [c.header.stamp.sec + c.header.stamp.nanosec * 1e-9 for c in stack.commands]
+    peer.spin_until(lambda: len(stack.commands.since(begin_s)) > 20)
+    commands = stack.commands.since(begin_s)
+    # From the measured position at the time before the first command; so it holds for whichever the test sees first.
+    positions = [START, *(list(command.position) for command in commands)]
+    times = [begin_s, *map(stamp_s, commands)]
     for (earlier, later), (t0, t1) in zip(pairwise(positions), pairwise(times), strict=True):
         assert max(abs(b - a) for a, b in zip(earlier, later, strict=True)) <= 1.0 * (t1 - t0) + 0.02
 
@@ -296,10 +302,12 @@ def test_a_person_outside_the_workspace_changes_nothing_until_the_workspace_is_m
 ) -> None:
     square = [200.0, 200.0, 300.0, 200.0, 300.0, 300.0, 200.0, 300.0]
     assert peer.set_parameter("fusion", "workspace_px", square) == (True, "")
+    seen_s = peer.now_s()
     stack.person = ("person", 100.0, 100.0)
-    begin = len(stack.statuses)
-    peer.spin_until(lambda: len(stack.statuses) > begin + 4)
-    assert stack.status().reason == "ok"
+    peer.spin_until(lambda: len(stack.statuses.since(seen_s)) > 4)
+    # On a busy machine the test may be late with what it plays, which fusion says too.
+    assert not [s for s in stack.statuses.since(seen_s) if s.reason.startswith("person")]
+    stack.running()
     assert peer.set_parameter("fusion", "workspace_px", [v - 150.0 for v in square]) == (True, "")
     stack.until("person_in_workspace", FusionStatus.STOP)
     everywhere = [0.0, 0.0, 1e4, 0.0, 1e4, 1e4, 0.0, 1e4]
@@ -314,10 +322,11 @@ def test_a_person_near_the_workspace_slows_the_robot_by_distance(stack: Stack, p
     assert peer.set_parameter("fusion", "workspace_px", square) == (True, "")
     assert peer.set_parameter("fusion", "slow_zone_px", 100.0) == (True, "")
     stack.person = ("person", 145.0, 250.0)
-    stack.until("person_near", FusionStatus.SLOW)
     # Activated a moment ago, it may still be getting faster when the person comes.
-    status = peer.spin_until(lambda: (s := stack.status()).speed_scale == pytest.approx(0.65) and s)
-    assert (status.reason, status.state) == ("person_near", FusionStatus.SLOW)
+    status = peer.spin_until(
+        lambda: (s := stack.status()).reason == "person_near" and s.speed_scale == pytest.approx(0.65) and s
+    )
+    assert status.state == FusionStatus.SLOW
     assert "person" in status.detail and "65 % of full speed" in status.detail
     stack.person = None
     stack.running()
@@ -355,8 +364,11 @@ def test_stale_perception_holds(stack: Stack) -> None:
 
 def test_a_lost_supervisor_slows_down(stack: Stack) -> None:
     stack.sends_state = False
-    status = stack.until("supervisor_lost", FusionStatus.SLOW)
-    assert status.speed_scale == pytest.approx(0.3)
+    stack.until("supervisor_lost", FusionStatus.SLOW)
+    status = stack.peer.spin_until(
+        lambda: stack.status().speed_scale == pytest.approx(0.3) and stack.status()
+    )
+    assert status.reason == "supervisor_lost"
     stack.sends_state = True
     stack.running()
 
@@ -422,8 +434,9 @@ def test_deactivate_ends_the_commands_and_activate_begins_at_the_measured_positi
         lambda: stack.commands and list(stack.commands[-1].position) == pytest.approx([0.5, 0.5], abs=1e-3)
     )
     assert peer.transition("fusion", "deactivate")
-    peer.spin_until(lambda: peer.statuses["fusion"].state == "inactive")
-    stack.commands.clear()
+    inactive = peer.spin_until(lambda: (s := peer.statuses["fusion"]).state == "inactive" and s)
+    peer.spin_until(lambda: peer.said("fusion", stamp_s(inactive)), what="a later status")
+    assert not stack.commands.since(stamp_s(inactive))
     stack.sends_chunks = False
     assert peer.transition("fusion", "activate")
     command = stack.next_commands(1)[0]
@@ -503,7 +516,7 @@ def test_a_jump_of_the_clock_is_counted_and_control_goes_on(
         node = shared_peer.node
         clock = node.create_publisher(Clock, "/clock", qos.sensor())
         timer = node.create_timer(0.01, lambda: clock.publish(Clock(clock=stack.now())))
-        commands = shared_peer.collect(JointState, "jumping_command", qos.command(RATE_HZ, offered=False))
+        commands = shared_peer.record(JointState, "jumping_command", qos.command(RATE_HZ, offered=False))
         try:
             shared_peer.bring_up("jumping")
             stack.running()
@@ -517,9 +530,13 @@ def test_a_jump_of_the_clock_is_counted_and_control_goes_on(
             shared_peer.spin_until(jumped)
             stack.running()
             shared_peer.spin_until(lambda: len(commands) > begin + 48)
-            arrived = [tuple(command.position) for command in commands[begin:]]
-            steps = [max(abs(a - b) for a, b in zip(p, q, strict=True)) for p, q in pairwise(arrived)]
-            assert max(steps) <= 1.0 / RATE_HZ * 2.0 + 1e-6
+            for before, after in pairwise(commands[begin:]):
+                passed_s = stamp_s(after) - stamp_s(before)
+                if abs(passed_s) > 0.5 * abs(jump_s):
+                    passed_s -= jump_s
+                step = max(abs(a - b) for a, b in zip(before.position, after.position, strict=True))
+                # A period's worth more: the clock that stamps them comes in messages. The test may have missed some.
+                assert step <= 1.0 * (max(passed_s, 1.0 / RATE_HZ) + 1.0 / RATE_HZ) + 1e-6
             assert process.alive(), process.output()
         finally:
             node.destroy_timer(timer)

@@ -121,7 +121,7 @@ class StackConfig:
 
 def _on_simulated_board(node: NodeConfig) -> NodeConfig:
     """Let a supervisor read the simulated board, and models feel it, unless the file says otherwise."""
-    parameter = {"supervisor": "sysfs_root", "yolo": "board", "vla": "board"}.get(node.executable)
+    parameter = {"supervisor": "sysfs_root", "yolo": "board", "policy": "board"}.get(node.executable)
     if parameter is None or parameter in node.parameters:
         return node
     return replace(node, parameters={**node.parameters, parameter: "simulated"})

@@ -24,7 +24,7 @@ from edge_stack_core.admission.page import path_of
 from edge_stack_core.admission.status import accelerators, read_status
 from edge_stack_core.errors import ConfigurationError
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +86,6 @@ def test_a_job_alone_runs_at_once_and_its_duration_is_learned() -> None:
         with job.admitted() as admission:
             time.sleep(0.002)
     assert admission.reason == "none"
-    assert admission.delay_s < 1.0
     assert admission.expected_s >= 0.002
     assert job.expected_s() >= 0.002
 
@@ -101,7 +100,7 @@ def test_a_failed_run_ends_and_is_not_learned() -> None:
 
 
 def test_a_job_waits_until_the_critical_inference_ends_and_says_so() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=5.0, budget_s=1.0)
+    critical = CriticalJob("gpu", "policy", period_s=5.0, budget_s=1.0)
     job = BackgroundJob("gpu", "detect")
     critical.announce(time.monotonic())
     critical.begin()
@@ -126,27 +125,32 @@ def test_a_job_waits_until_the_critical_inference_ends_and_says_so() -> None:
 
 
 def test_a_job_that_ends_before_the_release_runs_and_a_longer_one_waits_for_the_next_slack() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=4.0, budget_s=0.1)
-    critical.announce(time.monotonic() + 2.0)
+    critical = CriticalJob("gpu", "policy", period_s=80.0, budget_s=0.1)
+    critical.announce(time.monotonic() + 40.0)
     job = BackgroundJob("gpu", "detect")
     with job.admitted(expected_s=0.2) as admission:
         pass
     assert admission.reason == "none"
-    with pytest.raises(Refused) as refused, job.admitted(expected_s=3.0, wait_s=0.05):
+    with pytest.raises(Refused) as refused, job.admitted(expected_s=60.0, wait_s=0.05):
         pass
     assert refused.value.reason == "timeout"
     assert "ends after the next release" in str(refused.value)
 
 
 def test_withdrawing_lets_those_who_wait_start() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=30.0, budget_s=10.0)
+    critical = CriticalJob("gpu", "policy", period_s=30.0, budget_s=10.0)
     critical.announce(time.monotonic())
     job = BackgroundJob("gpu", "detect")
-    timer = threading.Timer(0.1, critical.withdraw)
-    timer.start()
+
+    def withdraw() -> None:
+        until(lambda: background_status("detect").state == "waiting")
+        critical.withdraw()
+
+    other = threading.Thread(target=withdraw)
+    other.start()
     with job.admitted(expected_s=0.01, wait_s=LIMIT_S) as admission:
-        assert admission.delay_s > 0.05
-    timer.join()
+        assert admission.reason != "none"
+    other.join()
 
 
 def test_jobs_beyond_the_limit_wait_for_one_to_end() -> None:
@@ -172,7 +176,7 @@ def test_the_earliest_deadline_is_admitted_first(monkeypatch: pytest.MonkeyPatch
     with holder.admitted():
         threads = [
             threading.Thread(target=run, args=item)
-            for item in (("late", 0.9), ("early", 0.3), ("middle", 0.6))
+            for item in (("late", 0.9), ("early", 0.0), ("middle", 0.45))
         ]
         for thread in threads:
             thread.start()
@@ -208,30 +212,30 @@ def test_a_job_that_timed_out_keeps_its_place_in_the_order(monkeypatch: pytest.M
 
 
 def test_a_job_that_never_fits_is_refused_with_the_figure_that_would_fit() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=0.5, budget_s=0.3)
-    critical.announce(time.monotonic() + 0.4)
+    critical = CriticalJob("gpu", "policy", period_s=50.0, budget_s=30.0)
+    critical.announce(time.monotonic() + 40.0)
     job = BackgroundJob("gpu", "segment")
-    with pytest.raises(Refused) as refused, job.admitted(expected_s=0.45):
+    with pytest.raises(Refused) as refused, job.admitted(expected_s=45.0):
         pass
     assert refused.value.reason == "never_fits"
-    assert refused.value.fits_s == pytest.approx(0.1995, abs=1e-4)
+    assert refused.value.fits_s == pytest.approx(19.9995, abs=1e-4)
     assert refused.value.pieces == 3
     status = background_status("segment")
     assert status.refused["never fits"] == 1
-    assert status.fits_ms == pytest.approx(199.5, abs=0.1)
+    assert status.fits_ms == pytest.approx(19999.5, abs=0.1)
 
 
 def test_a_job_to_be_split_is_refused_with_the_number_of_pieces() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=0.5, budget_s=0.3)
-    critical.announce(time.monotonic() + 0.4)
+    critical = CriticalJob("gpu", "policy", period_s=50.0, budget_s=30.0)
+    critical.announce(time.monotonic() + 40.0)
     job = BackgroundJob("gpu", "segment", policy="split")
-    with pytest.raises(Refused) as refused, job.admitted(expected_s=0.45):
+    with pytest.raises(Refused) as refused, job.admitted(expected_s=45.0):
         pass
     assert (refused.value.reason, refused.value.pieces) == ("split", 3)
 
 
 def test_a_job_at_the_lower_rate_runs_right_after_a_critical_end_and_then_pauses() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=0.2, budget_s=0.15)
+    critical = CriticalJob("gpu", "policy", period_s=0.2, budget_s=0.15)
     job = BackgroundJob("gpu", "segment", policy="lower_rate", lower_rate_s=0.3)
     stop = threading.Event()
 
@@ -249,7 +253,7 @@ def test_a_job_at_the_lower_rate_runs_right_after_a_critical_end_and_then_pauses
         times = []
         for _ in range(3):
             with job.admitted(expected_s=0.4, wait_s=LIMIT_S):
-                times.append(time.monotonic())
+                times.append(job._started * 1e-9)  # when it was admitted, however late this thread goes on
     finally:
         stop.set()
         thread.join(LIMIT_S)
@@ -258,7 +262,7 @@ def test_a_job_at_the_lower_rate_runs_right_after_a_critical_end_and_then_pauses
 
 
 def test_a_critical_job_learns_its_budget() -> None:
-    critical = CriticalJob("gpu", "vla", period_s=1.0, budget_s=0.5)
+    critical = CriticalJob("gpu", "policy", period_s=1.0, budget_s=0.5)
     for _ in range(10):
         with critical:
             time.sleep(0.002)
@@ -269,7 +273,7 @@ def test_a_job_of_another_process_that_was_killed_while_it_ran_holds_up_nobody()
     code = (
         "import time\n"
         "from edge_stack_core.admission import BackgroundJob, CriticalJob\n"
-        "critical = CriticalJob('gpu', 'vla', 60.0, 30.0)\n"
+        "critical = CriticalJob('gpu', 'policy', 60.0, 30.0)\n"
         "job = BackgroundJob('gpu', 'other')\n"
         "with job.admitted(expected_s=50.0):\n"
         "    critical.announce(time.monotonic()); critical.begin()\n"
@@ -298,7 +302,7 @@ def test_a_job_that_was_killed_while_it_ran_does_not_count_as_running_for_ever()
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     accelerator = Accelerator("gpu", limit=3, beside=1)
-    critical, job = CriticalJob(accelerator, "vla", period_s=5.0), BackgroundJob(accelerator, "detect")
+    critical, job = CriticalJob(accelerator, "policy", period_s=5.0), BackgroundJob(accelerator, "detect")
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
 
     def may_run_beside() -> bool:
@@ -313,7 +317,7 @@ def test_a_job_that_was_killed_while_it_ran_does_not_count_as_running_for_ever()
 
 
 def test_a_run_that_ends_after_its_job_was_closed_leaves_the_slots_next_owner_alone() -> None:
-    critical, job = CriticalJob("gpu", "vla", period_s=5.0), BackgroundJob("gpu", "detect")
+    critical, job = CriticalJob("gpu", "policy", period_s=5.0), BackgroundJob("gpu", "detect")
     with job.admitted(expected_s=0.001), critical:
         # As a node does that no longer waits for the inference that runs.
         job.close()
@@ -348,7 +352,7 @@ def test_a_stopped_process_that_comes_first_in_the_order_is_passed_over() -> Non
 
 
 def test_jobs_go_on_when_the_shared_memory_was_removed_under_them() -> None:
-    critical, job = CriticalJob("gpu", "vla", 0.5), BackgroundJob("gpu", "detect")
+    critical, job = CriticalJob("gpu", "policy", 0.5), BackgroundJob("gpu", "detect")
     path_of("gpu").unlink()
     critical._look_at = job._look_at = 0  # it is looked for every second
     with critical:
@@ -356,7 +360,7 @@ def test_jobs_go_on_when_the_shared_memory_was_removed_under_them() -> None:
     with job.admitted(expected_s=0.001):
         pass
     status = read_status("gpu")
-    assert [one.name for one in status.critical] == ["vla"]
+    assert [one.name for one in status.critical] == ["policy"]
     assert [one.name for one in status.background] == ["detect"]
 
 
@@ -400,7 +404,7 @@ def test_limits_that_are_given_hold_for_all_and_others_stay() -> None:
 
 def test_a_job_runs_beside_the_critical_one_once_it_is_known_how_long_that_takes_alone() -> None:
     accelerator = Accelerator("gpu", limit=2, beside=1)
-    critical = CriticalJob(accelerator, "vla", period_s=5.0)
+    critical = CriticalJob(accelerator, "policy", period_s=5.0)
     job = BackgroundJob(accelerator, "detect")
     critical.begin()
     with pytest.raises(Refused, match="critical job active"), job.admitted(expected_s=0.001, wait_s=0.02):
@@ -417,7 +421,7 @@ def test_a_job_runs_beside_the_critical_one_once_it_is_known_how_long_that_takes
 
 def test_a_critical_job_that_takes_longer_than_its_period_starves_nobody_after_its_first_inference() -> None:
     accelerator = Accelerator("gpu")
-    critical = CriticalJob(accelerator, "vla", period_s=0.002)
+    critical = CriticalJob(accelerator, "policy", period_s=0.002)
     job = BackgroundJob(accelerator, "detect")
     with critical:
         time.sleep(0.02)
@@ -438,7 +442,7 @@ def test_on_processor_cores_all_but_one_may_run_beside_the_critical_job() -> Non
 
 
 def test_the_table_shows_every_job(capsys: pytest.CaptureFixture[str]) -> None:
-    critical, job = CriticalJob("gpu", "vla", 0.5, 0.1), BackgroundJob("gpu", "detect")
+    critical, job = CriticalJob("gpu", "policy", 0.5, 0.1), BackgroundJob("gpu", "detect")
     with critical:
         pass
     with job.admitted(expected_s=0.001):
@@ -446,7 +450,7 @@ def test_the_table_shows_every_job(capsys: pytest.CaptureFixture[str]) -> None:
     assert accelerators() == ["gpu"]
     assert table.main(["gpu", "--once"]) == 0
     text = capsys.readouterr().out
-    assert "vla" in text
+    assert "policy" in text
     assert "detect" in text
     assert table.main(["--json"]) == 0
     (status,) = json.loads(capsys.readouterr().out)

@@ -17,8 +17,9 @@ from edge_stack_core.admission import Accelerator, BackgroundJob, CriticalJob
 from edge_stack_core.admission.status import read_status
 
 PERIOD_S = 0.1
+LONG_PERIOD_S = 2.0  # so long that whoever had to wait for its end would show, however busy the machine is
 KILLS = 200
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +133,7 @@ def deadly_background(stores: int) -> None:
 
 
 def deadly_critical(stores: int) -> None:
-    job = CriticalJob("gpu", "victim", PERIOD_S, 0.01)
+    job = CriticalJob("gpu", "victim", LONG_PERIOD_S, 0.01)
     job._words = _Deadly(job._words, stores)
     for _ in range(3):
         job.announce(time.monotonic())
@@ -157,7 +158,7 @@ def test_a_process_killed_at_each_store_of_the_protocol_holds_up_nobody(work, mo
         _, status = os.waitpid(pid, 0)
         with survivor.admitted(expected_s=10.0, wait_s=LIMIT_S) as admission:
             pass
-        assert admission.delay_s < PERIOD_S, f"after a kill at store {stores}"
+        assert admission.delay_s < LONG_PERIOD_S, f"after a kill at store {stores}"
         if os.WIFEXITED(status):
             break
     else:

@@ -21,7 +21,7 @@ from edge_stack_core.frames.frame_reader import FrameFollower, MappedRing, Store
 from edge_stack_core.frames.frame_ring import FrameRing
 from edge_stack_core.frames.layout import FrameInfo
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 class Follower:

@@ -28,6 +28,14 @@ def state(peer: Peer, label: str):
     )
 
 
+def resting(peer: Peer, label: str) -> NodeStatus:
+    """Return a status of the state that says what is wrong; in a repeated attempt the reason is that of the last one."""
+    return peer.spin_until(
+        lambda: next((s for s in peer.said("toy") if s.message and s.state == label), None),
+        what=f"a reason in state {label}",
+    )
+
+
 def test_a_node_reports_itself_unconfigured_on_start(peer: Peer, toy: NodeProcess) -> None:
     status = state(peer, "unconfigured")
     assert status.pid == toy.pid
@@ -49,6 +57,9 @@ def test_a_node_works_only_while_active(peer: Peer, toy: NodeProcess) -> None:
     state(peer, "inactive")
     out.clear()
     numbers.publish(Float64(data=4.0))
+    # The node's executor has gone round since, so that the number has come.
+    published_s = peer.now_s()
+    peer.spin_until(lambda: len(peer.said("toy", published_s)) >= 2)
     assert peer.transition("toy", "activate")
     peer.spin_until(answered)
     assert {m.data for m in out} == {6.0}, "a number that came while inactive was answered"
@@ -58,9 +69,7 @@ def test_a_refused_configure_says_why_and_can_be_mended(peer: Peer) -> None:
     with NodeProcess("toy_node", "toy", {"model": "missing"}):
         diagnostics = peer.collect(DiagnosticArray, "diagnostics", qos.status())
         assert not peer.transition("toy", "configure")
-        status = peer.spin_until(lambda: peer.statuses["toy"].message and peer.statuses["toy"])
-        assert status.state == "unconfigured"
-        assert "missing.onnx does not exist" in status.message
+        assert "missing.onnx does not exist" in resting(peer, "unconfigured").message
         peer.spin_until(
             lambda: any(
                 s.level == b"\x02" and "missing.onnx" in s.message for d in diagnostics for s in d.status
@@ -74,9 +83,7 @@ def test_a_refused_activate_leaves_the_node_inactive_with_its_reason(peer: Peer)
     with NodeProcess("toy_node", "toy", {"fail_activate": True}):
         assert peer.transition("toy", "configure")
         assert not peer.transition("toy", "activate")
-        status = peer.spin_until(lambda: peer.statuses["toy"].message and peer.statuses["toy"])
-        assert status.state == "inactive"
-        assert "told to fail" in status.message
+        assert "told to fail" in resting(peer, "inactive").message
 
 
 def test_a_wrong_start_value_fails_configure_and_names_the_parameter(peer: Peer) -> None:
@@ -130,9 +137,9 @@ def test_a_transition_that_outlasts_a_repeated_request_is_no_refusal(
     peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge_stack_core.ros.testing.ANSWER_S", 0.3)
-    with NodeProcess("toy_node", "toy", {"configure_s": 1.0}) as slow:
+    with NodeProcess("toy_node", "toy", {"configure_s": 2.0}) as slow:
         assert peer.transition("toy", "configure"), slow.output()
-        assert "refused in state inactive" in slow.output()  # the repeated one
+        peer.spin_until(lambda: "refused in state inactive" in slow.output(), what="the repeated one refused")
         assert not peer.transition("toy", "configure")
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from edge_stack_core.runtime.pacing import PacedWorker, ReleaseGrid
 
 
-def wait_for(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+def wait_for(condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
     end_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end_s, "not within the limit"
@@ -30,7 +29,7 @@ def running(work: Callable[[Any, float], None], rate_hz: float, **options: Any) 
     try:
         yield worker
     finally:
-        assert worker.stop(10.0)
+        assert worker.stop(60.0)
 
 
 def test_releases_lie_on_absolute_times() -> None:
@@ -105,23 +104,21 @@ def test_an_input_is_worked_on_once() -> None:
 
 
 def test_a_release_without_an_input_serves_the_next_one_at_once() -> None:
-    latencies: list[float] = []
-    with running(lambda item, _: latencies.append(time.monotonic() - item), rate_hz=1.0) as worker:
-        worker.offer(time.monotonic())
-        wait_for(lambda: latencies)
-    assert latencies[0] < 0.5
+    seen: list[int] = []
+    # The release at the start had no input; the next one is a quarter of an hour away.
+    with running(lambda item, _: seen.append(item), rate_hz=0.001) as worker:
+        worker.offer(1)
+        wait_for(lambda: seen)
 
 
 def test_a_new_rate_wakes_the_worker_at_once() -> None:
-    seen: list[float] = []
-    with running(lambda item, _: seen.append(time.monotonic()), rate_hz=0.01) as worker:
+    seen: list[int] = []
+    with running(lambda item, _: seen.append(item), rate_hz=0.001) as worker:
         worker.offer(0)
         wait_for(lambda: seen)
-        worker.offer(1)  # its release is 100 s away
-        start_s = time.monotonic()
+        worker.offer(1)  # its release is a quarter of an hour away
         worker.set_rate(50.0)
-        wait_for(lambda: len(seen) == 2)
-    assert seen[1] - start_s < 0.5
+        wait_for(lambda: seen == [0, 1])
 
 
 def test_a_paused_worker_does_nothing_until_it_has_a_rate() -> None:
@@ -156,18 +153,13 @@ def test_work_that_raises_is_reported_and_the_worker_goes_on() -> None:
 
 def test_overruns_are_reported() -> None:
     skipped: list[int] = []
-    release = threading.Event()
-    with running(lambda item, _: release.wait(10.0), rate_hz=50.0, skipped=skipped.append) as worker:
-        worker.offer(1)
-        time.sleep(0.2)  # ten periods, all of them inside the work
-        release.set()
+    with running(lambda item, _: time.sleep(0.2), rate_hz=50.0, skipped=skipped.append) as worker:
+        worker.offer(1)  # its work lasts for ten periods
         wait_for(lambda: skipped)
-    assert skipped[0] >= 3
+    assert skipped[0] >= 8
 
 
 def test_stop_ends_a_waiting_worker_at_once() -> None:
     worker: PacedWorker[int] = PacedWorker(lambda item, _: None, 0.0)
     worker.start()
-    start_s = time.monotonic()
-    assert worker.stop(5.0)
-    assert time.monotonic() - start_s < 1.0
+    assert worker.stop(60.0)  # without a rate it would wait for ever

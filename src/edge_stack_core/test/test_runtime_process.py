@@ -31,7 +31,7 @@ def idle_thread() -> Iterator[int]:
 def in_child(code: str) -> str:
     """Run code in a process of its own: settings of the test process stay as they are."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
     return done.stdout.strip()
 

@@ -111,7 +111,7 @@ def test_what_is_known_only_at_selection_is_filled_in_then(folder: Path) -> None
         (
             "class: essential\n    stage",
             "class: esential\n    stage",
-            5,
+            6,
             "nodes.detect.class: 'esential' is not one of",
         ),
         ("rate_hz: 5", "rate_hz: -5", 8, "nodes.detect.rate_hz: -5 is less than the minimum of 0"),
@@ -121,7 +121,7 @@ def test_what_is_known_only_at_selection_is_filled_in_then(folder: Path) -> None
         ("task: detect", "rate_hz: 3.0", 9, "is set by rate_hz of the node already"),
         ("robot: arm", "robot: leg", 1, "there is no robot 'leg'; known are .*arm"),
         ("  sim:\n", "  detect:\n", 10, "detect stands twice"),
-        ("  sim:\n", "  sim: [\n", 13, "is not valid YAML"),
+        ("  sim:\n", "  sim: [\n", 12, "is not valid YAML"),
         ("nodes:\n", "nodes:\n  3: {}\n", 3, "the key 3 is not text"),
     ],
 )

@@ -176,7 +176,7 @@ def test_a_refused_segment_ends_the_inference(
 ) -> None:
     monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
     segmented = SegmentedModel.open(model, pieces=3)
-    job, critical = BackgroundJob("gpu", "net"), CriticalJob("gpu", "vla", period_s=30.0, budget_s=10.0)
+    job, critical = BackgroundJob("gpu", "net"), CriticalJob("gpu", "policy", period_s=30.0, budget_s=10.0)
     critical.begin()
     with pytest.raises(Refused):
         segmented.run({"image": image}, job, wait_s=0.01)

@@ -31,8 +31,9 @@ onnx = pytest.importorskip("onnx")
 MODULE = "edge_stack_perception.ros.yolo"
 NAMES = ("cube", "hand")
 BUDGET_S = 0.008
-PIECES = 8  # of the model, about
-SLACK = 0.55  # of the time of one inference
+# The slack is shorter than the whole and far longer than a piece: how long either takes varies on a busy machine.
+PIECES = 10  # of the model, about
+SLACK = 0.8  # of the time of one inference
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a policy is: from one observation to a chunk of future joint positions.
 
-Its unit of work is one prediction. A policy knows no ROS and no clock of its own; the vla node, a test or a training
+Its unit of work is one prediction. A policy knows no ROS and no clock of its own; the policy node, a test or a training
 script feeds it. Names and keys are LeRobot's, so that a LeRobot policy fits behind the same methods. How one is found by
 its name is the registry's business.
 """

@@ -5,7 +5,7 @@ A policy's contract with the robot: which topic each of its features comes from,
 
 Its unit is one YAML file, such as contracts/<name>.yaml of this package. A checkpoint names features by keys and
 knows numbers without units; the contract ties keys to topics, fields to joints, and units to rad. `check` compares it
-with what the checkpoint says about itself before anything moves. It never touches a topic: the vla node does, by what
+with what the checkpoint says about itself before anything moves. It never touches a topic: the policy node does, by what
 stands here.
 """
 

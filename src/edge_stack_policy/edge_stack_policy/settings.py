@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a policy is made from, by options as a user gives them: the vla node's parameters, a server's command line.
+What a policy is made from, by options as a user gives them: the policy node's parameters, a server's command line.
 
 Its unit is one PolicySettings. Files are read here; nothing is loaded or connected.
 """

@@ -152,7 +152,7 @@ class Run:
 
 
 def drive(world: World, policy: FailoverPolicy, until_s: float, names: dict[int, str]) -> Run:
-    """Ask for chunks as the vla node does: before the actions run out, by as much as the policy says."""
+    """Ask for chunks as the policy node does: before the actions run out, by as much as the policy says."""
     run = Run()
     dry_s = world.now_s + 0.5
     while world.now_s < until_s:

@@ -5,19 +5,19 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from edge_stack_msgs.msg import ActionChunk
+from edge_stack_msgs.msg import ActionChunk, NodeStatus
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.ros import qos
-from edge_stack_core.ros.testing import NodeProcess, Peer
+from edge_stack_core.ros.testing import History, NodeProcess, Peer, stamp_s
 from edge_stack_policy.visual_servo.kinematics import point_to_pixel
 
 ROBOT_FILE = find_robot("so101_sim")
@@ -37,7 +37,7 @@ class Robot:
         self._joints = peer.node.create_publisher(JointState, "joint_states", qos.sensor())
         self._detections = peer.node.create_publisher(Detection2DArray, "detect/detections", qos.result())
         self._instructions = peer.node.create_publisher(String, "instruction", qos.state())
-        self.chunks: list[ActionChunk] = peer.collect(ActionChunk, "action_chunk", qos.chunk())
+        self.chunks: History = peer.record(ActionChunk, "action_chunk", qos.chunk())
         self.timer = peer.node.create_timer(0.03, self.publish)
 
     def publish(self) -> None:
@@ -74,8 +74,8 @@ def robot(peer: Peer) -> Robot:
 
 
 @pytest.fixture
-def vla(robot: Robot) -> Iterator[NodeProcess]:
-    with NodeProcess(MODULE, "vla", PARAMETERS) as process:
+def policy(robot: Robot) -> Iterator[NodeProcess]:
+    with NodeProcess(MODULE, "policy", PARAMETERS) as process:
         yield process
 
 
@@ -84,12 +84,23 @@ def positions(chunk: ActionChunk) -> np.ndarray:
 
 
 def message(peer: Peer) -> str:
-    return peer.statuses["vla"].message if "vla" in peer.statuses else ""
+    return peer.statuses["policy"].message if "policy" in peer.statuses else ""
 
 
-def test_chunks_come_at_their_rate_and_say_what_they_are(peer: Peer, robot: Robot, vla: NodeProcess) -> None:
-    peer.bring_up("vla")
-    peer.spin_until(lambda: len(robot.chunks) >= 25)
+def test_chunks_come_at_their_rate_and_say_what_they_are(
+    peer: Peer, robot: Robot, policy: NodeProcess
+) -> None:
+    peer.bring_up("policy")
+
+    def start_s(chunk: ActionChunk) -> float:
+        return chunk.start.sec + chunk.start.nanosec * 1e-9
+
+    def on_time() -> int:
+        """Count the chunks that came one period after the one before; on a busy machine some are late, or not seen."""
+        pairs = [(a, b) for a, b in pairwise(robot.chunks) if b.sequence == a.sequence + 1]
+        return sum(abs(start_s(b) - start_s(a) - 0.05) < 0.01 for a, b in pairs)
+
+    peer.spin_until(lambda: on_time() >= 12, what="chunks at their rate")
     chunk = robot.chunks[-1]
     assert chunk.policy == "visual_servo"
     assert chunk.joint_names == list(ROBOT.joint_names)
@@ -97,29 +108,29 @@ def test_chunks_come_at_their_rate_and_say_what_they_are(peer: Peer, robot: Robo
     assert chunk.step.nanosec == pytest.approx(1e9 / 24, abs=1)
     numbers = [one.sequence for one in robot.chunks]
     assert numbers == sorted(set(numbers))
-    starts = [one.start.sec + one.start.nanosec * 1e-9 for one in robot.chunks]
-    assert np.median(np.diff(starts)) == pytest.approx(0.05, abs=0.01)
-    stamp = chunk.header.stamp.sec + chunk.header.stamp.nanosec * 1e-9
-    assert -0.05 <= starts[-1] - stamp <= 0.5
+    first = robot.chunks[0]
+    passed_s = start_s(chunk) - start_s(first)
+    assert passed_s > 0.9 * 0.05 * (chunk.sequence - first.sequence) - 0.1, "no faster than their rate"
+    assert -0.05 <= start_s(chunk) - stamp_s(chunk) <= 0.5
 
 
-def test_the_arm_goes_for_the_named_object(peer: Peer, robot: Robot, vla: NodeProcess) -> None:
+def test_the_arm_goes_for_the_named_object(peer: Peer, robot: Robot, policy: NodeProcess) -> None:
     robot.see("red_cube", (0.2, 0.12, 0.015), 26.0)
     robot.see("mark", (0.2, -0.1, 0.0), 44.0)
     robot.see("unicorn", (0.2, 0.0, 0.0), 44.0)
     robot.instruct("put the red cube on the mark")
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     peer.spin_until(lambda: positions(robot.new_chunk())[-1, 0] > 0.3, what="the arm turns to the object")
     peer.spin_until(lambda: not message(peer))
 
 
 def test_an_instruction_with_an_unknown_object_is_reported_and_the_arm_holds(
-    peer: Peer, robot: Robot, vla: NodeProcess
+    peer: Peer, robot: Robot, policy: NodeProcess
 ) -> None:
     robot.see("red_cube", (0.2, 0.12, 0.015), 26.0)
     robot.see("mark", (0.2, -0.1, 0.0), 44.0)
     robot.instruct("put the purple teapot on the mark")  # latched: the node hears it although it starts later
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     peer.spin_until(lambda: "purple teapot" in message(peer))
     np.testing.assert_allclose(positions(robot.new_chunk()), np.tile(ROBOT.home, (30, 1)), atol=1e-3)
     robot.instruct("put the red cube on the mark")
@@ -128,10 +139,10 @@ def test_an_instruction_with_an_unknown_object_is_reported_and_the_arm_holds(
 
 
 def test_without_joint_states_no_chunk_comes_and_the_reason_is_shown(
-    peer: Peer, robot: Robot, vla: NodeProcess
+    peer: Peer, robot: Robot, policy: NodeProcess
 ) -> None:
     robot.timer.cancel()
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     peer.spin_until(lambda: "joint_states: none has come" in message(peer))
     robot.timer.reset()
     robot.new_chunk()
@@ -151,38 +162,43 @@ def test_without_joint_states_no_chunk_comes_and_the_reason_is_shown(
     ids=["too few joints", "not finite", "from the future", "from the past"],
 )
 def test_bad_joint_states_stop_the_chunks_until_good_ones_come(
-    peer: Peer, robot: Robot, vla: NodeProcess, damage, reason: str
+    peer: Peer, robot: Robot, policy: NodeProcess, damage, reason: str
 ) -> None:
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     robot.new_chunk()
     damage(robot)
     peer.spin_until(lambda: reason in message(peer))
     robot.positions, robot.age_s = ROBOT.home.tolist(), 0.0
     robot.new_chunk()
-    assert vla.alive()
+    assert policy.alive()
 
 
-def test_detections_that_are_not_finite_are_left_out(peer: Peer, robot: Robot, vla: NodeProcess) -> None:
+def test_detections_that_are_not_finite_are_left_out(peer: Peer, robot: Robot, policy: NodeProcess) -> None:
     robot.see("red_cube", (0.2, 0.12, 0.015), math.nan)
     robot.see("red_cube", (0.2, 0.12, 0.015), 26.0)
     robot.see("mark", (0.2, -0.1, 0.0), 44.0)
     robot.instruct("put the red cube on the mark")
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     peer.spin_until(lambda: positions(robot.new_chunk())[-1, 0] > 0.3)
 
 
 def test_a_rate_of_zero_pauses_and_a_new_rate_counts_at_once(
-    peer: Peer, robot: Robot, vla: NodeProcess
+    peer: Peer, robot: Robot, policy: NodeProcess
 ) -> None:
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     robot.new_chunk()
-    assert peer.set_parameter("vla", "chunk_rate_hz", 0.0) == (True, "")
-    peer.spin_until(lambda: peer.statuses["vla"].target_hz == 0.0)
+    assert peer.set_parameter("policy", "chunk_rate_hz", 0.0) == (True, "")
+    paused = peer.spin_until(lambda: (s := peer.statuses["policy"]).target_hz == 0.0 and s)
+
+    def later(than: NodeStatus) -> NodeStatus:
+        """Return a status that was stamped twenty periods later."""
+        return peer.spin_until(lambda: next(iter(peer.said("policy", stamp_s(than) + 1.0)), None))
+
+    settled = later(paused)  # the chunk that was under way has come
     robot.chunks.clear()
-    end_s = time.monotonic() + 0.5
-    peer.spin_until(lambda: time.monotonic() > end_s)
-    assert len(robot.chunks) <= 1
-    assert peer.set_parameter("vla", "chunk_rate_hz", 20.0) == (True, "")
+    assert later(settled).processed == settled.processed <= paused.processed + 1
+    assert not robot.chunks
+    assert peer.set_parameter("policy", "chunk_rate_hz", 20.0) == (True, "")
     robot.new_chunk()
 
 
@@ -198,17 +214,17 @@ def test_a_rate_of_zero_pauses_and_a_new_rate_counts_at_once(
 def test_a_parameter_that_cannot_work_fails_configure_with_the_reason(
     peer: Peer, parameters: dict, reason: str
 ) -> None:
-    with NodeProcess(MODULE, "vla", {**PARAMETERS, **parameters}):
-        assert not peer.transition("vla", "configure")
+    with NodeProcess(MODULE, "policy", {**PARAMETERS, **parameters}):
+        assert not peer.transition("policy", "configure")
         peer.spin_until(lambda: reason in message(peer))
 
 
 def test_the_node_goes_through_its_states_and_ends_cleanly(
-    peer: Peer, robot: Robot, vla: NodeProcess
+    peer: Peer, robot: Robot, policy: NodeProcess
 ) -> None:
-    peer.bring_up("vla")
+    peer.bring_up("policy")
     robot.new_chunk()
     for transition in ("deactivate", "cleanup", "configure", "activate"):
-        assert peer.transition("vla", transition)
+        assert peer.transition("policy", transition)
     assert robot.new_chunk().sequence >= 1
-    assert vla.stop() == 0
+    assert policy.stop() == 0

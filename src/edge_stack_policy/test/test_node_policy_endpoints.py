@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,9 +16,11 @@ from sensor_msgs.msg import JointState
 
 from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.ros import qos
-from edge_stack_core.ros.testing import NodeProcess, Peer
+from edge_stack_core.ros.testing import History, NodeProcess, Peer, stamp_s
 
 pytest.importorskip("grpc")
+sys.path.insert(0, str(Path(__file__).parent))
+from toy_remote import free_port
 
 ROBOT_FILE = find_robot("so101_sim")
 ROBOT = load_robot(ROBOT_FILE)
@@ -31,7 +32,7 @@ def gate_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def statuses(peer: Peer) -> Iterator[list[PolicyStatus]]:
+def statuses(peer: Peer) -> Iterator[History]:
     """Collect policy statuses, while a robot stands still."""
     joints = peer.node.create_publisher(JointState, "joint_states", qos.sensor())
 
@@ -41,52 +42,49 @@ def statuses(peer: Peer) -> Iterator[list[PolicyStatus]]:
         joints.publish(message)
 
     timer = peer.node.create_timer(0.03, publish)
-    yield peer.collect(PolicyStatus, "policy_status", qos.state())
+    yield peer.record(PolicyStatus, "policy_status", qos.state())
     timer.cancel()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def test_chunks_come_from_the_server_while_it_answers_and_never_stop(
-    peer: Peer, statuses: list[PolicyStatus]
-) -> None:
+def test_chunks_come_from_the_server_while_it_answers_and_never_stop(peer: Peer, statuses: History) -> None:
     port = free_port()
     address = f"grpc://127.0.0.1:{port}"
     parameters = {"robot_file": str(ROBOT_FILE), "accelerator": "cpu", "endpoints": [address, "local"]}
 
-    def wait(condition: Callable[[PolicyStatus], bool], what: str) -> PolicyStatus:
-        peer.spin_until(lambda: statuses and condition(statuses[-1]), 40.0, what)
-        return statuses[-1]
+    def wait(condition: Callable[[PolicyStatus], bool], what: str, since_s: float = 0.0) -> PolicyStatus:
+        """Return the first status that meets a condition, of those after a time."""
+        return peer.spin_until(
+            lambda: next((s for s in statuses.since(since_s) if condition(s)), None), what=what
+        )
 
-    with NodeProcess("edge_stack_policy.ros.policy", "vla", parameters):
-        peer.bring_up("vla")
+    with NodeProcess("edge_stack_policy.ros.policy", "policy", parameters):
+        peer.bring_up("policy")
         wait(lambda s: s.endpoint == "local" and s.chunks > 0, "chunks from here: there is no server yet")
         command = [sys.executable, "-m", "edge_stack_policy.remote.server", "--policy", "visual_servo"]
         server = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
         try:
             status = wait(lambda s: s.endpoint == address, "chunks from the server")
             assert status.endpoint_changes == 1 and "good probes in a row" in status.endpoint_reason
-            assert 0.0 < status.rtt_p50_s < 1.0
+            assert status.rtt_p50_s > 0.0
             server.send_signal(signal.SIGSTOP)
-            status = wait(lambda s: s.endpoint == "local", "chunks from here: the server stands still")
-            assert status.endpoint_changes == 2
-            assert any(words in status.endpoint_reason for words in ("no chunk within", "no answer in time"))
-            assert status.loss > 0.0
+            here = wait(
+                lambda s: s.endpoint == "local", "chunks from here: the server stands still", stamp_s(status)
+            )
+            assert here.endpoint_changes == 2
+            assert any(words in here.endpoint_reason for words in ("no chunk within", "no answer in time"))
+            assert here.loss > 0.0
             server.send_signal(signal.SIGCONT)
-            status = wait(lambda s: s.endpoint == address, "chunks from the server again")
-            assert status.underruns == 0 and status.unavailable == 0
+            again = wait(lambda s: s.endpoint == address, "chunks from the server again", stamp_s(here))
+            assert again.underruns == 0 and again.unavailable == 0
         finally:
             server.kill()
             server.wait()
-        wait(lambda s: s.endpoint == "local", "chunks from here: the server is gone")
-        assert statuses[-1].underruns == 0
+        gone = wait(lambda s: s.endpoint == "local", "chunks from here: the server is gone", stamp_s(again))
+        assert gone.underruns == 0
 
 
 def test_an_endpoint_that_is_written_wrongly_is_refused_at_configure(peer: Peer) -> None:
     parameters = {"robot_file": str(ROBOT_FILE), "endpoints": ["http://127.0.0.1:1", "local"]}
-    with NodeProcess("edge_stack_policy.ros.policy", "vla", parameters) as process:
-        assert not peer.transition("vla", "configure")
+    with NodeProcess("edge_stack_policy.ros.policy", "policy", parameters) as process:
+        assert not peer.transition("policy", "configure")
         assert "endpoints: 'http://127.0.0.1:1': is no address of a server" in process.output()

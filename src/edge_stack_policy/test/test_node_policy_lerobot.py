@@ -66,7 +66,7 @@ class Robot:
         self._images.publish(self._image)
 
 
-def vla(tmp_path: Path, checkpoint: Path, text: str = CONTRACT, **more: Any) -> NodeProcess:
+def policy(tmp_path: Path, checkpoint: Path, text: str = CONTRACT, **more: Any) -> NodeProcess:
     contract = tmp_path / "contract.yaml"
     contract.write_text(text, encoding="utf-8")
     parameters = {
@@ -78,7 +78,7 @@ def vla(tmp_path: Path, checkpoint: Path, text: str = CONTRACT, **more: Any) -> 
         "chunk_rate_hz": 5.0,
         **more,
     }
-    return NodeProcess(MODULE, "vla", parameters)
+    return NodeProcess(MODULE, "policy", parameters)
 
 
 def test_a_checkpoint_runs_by_its_contract_and_refuses_one_that_does_not_fit(
@@ -87,23 +87,23 @@ def test_a_checkpoint_runs_by_its_contract_and_refuses_one_that_does_not_fit(
     robot = Robot(peer)
     checkpoint = tiny_checkpoint(tmp_path / "act", "act")
     wrong = CONTRACT.replace("observation.images.table", "observation.images.wrist")
-    with vla(tmp_path, checkpoint, wrong):
-        assert not peer.transition("vla", "configure", START_S)
+    with policy(tmp_path, checkpoint, wrong):
+        assert not peer.transition("policy", "configure", START_S)
         reason = "observation.images.table: the checkpoint wants this camera"
-        peer.spin_until(lambda: reason in peer.statuses["vla"].message)
+        peer.spin_until(lambda: reason in peer.statuses["policy"].message)
         (tmp_path / "contract.yaml").write_text(CONTRACT, encoding="utf-8")
-        peer.bring_up("vla", START_S)
+        peer.bring_up("policy", START_S)
         assert robot.new_chunk().shape == (12, 6)
         assert robot.chunks[-1].policy == "lerobot"
         assert robot.chunks[-1].joint_names == list(ROBOT.joint_names)
         np.testing.assert_allclose(robot.new_chunk(), robot.new_chunk())  # the same sight, the same actions
-        peer.spin_until(lambda: peer.statuses["vla"].message == "")
+        peer.spin_until(lambda: peer.statuses["policy"].message == "")
 
 
 def test_smolvla_follows_instructions_as_they_come(peer: Peer, tmp_path: Path) -> None:
     robot = Robot(peer)
-    with vla(tmp_path, obedient_smolvla(tmp_path / "smolvla")):
-        peer.bring_up("vla", START_S)
+    with policy(tmp_path, obedient_smolvla(tmp_path / "smolvla")):
+        peer.bring_up("policy", START_S)
         for order, side in (
             ("turn to the left", 1.0),
             ("turn to the right", -1.0),
@@ -112,4 +112,4 @@ def test_smolvla_follows_instructions_as_they_come(peer: Peer, tmp_path: Path) -
             robot.order(order)
             peer.spin_until(lambda side=side: robot.new_chunk()[:, 0].mean() * side > 0.7, what=order)
         assert robot.new_chunk().shape == (12, 6)
-        peer.spin_until(lambda: peer.statuses["vla"].message == "")
+        peer.spin_until(lambda: peer.statuses["policy"].message == "")

@@ -119,10 +119,12 @@ def test_of_observations_that_wait_the_newest_is_computed_and_no_other() -> None
     toy = ToyPolicy()
     with serving(toy) as server, connected(server) as client:
         toy.go_on.clear()
-        client.time_limit_s = 0.05
-        for value in (0.1, 0.2, 0.3):
+        # The first one is given the time to arrive, and is being computed while the others come.
+        for value, limit_s in ((0.1, 2.0), (0.2, 0.05), (0.3, 0.05)):
+            client.time_limit_s = limit_s
             with pytest.raises(PolicyUnavailable):
                 client.predict_action_chunk(observation(value))
+        assert toy.begun.acquire(timeout=LIMIT_S)
         toy.go_on.set()
         client.time_limit_s = LIMIT_S
         client.predict_action_chunk(observation(0.4))
@@ -142,9 +144,16 @@ def test_what_is_late_when_its_turn_comes_is_not_computed() -> None:
         worker = threading.Thread(target=first.predict_action_chunk, args=(observation(0.2),))
         worker.start()
         until(lambda: len(slow.seen) + len(other.seen) == 3)
-        second.time_limit_s = 0.05
+        second.time_limit_s, sent_s = 0.05, time.monotonic()
         with pytest.raises(PolicyUnavailable):
             second.predict_action_chunk(observation(0.3))
+
+        def late_at_the_server() -> bool:
+            """Whether the limit has passed since it arrived: the server counts from there, the client from before."""
+            arrived_s = max(seat.used_s for seat in server.service._seats._seats)
+            return sent_s < arrived_s < time.monotonic() - 0.05
+
+        until(late_at_the_server)
         slow.go_on.set()
         other.go_on.set()
         worker.join()

@@ -26,6 +26,7 @@ from edge_stack_policy.settings import PolicySettings
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_lerobot import SIDE, needs_lerobot, tiny_checkpoint
+from toy_remote import free_port
 
 pytestmark = needs_lerobot
 
@@ -41,9 +42,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:

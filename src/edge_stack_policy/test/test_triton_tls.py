@@ -47,11 +47,11 @@ nodes:
   detect:
     {{package: edge_stack_perception,
     executable: yolo, class: essential, rate_hz: 5.0, parameters: {{task: detect, model: {folder}/detect.onnx}}}}
-  vla:
+  policy:
     {{package: edge_stack_policy,
-    executable: vla, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
+    executable: policy, class: critical, parameters: {{policy: triton, policy_path: {policy}}}}}
 """
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 Serve = Callable[..., AbstractContextManager[tuple[Any, int]]]
 

@@ -1,10 +1,11 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A policy for tests of the vla node, found by its entry point: it moves one joint to and fro, and does what `path` says.
+A policy for tests of the policy node, found by its entry point: it moves one joint to and fro, and does what `path` says.
 
-path: JSON. seconds: how long each chunk really takes, computing all the while. guides: whether it continues what is left
-over. fails: each such call is unavailable. needs: observation keys. It says in `problem` what it was given.
+path: JSON. seconds: how long each chunk really takes, computing all the while. until: a file; each chunk takes until it is
+there. guides: whether it continues what is left over. fails: each such call is unavailable. needs: observation keys. It says
+in `problem` what it was given.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class ToyPolicy:
     def __init__(self, settings: PolicySettings) -> None:
         asked = json.loads(settings.path or "{}")
         self.seconds = asked.get("seconds", 0.0)
+        self.until = asked.get("until", "")
         self.fails = asked.get("fails", 0)
         self.shows = asked.get("shows", False)
         self.guides_chunks = asked.get("guides", False)
@@ -54,7 +56,7 @@ class ToyPolicy:
     def predict_action_chunk(self, observation):
         self.calls += 1
         end_s = time.perf_counter() + self.seconds
-        while time.perf_counter() < end_s:
+        while time.perf_counter() < end_s or (self.until and not os.path.exists(self.until)):
             np.linalg.svd(np.ones((64, 64)))
         if self.fails and self.calls % self.fails == 0:
             raise PolicyUnavailable("the server does not answer")

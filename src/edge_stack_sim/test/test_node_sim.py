@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from visualization_msgs.msg import MarkerArray
 from edge_stack_core.robot import load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.image_messages import read_rgb
-from edge_stack_core.ros.testing import NodeProcess, Peer
+from edge_stack_core.ros.testing import History, NodeProcess, Peer, stamp_s
 from edge_stack_sim.scene import HOME, JOINTS
 
 MODULE = "edge_stack_sim.ros.sim"
@@ -41,11 +40,19 @@ def message(peer: Peer) -> str:
 
 
 def test_frames_and_joint_states_come_at_their_rates(peer: Peer, sim: NodeProcess, robot_file: Path) -> None:
-    images = peer.collect(Image, "image_raw", qos.frame(15.0, offered=False))
-    infos = peer.collect(CameraInfo, "camera_info", qos.frame(15.0, offered=False))
-    states = peer.collect(JointState, "joint_states", qos.sensor(50.0, offered=False))
+    images = peer.record(Image, "image_raw", qos.frame(15.0, offered=False))
+    infos = peer.record(CameraInfo, "camera_info", qos.frame(15.0, offered=False))
+    states = peer.record(JointState, "joint_states", qos.sensor(50.0, offered=False))
     peer.bring_up("sim")
-    peer.spin_until(lambda: len(images) >= 30 and infos and len(states) >= 100)
+
+    def pauses_s(messages: History) -> np.ndarray:
+        return np.diff([stamp_s(message) for message in messages])
+
+    def on_time(messages: History, period_s: float) -> int:
+        """Count the messages that came one period after the one before; some are late, or lost, on a busy machine."""
+        return int((np.abs(pauses_s(messages) / period_s - 1.0) < 0.25).sum())
+
+    peer.spin_until(lambda: on_time(images, 1 / 15) >= 15 and infos and on_time(states, 1 / 50) >= 50)
     image = images[-1]
     assert (image.encoding, image.width, image.height, image.step) == ("rgb8", 320, 240, 960)
     assert read_rgb(image).std() > 10.0
@@ -55,8 +62,9 @@ def test_frames_and_joint_states_come_at_their_rates(peer: Peer, sim: NodeProces
     np.testing.assert_allclose(states[-1].position, HOME, atol=0.02)
     assert tuple(states[-1].name) == JOINTS
     for messages, period_s in ((images, 1 / 15), (states, 1 / 50)):
-        stamps = [one.header.stamp.sec + one.header.stamp.nanosec * 1e-9 for one in messages]
-        assert np.median(np.diff(stamps)) == pytest.approx(period_s, rel=0.1)
+        assert pauses_s(messages).sum() > 0.9 * period_s * len(pauses_s(messages)) - 0.1, (
+            "no faster than that"
+        )
 
 
 def test_commands_move_the_arm_and_start_the_episode(peer: Peer, sim: NodeProcess) -> None:
@@ -127,20 +135,21 @@ def test_with_external_instructions_the_simulator_judges_what_it_hears(peer: Pee
 
 
 def test_a_stalled_camera_gives_no_frames_until_it_recovers(peer: Peer, sim: NodeProcess) -> None:
-    images = peer.collect(Image, "image_raw", qos.frame(offered=False))
-    states = peer.collect(JointState, "joint_states", qos.sensor(offered=False))
+    images = peer.record(Image, "image_raw", qos.frame(offered=False))
+    states = peer.record(JointState, "joint_states", qos.sensor(offered=False))
     peer.bring_up("sim")
     peer.spin_until(lambda: images)
     assert peer.set_parameter("sim", "camera_stall", True) == (True, "")
-    peer.spin_until(lambda: peer.statuses["sim"].dropped > 0)
-    images.clear()
-    states.clear()
-    end_s = time.monotonic() + 0.5
-    peer.spin_until(lambda: time.monotonic() > end_s)
-    assert not images
-    assert states, "the arm goes on"
+    stalled = peer.spin_until(lambda: (s := peer.statuses["sim"]).dropped > 0 and s)
+    # Many frames are left out while the arm goes on.
+    peer.spin_until(
+        lambda: (
+            peer.statuses["sim"].dropped >= stalled.dropped + 8 and len(states.since(stamp_s(stalled))) >= 20
+        )
+    )
+    assert not images.since(stamp_s(stalled))
     assert peer.set_parameter("sim", "camera_stall", False) == (True, "")
-    peer.spin_until(lambda: images)
+    peer.spin_until(lambda: images.since(stamp_s(stalled)))
 
 
 def test_markers_are_published_only_while_somebody_listens(peer: Peer, sim: NodeProcess) -> None:

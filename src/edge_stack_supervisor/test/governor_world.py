@@ -13,7 +13,7 @@ from edge_stack_supervisor.governor import Allocation, Governor, NodeDemand
 
 LIMIT_C = 90.0
 NODES = (
-    NodeDemand("vla", "critical", 24.0, 24.0, duration_s=0.015),
+    NodeDemand("policy", "critical", 24.0, 24.0, duration_s=0.015),
     NodeDemand("detect", "essential", 10.0, 4.0, duration_s=0.010),
     NodeDemand("segment", "background", 8.0, duration_s=0.020),
     NodeDemand("pose", "background", 8.0, duration_s=0.012),

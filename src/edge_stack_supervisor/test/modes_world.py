@@ -28,7 +28,7 @@ from edge_stack_supervisor.supervision import State
 STEP_S = 0.2
 CLASS = {
     "fusion": "critical",
-    "vla": "critical",
+    "policy": "critical",
     "detect": "essential",
     "segment": "background",
     "pose": "background",
@@ -54,7 +54,7 @@ def mode(name: str, changes: dict[str, dict[str, Any]], **options: Any) -> Mode:
 
 
 def config(*modes: Mode, **options: Any) -> ModesConfig:
-    figures = {"vla": Figures(duration_s=0.02, rate_hz=10.0)}
+    figures = {"policy": Figures(duration_s=0.02, rate_hz=10.0)}
     options.setdefault("figures", {**{name: Figures() for name in BASE}, **figures})
     return ModesConfig(
         path=Path("modes.yaml"),

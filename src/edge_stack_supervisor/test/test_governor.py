@@ -129,7 +129,7 @@ def test_a_board_that_cannot_be_read_holds_background_at_half(controller: str) -
 @BOTH
 def test_missed_critical_deadlines_and_late_admission_lower_background(controller: str) -> None:
     one = world(controller).run(120)
-    one.nodes = [replace(n, deadline_misses=10) if n.name == "vla" else n for n in NODES]
+    one.nodes = [replace(n, deadline_misses=10) if n.name == "policy" else n for n in NODES]
     one.run(2)
     assert one.rates["depth"] < 4.0
     assert "critical deadlines" in one.allocations[-1].reason["depth"]
@@ -143,10 +143,10 @@ def test_missed_critical_deadlines_and_late_admission_lower_background(controlle
 def test_deadlines_that_a_node_misses_by_itself_lower_nobody_nor_count_afterwards(controller: str) -> None:
     one = world(controller).run(120)
     full = dict(one.rates)
-    one.nodes = [replace(n, deadline_misses=None) if n.name == "vla" else n for n in NODES]
+    one.nodes = [replace(n, deadline_misses=None) if n.name == "policy" else n for n in NODES]
     one.run(60)
     assert one.rates == full
-    one.nodes = [replace(n, deadline_misses=500) if n.name == "vla" else n for n in NODES]
+    one.nodes = [replace(n, deadline_misses=500) if n.name == "policy" else n for n in NODES]
     one.run(60)
     assert one.rates == full
 

@@ -119,7 +119,7 @@ def test_work_that_is_worth_more_gets_more_and_the_cheaper_of_equals_more_often(
 
 
 SIZES = (
-    NodeDemand("vla", "critical", 24.0, memory_mb=2000.0),
+    NodeDemand("policy", "critical", 24.0, memory_mb=2000.0),
     NodeDemand("detect", "essential", 5.0, memory_mb=1500.0),
     NodeDemand("small", "background", 5.0, memory_mb=200.0),
     NodeDemand("large", "background", 5.0, memory_mb=900.0),
@@ -273,10 +273,10 @@ def test_a_node_whose_inference_is_longer_than_its_period_misses_by_itself(
 ) -> None:
     file = tmp_path / "robot.yaml"
     file.write_text(
-        "robot: so101_sim\nnodes:\n  vla: {package: edge_stack_policy, executable: vla, class: critical}\n",
+        "robot: so101_sim\nnodes:\n  policy: {package: edge_stack_policy, executable: policy, class: critical}\n",
         encoding="utf-8",
     )
     (node,) = load_config(file).nodes
-    status = NodeStatus(name="/vla", deadline_misses=7, target_hz=target_hz)
+    status = NodeStatus(name="/policy", deadline_misses=7, target_hz=target_hz)
     status.stages = [StageLatency(name="inference", p50_ms=15.0, p99_ms=p99_ms)]
     assert demand_of(node, "critical", None, status, {}).deadline_misses == misses

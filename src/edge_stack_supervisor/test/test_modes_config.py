@@ -34,7 +34,7 @@ def node(
 STACK = (
     node("supervisor", "supervisor", "essential"),
     node("fusion", "fusion", "critical"),
-    node("vla", "vla", "critical", accelerator="cpu"),
+    node("policy", "policy", "critical", accelerator="cpu"),
     node("detect", "yolo", "essential", 5.0, accelerator="cpu", imgsz=320),
     node("segment", "yolo", "background", 5.0, accelerator="cpu"),
     node("speech", "speech", "background"),
@@ -44,7 +44,7 @@ start: work
 dwell_s: 3
 nodes:
   segment: {memory_mb: 200, duration_ms: 20, max_rate_hz: 15}
-  vla: {rate_hz: 4}
+  policy: {rate_hz: 4}
 modes:
   work:
     description: all of it
@@ -81,7 +81,7 @@ def test_a_mode_says_for_every_node_what_differs_from_robot_yaml(tmp_path: Path)
     assert config.modes["work"].nodes == config.base
     assert "supervisor" not in config.base
     look = config.modes["look"].nodes
-    assert (look["vla"].state, look["vla"].rate_hz) == (State.ACTIVE, None)
+    assert (look["policy"].state, look["policy"].rate_hz) == (State.ACTIVE, None)
     assert (look["segment"].state, look["segment"].priority_class, look["segment"].rate_hz) == (
         State.ACTIVE,
         "essential",
@@ -91,7 +91,7 @@ def test_a_mode_says_for_every_node_what_differs_from_robot_yaml(tmp_path: Path)
     assert look["detect"].parameters == {"imgsz": 640}
     assert "camera" not in look  # it is in robot.yaml and does not run here
     assert config.figures["segment"].duration_s == pytest.approx(0.02)
-    assert config.accelerators == {"vla": "cpu", "detect": "cpu", "segment": "cpu"}
+    assert config.accelerators == {"policy": "cpu", "detect": "cpu", "segment": "cpu"}
     assert (config.dwell_s, config.timeout_s) == (3.0, 30.0)
 
 
@@ -148,9 +148,19 @@ def test_hooks_and_rules_are_read_in_order(tmp_path: Path) -> None:
         ("from: [look], after", "after", 27, "rules.3.after_s: wants from"),
         ("from: [look], after_s: 60", "from: [look]", 27, "rules.3: wants one of instruction, detection"),
         ("after_s: 60", "after_s: 60, instruction: x", 27, "it has instruction and after_s"),
-        ("vla: {rate_hz", "segment: {rate_hz", 5, "segment stands twice"),
-        ("vla: {rate_hz", "detect: {rate_hz", 5, "nodes.detect.rate_hz: detect has a rate_hz in robot.yaml"),
-        ("vla: {rate_hz", "vla: {max_rate_hz", 5, "nodes.vla.max_rate_hz: vla has no rate_hz in robot.yaml"),
+        ("policy: {rate_hz", "segment: {rate_hz", 5, "segment stands twice"),
+        (
+            "policy: {rate_hz",
+            "detect: {rate_hz",
+            5,
+            "nodes.detect.rate_hz: detect has a rate_hz in robot.yaml",
+        ),
+        (
+            "policy: {rate_hz",
+            "policy: {max_rate_hz",
+            5,
+            "nodes.policy.max_rate_hz: policy has no rate_hz in robot.yaml",
+        ),
     ],
 )
 def test_a_mistake_is_answered_with_file_line_and_field(

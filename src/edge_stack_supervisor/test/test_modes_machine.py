@@ -19,7 +19,7 @@ WORK = mode("work", {}, entry=(CallTrigger("gripper/open"),), exit=(CallTrigger(
 LOOK = mode(
     "look",
     {
-        "vla": {"state": State.INACTIVE},
+        "policy": {"state": State.INACTIVE},
         "detect": {"rate_hz": 10.0},
         "segment": {"state": State.UNCONFIGURED},
         "pose": {"rate_hz": 2.0},
@@ -159,27 +159,27 @@ def test_a_node_whose_parameters_or_class_differ_is_reloaded_and_has_its_own_bac
 
 
 def test_a_node_that_is_parked_holds_no_switch_up(world: World) -> None:
-    world.stuck.add("vla")
-    world.parked.add("vla")
+    world.stuck.add("policy")
+    world.parked.add("policy")
     world.request("look")
     world.run()
     outcome = world.outcomes[-1]
     assert outcome.success and outcome.mode == "look"
-    assert outcome.message.endswith("; without vla: parked")
+    assert outcome.message.endswith("; without policy: parked")
     world.stuck.clear()  # its time is over
     world.run()
-    assert world.states["vla"] is world.machine.told["vla"].state
+    assert world.states["policy"] is world.machine.told["policy"].state
 
 
 def test_a_node_that_does_not_follow_in_time_brings_the_old_mode_back(world: World) -> None:
-    world.stuck.add("vla")
+    world.stuck.add("policy")
     world.request("look")
     world.run(15.0)
     assert world.modes == ["work"]
     outcome = world.outcomes[-1]
     assert not outcome.success
     assert outcome.message == (
-        "critical nodes down was not done within 5 s: vla is active (told to); mode work is restored"
+        "critical nodes down was not done within 5 s: policy is active (told to); mode work is restored"
     )
     assert told(world) == wanted("work", world)
     assert world.states["segment"] is State.ACTIVE
@@ -223,7 +223,7 @@ def test_the_mode_in_force_is_no_switch(world: World) -> None:
 
 
 def test_an_interrupted_switch_leaves_the_old_mode_in_force(world: World) -> None:
-    world.stuck.add("vla")
+    world.stuck.add("policy")
     world.request("look")
     world.run(1.0)
     outcome = world.machine.interrupt("the stack is paused", world._carry_out)

@@ -16,7 +16,7 @@ from edge_stack_supervisor.supervision import State
 
 FIGURES = {
     "fusion": Figures(),
-    "vla": Figures(memory_mb=300.0, duration_s=0.02, rate_hz=10.0),
+    "policy": Figures(memory_mb=300.0, duration_s=0.02, rate_hz=10.0),
     "detect": Figures(memory_mb=100.0, duration_s=0.02, max_rate_hz=15.0),
     "segment": Figures(memory_mb=200.0, duration_s=0.04, max_rate_hz=10.0),
     "pose": Figures(memory_mb=150.0, duration_s=0.03),
@@ -56,7 +56,7 @@ def test_a_mode_that_does_not_fit_the_slack_is_refused_with_the_figures(world: W
     # The policy takes 20 %; of the 80 % that it leaves, 90 % may be planned: 72 %. 0.2 + 0.6 + 0.15 are wanted.
     assert world.request("fast") == (
         "mode fast does not fit cpu: 95 % (detect 20 + segment 60 + pose 15) are wanted of 72 %, "
-        "which is 0.9 of the slack that vla leaves"
+        "which is 0.9 of the slack that policy leaves"
     )
 
 
@@ -80,9 +80,9 @@ def test_memory_and_times_are_learned_from_what_nodes_report() -> None:
     needs.observe("segment", State.UNCONFIGURED, 75.0)
     needs.observe("segment", State.ACTIVE, 195.0, inference_ms=50.0)
     needs.observe("segment", State.UNCONFIGURED, 90.0)  # what a cleanup leaves is not a bare process
-    needs.observe("vla", State.ACTIVE, 100.0, inference_ms=4.0, rate_hz=24.0)
+    needs.observe("policy", State.ACTIVE, 100.0, inference_ms=4.0, rate_hz=24.0)
     assert needs.figures("segment") == Figures(memory_mb=120.0, duration_s=0.05)
-    assert (needs.figures("vla").rate_hz, needs.figures("vla").memory_mb) == (24.0, None)
+    assert (needs.figures("policy").rate_hz, needs.figures("policy").memory_mb) == (24.0, None)
 
 
 def test_freed_time_goes_to_the_higher_class_first_up_to_what_is_of_use(world: World) -> None:
@@ -124,7 +124,7 @@ def test_sharing_never_gives_more_than_was_freed_nor_less_than_the_mode_wants(
     )
     figures = {
         "fusion": Figures(),
-        "vla": Figures(),
+        "policy": Figures(),
         **{name: Figures(duration_s=d, max_rate_hz=hz) for name, d, hz in zip(NODES, durations, limits)},
     }
     shared = Needs(config(WORK, sharing, figures=figures)).shared(sharing)

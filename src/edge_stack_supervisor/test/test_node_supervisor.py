@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,8 @@ from edge_stack_msgs.srv import ManageStack
 from rclpy.qos import DurabilityPolicy
 
 from edge_stack_core.ros import qos
-from edge_stack_core.ros.testing import NodeProcess, Peer, ros_domain
+from edge_stack_core.ros.testing import History, NodeProcess, Peer, ros_domain, stamp_s
 
-RECOVERY_LIMIT_S = 3.0  # from the kill to active again, with the start of the new process
-SUPERVISOR_SHARE_S = 1.0  # of that, from the first sign of the new process on
 NAMES = ("arm", "eye", "extra")
 
 
@@ -39,7 +37,7 @@ class Stack:
         (folder / "robots").mkdir()
         (folder / "robots" / "toy.yaml").touch()
         self.write_config()
-        self.states: list[StackState] = peer.collect(StackState, "stack_state", qos.state())
+        self.states: History = peer.record(StackState, "stack_state", qos.state())
         self.diagnostics: list[DiagnosticArray] = peer.collect(DiagnosticArray, "diagnostics", qos.status())
         self.history: list[tuple[str, str]] = []  # (node, state) as nodes report their changes
         self._last: dict[str, str] = {}
@@ -97,19 +95,22 @@ class Stack:
             return None
         return next((node for node in self.states[-1].nodes if node.name == f"/{name}"), None)
 
-    def is_up(self) -> bool:
-        return bool(self.states) and self.states[-1].state == StackState.ACTIVE
+    def is_up(self, since_s: float = 0.0) -> bool:
+        """Whether the newest state says so that was published after a time."""
+        states = self.states.since(since_s)
+        return bool(states) and states[-1].state == StackState.ACTIVE
 
-    def wait_until_up(self) -> None:
+    def wait_until_up(self, since_s: float = 0.0) -> None:
         """Wait until the supervisor says so, and this test has heard it from the nodes as well."""
         self.peer.spin_until(
-            lambda: self.is_up() and all(self._last.get(name) == "active" for name in NAMES),
-            30.0,
-            "the stack to be active",
+            lambda: self.is_up(since_s) and all(self._last.get(name) == "active" for name in NAMES),
+            what="the stack to be active",
         )
 
     def manage(self, command: int) -> ManageStack.Response:
-        return self.peer.call(ManageStack, "supervisor/manage", ManageStack.Request(command=command))
+        request = ManageStack.Request(command=command)
+        # It is answered when the stack has got there.
+        return self.peer.call(ManageStack, "supervisor/manage", request, answer_s=20.0)
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_it_brings_nodes_up_in_stages_and_shows_their_state_rate_and_health(stac
 
     # While all of them have just begun, one may be short of processor time, and that is said.
     stack.peer.spin_until(
-        lambda: (now := stack.seen("extra")) is not None and not now.message, 10.0, "it to be well"
+        lambda: (now := stack.seen("extra")) is not None and not now.message, what="it to be well"
     )
     extra = stack.seen("extra")
     assert extra is not None
@@ -144,20 +145,21 @@ def test_it_brings_nodes_up_in_stages_and_shows_their_state_rate_and_health(stac
     assert extra.pid == stack.processes["extra"].pid
     assert (extra.recoveries, math.isnan(extra.last_recovery_s)) == (0, True)
     assert stack.seen("supervisor") is None
-    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].target_hz == 2.0, 5.0, "its rate to be set")
+    stack.peer.spin_until(lambda: stack.peer.statuses["extra"].target_hz == 2.0, what="its rate to be set")
 
-    # Its state is its heartbeat as well.
-    count = len(stack.states)
-    began_s = time.monotonic()
-    stack.peer.spin_until(lambda: len(stack.states) >= count + 10, 5.0, "ten states")
-    assert 10.0 / (time.monotonic() - began_s) >= 5.0
+    # Its state is its heartbeat as well: it comes though nothing changes. The usual pause counts, for on a busy machine it
+    # may be longer now and then.
+    since_s = stack.peer.now_s()
+    stack.peer.spin_until(lambda: len(stack.states.since(since_s)) >= 20, what="twenty states")
+    pauses_s = sorted(b - a for a, b in pairwise(map(stamp_s, stack.states.since(since_s))))
+    assert pauses_s[len(pauses_s) // 2] < 0.2
 
     def levels() -> dict[str, bytes]:
         newest = {status.name: status for array in stack.diagnostics for status in array.status}
         return {name: status.level for name, status in newest.items() if name in wanted}
 
     wanted = {f"supervisor: {name}": DiagnosticStatus.OK for name in NAMES}
-    stack.peer.spin_until(lambda: levels() == wanted, 5.0, "diagnostics of all nodes")
+    stack.peer.spin_until(lambda: levels() == wanted, what="diagnostics of all nodes")
 
     infos = stack.peer.node.get_publishers_info_by_topic("stack_state")
     assert [info.qos_profile.durability for info in infos] == [DurabilityPolicy.TRANSIENT_LOCAL]
@@ -167,20 +169,20 @@ def test_a_wanted_rate_is_a_live_parameter_and_a_rate_set_on_the_node_holds(stac
     stack.start_all()
     stack.wait_until_up()
     assert stack.peer.set_parameter("supervisor", "rate_hz.eye", 7.5) == (True, "")
-    stack.peer.spin_until(lambda: stack.peer.statuses["eye"].target_hz == 7.5, 5.0, "the rate to be set")
-    node = stack.peer.spin_until(lambda: stack.seen("eye"))
-    assert node.target_hz == 7.5
+    stack.peer.spin_until(lambda: stack.peer.statuses["eye"].target_hz == 7.5, what="the rate to be set")
+    # The node may say so before the supervisor's next state does.
+    stack.peer.spin_until(lambda: stack.seen("eye").target_hz == 7.5, what="the rate to be shown")
     assert stack.peer.set_parameter("eye", "rate_hz", 3.0) == (True, "")
-    stack.peer.spin_until(lambda: stack.peer.statuses["eye"].target_hz == 3.0, 5.0, "the node's own rate")
-    count = len(stack.states)
-    stack.peer.spin_until(lambda: len(stack.states) >= count + 15)
-    assert stack.peer.statuses["eye"].target_hz == 3.0
+    stack.peer.spin_until(lambda: stack.peer.statuses["eye"].target_hz == 3.0, what="the node's own rate")
+    since_s, count = stack.peer.now_s(), len(stack.states)
+    stack.peer.spin_until(lambda: len(stack.states) >= count + 15 and stack.peer.said("eye", since_s))
+    assert {status.target_hz for status in stack.peer.said("eye", since_s)} == {3.0}
     succeeded, reason = stack.peer.set_parameter("supervisor", "rate_hz.eye", 49.0)
     assert (succeeded, reason) == (True, "")
-    stack.peer.spin_until(lambda: stack.peer.statuses["eye"].target_hz == 49.0, 5.0, "the rate to be set")
+    stack.peer.spin_until(lambda: stack.peer.statuses["eye"].target_hz == 49.0, what="the rate to be set")
     stack.peer.set_parameter("supervisor", "rate_hz.eye", 500.0)
     seen = stack.peer.spin_until(
-        lambda: "rate_hz refused" in stack.seen("eye").message and stack.seen("eye"), 5.0, "the refusal"
+        lambda: "rate_hz refused" in stack.seen("eye").message and stack.seen("eye"), what="the refusal"
     )
     assert seen.state == "active"
 
@@ -190,43 +192,36 @@ def test_a_node_that_cannot_configure_shows_why_and_comes_up_once_it_can(
 ) -> None:
     file = tmp_path / "model.onnx"
     stack.start_all(needs_file=str(file))
-    extra = stack.peer.spin_until(
-        lambda: (
-            stack.seen("extra") and "does not exist" in stack.seen("extra").message and stack.seen("extra")
-        ),
-        30.0,
-        "the reason",
+    # What the node says itself may be shown before the answer that it failed, which counts as an attempt.
+    reason = f"configure failed: needs_file: {file} does not exist (attempt "
+    stack.peer.spin_until(
+        lambda: stack.seen("extra") and stack.seen("extra").message.startswith(reason), what="the reason"
     )
-    assert extra.message.startswith(f"configure failed: needs_file: {file} does not exist (attempt ")
-    stack.peer.spin_until(lambda: stack.states[-1].state == StackState.DEGRADED, 10.0, "degraded")
+    stack.peer.spin_until(lambda: stack.states[-1].state == StackState.DEGRADED, what="degraded")
     assert stack.seen("arm").state == "active"
     assert stack.seen("eye").state == "active"
     file.touch()
     stack.wait_until_up()
-    assert stack.seen("extra").message == ""
+    stack.peer.spin_until(lambda: stack.seen("extra").message == "", what="it to be well")
 
 
-@pytest.mark.exclusive
 def test_a_killed_node_is_active_again_in_time_and_the_others_never_leave_active(stack: Stack) -> None:
+    """How long it takes is measured by `./edge bench faults`; here, that the time is told, and nothing else happens."""
     stack.start_all()
     stack.wait_until_up()
     stack.history.clear()
     for count, name in enumerate(("arm", "eye", "arm"), 1):
         stack.processes[name].kill()
-        killed_s = time.monotonic()
+        killed_s = stack.peer.now_s()
         pid = stack.start(name).pid
-        stack.peer.spin_until(lambda pid=pid, name=name: stack.seen(name).pid == pid, 20.0, "the new process")
-        seen_s = time.monotonic()
         node = stack.peer.spin_until(
-            lambda name=name: (n := stack.seen(name)).state == "active" and n, 20.0, f"{name} to be back"
+            lambda pid=pid, name=name: (n := stack.seen(name)).pid == pid and n.state == "active" and n,
+            what=f"{name} to be back",
         )
-        back_s = time.monotonic()
-        print(
-            f"{name}: new process {seen_s - killed_s:.2f} s after the kill, active {back_s - seen_s:.2f} s later"
-        )
-        assert back_s - seen_s < SUPERVISOR_SHARE_S
-        assert back_s - killed_s < RECOVERY_LIMIT_S
-        assert node.last_recovery_s < RECOVERY_LIMIT_S
+        took_s = stamp_s(stack.states[-1]) - killed_s
+        print(f"{name}: active {took_s:.2f} s after the kill, {node.last_recovery_s:.2f} s by the supervisor")
+        # It counts from the last sign of life, which comes five times a second.
+        assert 0.0 < node.last_recovery_s < took_s + 5.0
         assert node.recoveries == (2 if count == 3 else 1)
     assert [entry for entry in stack.history if entry[0] == "extra"] == []
 
@@ -235,7 +230,7 @@ def test_a_node_that_stays_away_is_missing_and_the_stack_degraded(stack: Stack) 
     stack.start_all()
     stack.wait_until_up()
     stack.processes["eye"].kill()
-    stack.peer.spin_until(lambda: stack.seen("eye").state == "missing", 10.0, "the loss to be noticed")
+    stack.peer.spin_until(lambda: stack.seen("eye").state == "missing", what="the loss to be noticed")
     assert stack.states[-1].state == StackState.DEGRADED
     assert "silent for" in stack.seen("eye").message
     assert stack.seen("eye").pid == 0
@@ -246,14 +241,13 @@ def test_a_killed_supervisor_that_comes_back_adopts_the_nodes_as_they_are(stack:
     stack.start_all()
     stack.wait_until_up()
     stack.processes["supervisor"].kill()
-    stack.states.clear()
     stack.history.clear()
-    killed_s = time.monotonic()
+    killed_s = stack.peer.now_s()
     stack.start("supervisor")
-    stack.wait_until_up()
-    print(f"supervisor: killed to all nodes adopted {time.monotonic() - killed_s:.2f} s")
+    stack.wait_until_up(killed_s)
+    print(f"supervisor: killed to all nodes adopted {stamp_s(stack.states[-1]) - killed_s:.2f} s")
     assert [entry for entry in stack.history if entry[0] in NAMES] == []
-    assert all(node.recoveries == 0 for node in stack.states[-1].nodes)
+    assert all(node.recoveries == 0 for state in stack.states.since(killed_s) for node in state.nodes)
 
 
 def test_verbs_take_the_stack_down_and_up_and_answer_when_it_is_there(stack: Stack) -> None:
@@ -273,7 +267,7 @@ def test_verbs_take_the_stack_down_and_up_and_answer_when_it_is_there(stack: Sta
     for command, state in steps:
         answer = stack.manage(command)
         assert (answer.success, answer.message) == (True, "")
-        stack.peer.spin_until(lambda state=state: states() == {state}, 5.0, f"all to be {state}")
+        stack.peer.spin_until(lambda state=state: states() == {state}, what=f"all to be {state}")
     refused = stack.manage(ManageStack.Request.RESUME)
     assert not refused.success
     assert "wanted finalized" in refused.message
@@ -284,19 +278,19 @@ def test_a_state_set_by_hand_is_left_alone_until_resume(stack: Stack) -> None:
     stack.start_all()
     stack.wait_until_up()
     assert stack.peer.transition("extra", "deactivate")
-    stack.peer.spin_until(lambda: "set by hand" in stack.seen("extra").message, 5.0, "it to be respected")
+    stack.peer.spin_until(lambda: "set by hand" in stack.seen("extra").message, what="it to be respected")
     count = len(stack.states)
     stack.peer.spin_until(lambda: len(stack.states) >= count + 15)
     assert stack.seen("extra").state == "inactive"
     assert stack.manage(ManageStack.Request.RESUME).success
-    assert stack.peer.spin_until(lambda: stack.seen("extra").state == "active", 5.0)
+    assert stack.peer.spin_until(lambda: stack.seen("extra").state == "active")
 
 
 def test_told_not_to_bring_the_stack_up_it_waits_for_startup(stack: Stack) -> None:
     stack.start("supervisor", startup=False)
     stack.start("arm")
     stack.peer.spin_until(
-        lambda: stack.seen("arm") and stack.seen("arm").state == "unconfigured", 20.0, "arm to be seen"
+        lambda: stack.seen("arm") and stack.seen("arm").state == "unconfigured", what="arm to be seen"
     )
     count = len(stack.states)
     stack.peer.spin_until(lambda: len(stack.states) >= count + 5)
@@ -310,22 +304,30 @@ def test_a_broken_config_file_is_said_with_its_line_and_the_supervisor_lives(sta
         encoding="utf-8",
     )
     supervisor = stack.start("supervisor")
+    # It tries again and again, and is on its way then; between two attempts it rests.
     status = stack.peer.spin_until(
-        lambda: (s := stack.peer.statuses.get("supervisor")) and s.message and s, 20.0, "the reason"
+        lambda: next(
+            (s for s in stack.peer.said("supervisor") if s.message and s.state == "unconfigured"), None
+        ),
+        what="the reason",
     )
     assert "robot.yaml:3" in status.message
-    assert status.state == "unconfigured"
     assert supervisor.alive()
     stack.write_config()
-    stack.peer.spin_until(lambda: stack.states, 20.0, "the supervisor to try again")
+    stack.peer.spin_until(lambda: stack.states, what="the supervisor to try again")
 
 
 def test_it_ends_cleanly_while_a_caller_waits(stack: Stack) -> None:
-    supervisor = stack.start("supervisor")
+    # No node is there: only the caller has the stack started, and waits for it.
+    supervisor = stack.start("supervisor", startup=False)
     client = stack.peer.node.create_client(ManageStack, "supervisor/manage")
-    stack.peer.spin_until(client.service_is_ready, 20.0)
-    client.call_async(ManageStack.Request(command=ManageStack.Request.STARTUP))
-    stack.peer.spin_until(lambda: stack.states and stack.states[-1].state == StackState.STARTING, 10.0)
+    stack.peer.spin_until(client.service_is_ready)
+    stack.peer.spin_until(lambda: stack.states, what="the supervisor to be active")
+    answer = client.call_async(ManageStack.Request(command=ManageStack.Request.STARTUP))
+    stack.peer.spin_until(
+        lambda: any(state.state == StackState.STARTING for state in stack.states), what="the call to arrive"
+    )
+    assert not answer.done()
     assert supervisor.stop() == 0
     assert "Traceback" not in supervisor.output()
 
@@ -343,7 +345,7 @@ def test_it_takes_the_transport_without_shared_memory_whoever_starts_it() -> Non
 
 def test_changing_its_environment_leaves_it_its_process_title(stack: Stack) -> None:
     supervisor = stack.start("supervisor")
-    stack.peer.spin_until(lambda: "supervisor" in stack.peer.statuses, 20.0)
+    stack.peer.spin_until(lambda: "supervisor" in stack.peer.statuses)
     title = Path(f"/proc/{supervisor.pid}/cmdline").read_text(encoding="utf-8").rstrip("\0 ")
     assert title == "edge_stack/supervisor"
 
@@ -351,11 +353,14 @@ def test_changing_its_environment_leaves_it_its_process_title(stack: Stack) -> N
 def test_a_node_told_to_starts_itself_and_tries_until_it_can(peer_and_file: tuple[Peer, Path]) -> None:
     peer, file = peer_and_file
     with NodeProcess("supervised_toy", "alone", {"autostart": True, "needs_file": str(file)}):
+        # In the next attempt it is on its way with the reason of the last one.
         peer.spin_until(
-            lambda: (s := peer.statuses.get("alone")) and "does not exist" in s.message, 20.0, "the reason"
+            lambda: any(
+                "does not exist" in s.message and s.state == "unconfigured" for s in peer.said("alone")
+            ),
+            what="the reason",
         )
-        assert peer.statuses["alone"].state == "unconfigured"
         file.touch()
-        peer.spin_until(lambda: peer.statuses["alone"].state == "active", 10.0, "it to be active")
+        peer.spin_until(lambda: peer.statuses["alone"].state == "active", what="it to be active")
         assert peer.transition("alone", "deactivate")
-        peer.spin_until(lambda: peer.statuses["alone"].state == "inactive", 5.0)
+        peer.spin_until(lambda: peer.statuses["alone"].state == "inactive")

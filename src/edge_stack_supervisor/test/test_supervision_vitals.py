@@ -266,7 +266,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def wait_for(condition: object, timeout_s: float = 5.0) -> None:
+def wait_for(condition: object, timeout_s: float = 60.0) -> None:
     end_s = time.monotonic() + timeout_s
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end_s

@@ -106,7 +106,7 @@ class Subject:
 
     def configure(self, config: StackConfig, transport: Transport) -> StackConfig:
         """Return a stack whose policy is this one, at a server and here."""
-        (vla,) = config.run_by("vla")
+        (policy,) = config.run_by("policy")
         values = {
             "policy": self.policy,
             "policy_path": self.path,
@@ -114,7 +114,7 @@ class Subject:
             "endpoints": [transport.endpoint, "local"],
         }
         for name, value in values.items():
-            config = config.with_parameter(vla, name, value)
+            config = config.with_parameter(policy, name, value)
         return config
 
 
@@ -123,7 +123,7 @@ def subject_of(
 ) -> Subject:
     """Return what the options name; where no policy is named, the stack's own."""
     if not policy:
-        (name,) = config.run_by("vla")
+        (name,) = config.run_by("policy")
         own = next(node.parameters for node in config.nodes if node.name == name)
         policy = str(own.get("policy", ""))
         path = path or str(own.get("policy_path", ""))

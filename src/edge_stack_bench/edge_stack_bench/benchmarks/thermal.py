@@ -30,7 +30,7 @@ CPU_S_PER_INFERENCE = 0.03 / 6
 
 # What runs. Durations as of a small policy and YOLO26 models in TensorRT on an Orin Nano; together they fill the slack.
 MODELS = (
-    Model("vla", "critical", 24.0, 0.022),
+    Model("policy", "critical", 24.0, 0.022),
     Model("detect", "essential", 10.0, 0.008, floor_hz=5.0),
     Model("segment", "background", 8.0, 0.011),
     Model("pose", "background", 8.0, 0.009),

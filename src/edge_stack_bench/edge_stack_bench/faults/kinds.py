@@ -86,13 +86,13 @@ KINDS: dict[str, Kind] = {
         Kind(
             "policy_nan",
             "the policy's actions are not finite",
-            lambda _w, _d: Parameters("vla", {"fault": "nan"}, {"fault": "none"}),
+            lambda _w, _d: Parameters("policy", {"fault": "nan"}, {"fault": "none"}),
             duration_s=5.0,
         ),
         Kind(
             "policy_slow",
             "the policy takes 3 s for each chunk",
-            lambda _w, _d: Parameters("vla", {"fault": "slow"}, {"fault": "none"}),
+            lambda _w, _d: Parameters("policy", {"fault": "slow"}, {"fault": "none"}),
             duration_s=8.0,
         ),
         Kind("cpu_hog", "other programs keep every core busy", lambda _w, _d: Hog(), duration_s=10.0),

@@ -4,7 +4,7 @@
 The demo with its policy on a server behind an emulated network: chunks in time, changes of endpoint, success.
 
 Its unit is one row: some episodes of the task on one network (offload_plan). The stack (simulated robot, fusion, supervisor,
-vla, perception) and the policy server are real processes; between them each IP packet is delayed, lost or held back. The
+policy, perception) and the policy server are real processes; between them each IP packet is delayed, lost or held back. The
 first row is the policy on board, with the network cut. fallback_gap_ms: longest time between two commands around a change
 of endpoint or a cut. no_fresh_action_ms: longest time for which the newest chunk was over.
 """

@@ -1,3 +1,3 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""The fusion node: its parameters, its inputs, its messages, and its standby."""

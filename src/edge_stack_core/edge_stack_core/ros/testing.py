@@ -9,7 +9,7 @@ Used by the tests of this workspace, and usable for nodes that users add.
 from __future__ import annotations
 
 import contextlib
-import itertools
+import copy
 import os
 import signal
 import subprocess
@@ -23,6 +23,7 @@ from typing import Any
 import domain_coordinator
 import rclpy
 import yaml
+from builtin_interfaces.msg import Time
 from edge_stack_msgs.msg import NodeStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -35,8 +36,10 @@ from rclpy.parameter import Parameter
 from edge_stack_core.process_environment import process_environment
 from edge_stack_core.ros import qos
 
-DEFAULT_TIMEOUT_S = 20.0
+# A wait ends when its condition holds: only a machine that stands still, or a failure, reaches the limit.
+DEFAULT_TIMEOUT_S = 60.0
 ANSWER_S = 3.0  # silence after which a call is taken for lost
+HISTORY_DEPTH = 300  # messages that may wait for a peer that gets little processor time
 
 
 @contextlib.contextmanager
@@ -63,11 +66,28 @@ class Statuses(dict[str, NodeStatus]):
         return NodeStatus()
 
 
+def stamp_s(message: Any) -> float:
+    """Return the time at which a message with a header was stamped, s."""
+    return float(message.header.stamp.sec + message.header.stamp.nanosec * 1e-9)
+
+
+class History(list[Any]):
+    """
+    Every message of a topic that was heard, in order.
+
+    The newest message alone does not tell what was there for a moment: conditions look through all of them.
+    """
+
+    def since(self, time_s: float) -> list[Any]:
+        """Return those stamped later: what was under way before does not count."""
+        return [message for message in self if stamp_s(message) > time_s]
+
+
 class Peer:
     """
     The test's own node and executor in a context of its own.
 
-    statuses: the newest NodeStatus of each node that is heard, by its name without namespace.
+    statuses: the newest NodeStatus of each node that is heard, by its name without namespace. heard: all of them.
     """
 
     def __init__(self, name: str = "peer", namespace: str = "") -> None:
@@ -78,7 +98,10 @@ class Peer:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.statuses = Statuses()
-        self.node.create_subscription(NodeStatus, "node_status", self._take_status, qos.status())
+        self.heard = History()
+        profile = qos.status()
+        profile.depth = HISTORY_DEPTH
+        self.node.create_subscription(NodeStatus, "node_status", self._take_status, profile)
 
     def __enter__(self) -> Peer:
         """Use as a context manager."""
@@ -92,27 +115,49 @@ class Peer:
         rclpy.shutdown(context=self.context)
 
     def _take_status(self, status: NodeStatus) -> None:
+        self.heard.append(status)
         self.statuses[status.name.rsplit("/", 1)[-1]] = status
+
+    def now(self) -> Time:
+        """Return the time by this peer's clock, which other nodes of this machine share."""
+        return self.node.get_clock().now().to_msg()
+
+    def now_s(self) -> float:
+        """Return the time by this peer's clock, s."""
+        return float(self.node.get_clock().now().nanoseconds * 1e-9)
+
+    def said(self, node: str, since_s: float = 0.0) -> list[NodeStatus]:
+        """Return every status of a node (its name without namespace) that was stamped after a time."""
+        return [s for s in self.heard.since(since_s) if s.name.rsplit("/", 1)[-1] == node]
 
     def spin_until(
         self, condition: Callable[[], Any], timeout_s: float = DEFAULT_TIMEOUT_S, what: str = ""
     ) -> Any:
         """Spin until the condition is true and return its value; AssertionError after the limit."""
-        end_s = time.monotonic() + timeout_s
-        while True:
-            value = condition()
-            if value:
-                return value
-            if time.monotonic() > end_s:
-                states = {n: (s.state, s.message) for n, s in self.statuses.items()}
-                raise AssertionError(f"not within {timeout_s} s: {what or condition}; nodes: {states}")
-            self.executor.spin_once(timeout_sec=0.02)
+        value = self._spin(condition, timeout_s)
+        if not value:
+            states = {n: (s.state, s.message) for n, s in self.statuses.items()}
+            raise AssertionError(f"not within {timeout_s} s: {what or condition}; nodes: {states}")
+        return value
 
-    def collect(self, msg_type: type, topic: str, profile: Any) -> list[Any]:
+    def _spin(self, condition: Callable[[], Any], limit_s: float) -> Any:
+        """Spin until the condition is true, or until the limit; return its last value."""
+        end_s = time.monotonic() + limit_s
+        while not (value := condition()) and time.monotonic() <= end_s:
+            self.executor.spin_once(timeout_sec=0.02)
+        return value
+
+    def collect(self, msg_type: type, topic: str, profile: Any) -> History:
         """Subscribe and return the list that fills while this peer spins."""
-        messages: list[Any] = []
+        messages = History()
         self.node.create_subscription(msg_type, topic, messages.append, profile)
         return messages
+
+    def record(self, msg_type: type, topic: str, profile: Any) -> History:
+        """Collect every message: none is replaced by the next one while it waits for this peer."""
+        deep = copy.copy(profile)
+        deep.depth = HISTORY_DEPTH
+        return self.collect(msg_type, topic, deep)
 
     def call(
         self,
@@ -121,33 +166,34 @@ class Peer:
         request: Any,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         otherwise: Callable[[], Any] = lambda: None,
+        answer_s: float | None = None,
     ) -> Any:
         """
         Call a service once it is there and return the response.
 
         The answer can be lost: DDS drops it if the server has not discovered the client yet. So the call is made again
-        after ANSWER_S without one, unless otherwise() then returns what the answer must have been. It also goes before the
-        answer to a repeated call, which may be refused only because the first one was carried out.
+        after answer_s without one (None: ANSWER_S; more where the server answers only once something is done), unless
+        otherwise() then returns what the answer must have been. It also goes before the answer to a repeated call, which
+        may be refused only because the first one is being carried out; so the first one's answer is waited for, too.
         """
         client = self.node.create_client(srv_type, name)
+        silence_s = ANSWER_S if answer_s is None else answer_s
+        calls: list[Any] = []
         try:
             self.spin_until(client.service_is_ready, timeout_s, f"service {name}")
             end_s = time.monotonic() + timeout_s
-            for repeated in itertools.chain([False], itertools.repeat(True)):
-                future = client.call_async(request)
-                asked_s = time.monotonic()
-
-                def answered(future: Any = future, asked_s: float = asked_s) -> bool:
-                    return bool(future.done()) or time.monotonic() > asked_s + ANSWER_S
-
-                self.spin_until(answered, timeout_s, f"answer of {name}")
-                if future.done() and not repeated:
-                    return future.result()
+            while True:
+                calls.append(client.call_async(request))
+                if self._spin(lambda: any(call.done() for call in calls), silence_s):
+                    self._spin(calls[0].done, silence_s)
+                if calls[0].done():
+                    return calls[0].result()
                 known = otherwise()
                 if known is not None:
                     return known
-                if future.done():
-                    return future.result()
+                for call in calls:
+                    if call.done():
+                        return call.result()
                 assert time.monotonic() < end_s, f"no answer of {name} within {timeout_s} s"
         finally:
             self.node.destroy_client(client)
@@ -186,7 +232,7 @@ class Peer:
         """Configure and activate a node; AssertionError with its reason if it refuses."""
         for name in ("configure", "activate"):
             if not self.transition(node, name, timeout_s):
-                self.spin_until(lambda: self.statuses.get(node) and self.statuses[node].message, 2.0)
+                self.spin_until(lambda: self.statuses.get(node) and self.statuses[node].message)
                 raise AssertionError(f"{node}: {self.statuses[node].message}")
 
     def set_parameter(self, node: str, name: str, value: Any) -> tuple[bool, str]:
@@ -246,9 +292,9 @@ class NodeProcess:
     def kill(self) -> None:
         """End the process at once with SIGKILL."""
         self.process.kill()
-        self.process.wait(10.0)
+        self.process.wait(DEFAULT_TIMEOUT_S)
 
-    def stop(self, number: int = signal.SIGINT, timeout_s: float = 10.0) -> int:
+    def stop(self, number: int = signal.SIGINT, timeout_s: float = DEFAULT_TIMEOUT_S) -> int:
         """Ask the process to end and return its exit code; killed after the limit."""
         if self.alive():
             self.process.send_signal(number)

@@ -1,3 +1,3 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Helpers for tests of models: tiny ONNX files, certificates, a Triton server, a CUDA device in ordinary memory."""

@@ -10,7 +10,6 @@ config.pbtxt and runs the same model.onnx; it has no queues, and can be told to 
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ import pytest
 pytest.importorskip("tritonclient.grpc", reason="needs tritonclient: ./edge setup --with triton")
 import grpc
 from google.protobuf import text_format
+from toy_remote import free_port
 from tritonclient.grpc import model_config_pb2 as config_pb
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
@@ -33,13 +33,6 @@ from tritonclient.utils import triton_to_np_dtype
 
 TRITON = "EDGE_STACK_TRITONSERVER"
 """Names the command that starts a real Triton server with a Python backend that has onnxruntime (docs/triton.md)."""
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody uses at present."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class KServe(pb_grpc.GRPCInferenceServiceServicer):
@@ -147,7 +140,7 @@ def triton(
     with log.open("wb") as output:
         process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT)
     try:
-        end = time.monotonic() + 60.0
+        end = time.monotonic() + 120.0
         while b"Started GRPCInferenceService" not in log.read_bytes():
             assert process.poll() is None and time.monotonic() < end, log.read_text()[-3000:]
             time.sleep(0.1)

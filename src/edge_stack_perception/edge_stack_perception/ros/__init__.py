@@ -1,3 +1,3 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""The camera and yolo nodes: their parameters, their messages, and frames relayed from a topic."""

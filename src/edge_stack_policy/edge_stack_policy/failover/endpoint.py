@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-An endpoint where a policy can be computed, and how it is written in the vla node's parameter `endpoints`.
+An endpoint where a policy can be computed, and how it is written in the policy node's parameter `endpoints`.
 
 Its unit is one such text. Nothing is loaded or connected here.
 """

@@ -4,8 +4,9 @@
 The policy node: turns observations into action chunks, asynchronously and ahead of whoever executes them.
 
 Its unit of work is one prediction, made by a worker thread: at the wanted rate, or sooner where the actions that were sent
-would run out before it is there. What it sees comes from vla_inputs, when to ask and how chunks join from a ChunkStream. It
-never commands the robot: fusion does, and goes on from the chunks it has if this node is late or gone.
+would run out before it is there. What it sees comes from policy_inputs, when to ask and how chunks join from a
+ChunkStream. It never commands the robot: fusion does, and goes on from the chunks it has if this node is late or
+gone.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ STATUS_PERIOD_S = 0.2
 _NS = 1_000_000_000
 
 
-class VlaNode(StackNode):
+class PolicyNode(StackNode):
     """Runs one policy."""
 
     PARAMETERS = PARAMETERS
 
-    def __init__(self, name: str = "vla", **kwargs: Any) -> None:
+    def __init__(self, name: str = "policy", **kwargs: Any) -> None:
         """Declare parameters; the policy is made at configure."""
         self._policy: Policy | None = None
         self._inputs: PolicyInputs | None = None
@@ -311,7 +312,7 @@ def _policy(p: ParameterValues, settings: PolicySettings) -> Policy:
 
 def main() -> None:
     """Run the policy node."""
-    run(lambda: VlaNode())
+    run(lambda: PolicyNode())
 
 
 if __name__ == "__main__":

@@ -231,7 +231,7 @@ def _check(policy: Policy, contract: PolicyContract) -> None:
             continue
         given = ", ".join(contract.input_features)
         if contract.path or not key.startswith(IMAGES):
-            where = contract.path or "the vla node"
+            where = contract.path or "the policy node"
             raise ConfigurationError(f"policy {policy.name} needs {key}; {where} gives: {given}")
         cameras = ", ".join(image.camera for image in contract.images) or "none"
         raise ConfigurationError(

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Messages of the vla node: a chunk as action_chunk, and how the chunks do as policy_status.
+Messages of the policy node: a chunk as action_chunk, and how the chunks do as policy_status.
 
 Its unit is one message. Nothing is decided here.
 """

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The vla node's parameters.
+The policy node's parameters.
 
 Its unit is one set of values. What needs the policy or a topic anew is fixed at configure; the rest changes live.
 """

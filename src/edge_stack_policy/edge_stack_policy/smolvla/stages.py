@@ -71,7 +71,7 @@ class CpuPart:
 
 
 class CudaPart:
-    """A CUDA graph on a stream of high priority; the vla node's job has been admitted before it is launched."""
+    """A CUDA graph on a stream of high priority; the policy node's job has been admitted before it is launched."""
 
     def __init__(self, path: Path, device: str) -> None:
         from edge_stack_inference.cuda import CudaUnavailable, open_device, open_onnx

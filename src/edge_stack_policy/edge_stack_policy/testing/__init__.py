@@ -1,3 +1,3 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Helpers for tests of policies: an exported SmolVLA of 33,000 random weights."""

@@ -33,7 +33,7 @@ from edge_stack_policy.triton.serving import SHA256
 
 __all__ = ["TritonPolicy"]
 
-DEFAULT_MODEL = "vla"
+DEFAULT_MODEL = "policy"
 """What the models' names begin with where the address names none: the node that `repository` wrote them for."""
 
 

@@ -41,7 +41,7 @@ def models_of(config: StackConfig, files: Mapping[str, Path]) -> dict[str, tuple
     models: dict[str, tuple[NodeConfig, Path]] = {}
     without = set(files)
     for node in config.nodes:
-        if not node.enabled or node.executable not in ("yolo", "vla"):
+        if not node.enabled or node.executable not in ("yolo", "policy"):
             continue
         field = f"{config.path}: nodes.{node.name}"
         if node.executable == "yolo":
@@ -51,7 +51,7 @@ def models_of(config: StackConfig, files: Mapping[str, Path]) -> dict[str, tuple
         without.discard(node.name)
     if without:
         raise ConfigurationError(
-            f"{config.path}: no enabled yolo or vla node is called {', '.join(sorted(without))}"
+            f"{config.path}: no enabled yolo or policy node is called {', '.join(sorted(without))}"
         )
     return models
 

@@ -3,7 +3,7 @@
 """
 Who drives the arm in a closed loop: a policy, from what it sees in the camera's frames, or the expert, from the truth.
 
-Their unit of work is one chunk. A policy gets what the vla node would give it: images and joints by its contract, and
+Their unit of work is one chunk. A policy gets what the policy node would give it: images and joints by its contract, and
 detections, where it wants some, by the stack's own detector.
 """
 

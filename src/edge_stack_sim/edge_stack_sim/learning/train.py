@@ -7,7 +7,7 @@ Trains the demo's policy from nothing: a tiny SmolVLA that puts the object that 
 
 Its unit of work is one stage: demonstrations, seeing, acting, then rounds in which the policy drives, the expert says what
 it would have done (DAgger), and the policy learns from that too. Each stage leaves a file in DIR; run again, it goes on
-after the last whole one. DIR/policy is what the vla node runs (policy `smolvla`), DIR/checkpoint is LeRobot's. Needs
+after the last whole one. DIR/policy is what the policy node runs (policy `smolvla`), DIR/checkpoint is LeRobot's. Needs
 lerobot.
 """
 

@@ -17,7 +17,7 @@ from edge_stack_policy.lerobot.installed import lerobot_version, require_lerobot
 sys.path.insert(0, str(Path(__file__).parent))
 from test_lerobot_policy import STEP_S, ByLeRobotItself, chunk_by_lerobot_itself, loaded, observation, seams
 from tiny_lerobot import needs_lerobot, save_policy
-from tiny_lerobot_vla import tiny_multi_task_dit, tiny_pi, tiny_xvla
+from tiny_lerobot_large import tiny_multi_task_dit, tiny_pi, tiny_xvla
 
 STATS = {
     key: {
