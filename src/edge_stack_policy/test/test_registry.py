@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 import pytest
 
 from edge_stack_core import plugins
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy import PolicySettings, make_policy, policy_names, registry
 
-ROBOT = load_robot(Path(__file__).parents[1] / "config" / "robots" / "so101_sim.yaml")
+ROBOT = load_robot(find_robot("so101_sim"))
 OURS = "edge_stack_policy.visual_servo.policy:VisualServo"
 
 
