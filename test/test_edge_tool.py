@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import os
 import resource
@@ -21,10 +22,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from edge_workspace import PYTHON, ROOT, WHEELS, fake_ros, make_workspace, write
 
-from edge_tool import building, environment, interpreters, system_packages, terminal, underlay
+from edge_tool import building, environment, interpreters, renamed, system_packages, terminal, underlay
 from edge_tool.cli import VERBS
+from edge_tool.programs import PROGRAMS
+from edge_tool.renamed import renamed_module
 from edge_tool.terminal import EdgeError
 from edge_tool.underlay import Underlay
+from edge_tool.verbs.test import with_packages
 from edge_tool.workspace import Workspace
 
 
@@ -45,16 +49,82 @@ def edge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_verb() -> None:
     answer = edge("--help")
     assert answer.returncode == 0
-    for verb in VERBS:
+    for verb in [*VERBS, *PROGRAMS]:
         assert f"\n  {verb} " in answer.stdout
-        assert (ROOT / "scripts" / "edge_tool" / "verbs" / f"{verb.replace('-', '_')}.py").is_file()
+    files = (ROOT / "scripts" / "edge_tool" / "verbs").glob("[!_]*.py")
+    assert {file.stem for file in files} == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", PROGRAMS)
+def test_a_program_is_an_installed_executable_of_its_package(verb: str) -> None:
+    program, name = PROGRAMS[verb], verb.replace("-", "_")
+    scripts = importlib.metadata.entry_points(group="console_scripts", name=name)
+    assert f"{program.module}:main" in {script.value for script in scripts}
+    assert os.access(ROOT / "install" / program.package / "lib" / program.package / name, os.X_OK)
+
+
+def test_what_a_robot_needs_is_an_executable() -> None:
+    answers = {}
+    for package, name in (("edge_stack", "doctor"), ("edge_stack_core", "board")):
+        executable = ROOT / "install" / package / "lib" / package / name
+        answers[name] = edge("shell", "--", str(executable), "--json")
+    assert answers["board"].returncode == 0, answers["board"].stderr
+    assert json.loads(answers["board"].stdout)["board_state"]["source"]
+    subjects = {finding["subject"] for finding in json.loads(answers["doctor"].stdout)}
+    assert {"ROS", "packages", "ONNX Runtime", "real-time", "DDS"} <= subjects
 
 
 def test_an_unknown_verb_is_refused_with_where_to_look() -> None:
     answer = edge("dmeo")
     assert answer.returncode == 2
     assert "there is no 'dmeo'" in answer.stderr
-    assert "./edge --help" in answer.stderr
+    assert "./edge demo, or ./edge --help" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("gate", "admission"), ("policy_server", "policy-server"), ("segmentation", "split-model")],
+)
+def test_an_earlier_name_is_answered_with_the_present_one(old: str, new: str) -> None:
+    answer = edge(old)
+    assert answer.returncode == 2
+    assert f"'{old}' is now '{new}'" in answer.stderr
+
+
+def test_a_module_of_the_time_before_the_packages_is_answered_with_what_it_is_now() -> None:
+    answer = edge("shell", "--", "python", "-m", "edge_stack.tools.record_dataset", "--out", "x")
+    assert answer.returncode == 2
+    assert "is now ./edge record-dataset" in answer.stderr
+    assert renamed_module(["python", "-m", "edge_stack.bench.gate"]) == (
+        "edge_stack.bench.gate",
+        "./edge bench admission",
+    )
+    assert renamed_module(["python", "-m", "pytest"]) is None
+    assert renamed_module(["python", "-m"]) is None
+
+
+def test_every_earlier_name_leads_to_a_verb_that_there_is() -> None:
+    for verb in (*renamed.VERBS.values(), *(m.split()[1] for m in renamed.MODULES.values() if m[0] == ".")):
+        assert verb in PROGRAMS
+        assert verb not in renamed.VERBS
+
+
+# ---- tests of some packages ----------------------------------------------------------------------
+
+
+def test_packages_stand_for_their_tests_and_the_rest_goes_to_pytest() -> None:
+    arguments = with_packages(
+        Workspace(ROOT), ["-x", "--packages", "edge_stack_core", "edge_stack_sim", "-q"]
+    )
+    assert arguments == ["-x", "src/edge_stack_core/test", "src/edge_stack_sim/test", "-q"]
+    assert with_packages(Workspace(ROOT), ["-k", "fusion"]) == ["-k", "fusion"]
+
+
+@pytest.mark.parametrize("given", [["edge_stack_cor"], [], ["edge_stack_core", "vision_msgs"]])
+def test_a_package_without_tests_is_refused_with_those_that_have_some(given: list[str]) -> None:
+    with pytest.raises(EdgeError, match="there are edge_stack, edge_stack_bench") as refused:
+        with_packages(Workspace(ROOT), ["--packages", *given])
+    assert refused.value.code == 2
 
 
 def test_the_tool_names_no_package_index() -> None:

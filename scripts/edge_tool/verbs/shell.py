@@ -8,6 +8,7 @@ import os
 import shutil
 
 from edge_tool import building, execution
+from edge_tool.renamed import renamed_module
 from edge_tool.terminal import EdgeError, say
 from edge_tool.workspace import Workspace
 
@@ -27,6 +28,9 @@ def run(workspace: Workspace, arguments: list[str]) -> int:
     underlay, variables = execution.ready(workspace)
     variables.setdefault("COLCON_DEFAULTS_FILE", str(building.colcon_defaults(workspace, underlay)))
     if arguments:
+        moved = renamed_module(arguments)
+        if moved is not None:
+            raise EdgeError(f"{moved[0]} is now {moved[1]}", moved[1], code=2)
         program = shutil.which(arguments[0], path=variables["PATH"])
         if program is None:
             raise EdgeError(f"there is no program {arguments[0]}", code=127)

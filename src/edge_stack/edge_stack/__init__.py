@@ -3,8 +3,7 @@
 """
 edge_stack: a robot's control policy on time beside perception models on one small computer.
 
-Two floors: everything outside ``nodes``, ``tools`` and ``bench`` is logic over numpy and never imports ROS;
-``nodes`` are thin lifecycle nodes on top of it.
+This package starts the others: launch files, a process runner, the shipped configuration, and the doctor of a robot.
 """
 
 __version__ = "0.1.0"

@@ -28,6 +28,8 @@ BENCHMARKS = {
     "tick": "ros.tick",
     "transport": "ros.transport",
 }
+# Names of earlier versions.
+RENAMED = {"gate": "admission"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("usage: edge bench NAME [arguments]; ./edge bench NAME --help says more\n")
         print("\n".join(f"  {name:14}{_what(module)}" for name, module in BENCHMARKS.items()))
         return 0
+    if arguments[0] in RENAMED:
+        print(f"bench: {arguments[0]} is now {RENAMED[arguments[0]]}", file=sys.stderr)
+        return 2
     module = BENCHMARKS.get(arguments[0])
     if module is None:
         print(

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +24,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-__all__ = ["pytest_configure", "pytest_runtest_protocol", "pytest_sessionfinish", "use_test_folder"]
+__all__ = [
+    "free_port",
+    "pytest_configure",
+    "pytest_runtest_protocol",
+    "pytest_sessionfinish",
+    "use_test_folder",
+]
 
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(
@@ -42,6 +50,23 @@ def use_test_folder(conftest: str) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([folder, *inherited])
     if folder not in sys.path:
         sys.path.insert(0, folder)
+
+
+def free_port() -> int:
+    """
+    Return a port of the loopback that nobody uses at present.
+
+    The system hands out none of these by itself: not to a test beside this one, nor to a connection, before it is used here.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -17,10 +17,9 @@ from sensor_msgs.msg import JointState
 from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.testing import History, NodeProcess, Peer, stamp_s
+from edge_stack_core.testing import free_port
 
 pytest.importorskip("grpc")
-sys.path.insert(0, str(Path(__file__).parent))
-from toy_remote import free_port
 
 ROBOT_FILE = find_robot("so101_sim")
 ROBOT = load_robot(ROBOT_FILE)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from edge_stack_core.robot import find_robot, load_robot
+from edge_stack_core.testing import free_port
 from edge_stack_policy.base import IMAGES, STATE, TASK, Policy, PolicyUnavailable
 from edge_stack_policy.contract import ImageFeature, PolicyContract, load_contract, plain_contract
 from edge_stack_policy.registry import make_policy
@@ -26,7 +27,6 @@ from edge_stack_policy.settings import PolicySettings
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_lerobot import SIDE, needs_lerobot, tiny_checkpoint
-from toy_remote import free_port
 
 pytestmark = needs_lerobot
 

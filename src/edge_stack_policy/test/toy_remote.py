@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import random
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,23 +24,6 @@ ROBOT = load_robot(find_robot("so101_sim"))
 SETTINGS = PolicySettings(ROBOT)
 TABLE = IMAGES + "table"
 LIMIT_S = 60.0  # for what should be instant: only a machine that stands still reaches it
-
-
-def free_port() -> int:
-    """
-    Return a port of the loopback that nobody uses at present.
-
-    The system hands out none of these by itself: not to a test beside this one, nor to a connection, before it is used here.
-    """
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        with socket.socket() as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                one.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class ToyPolicy:

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-`python -m edge_stack.runner`: the stack in the foreground, until Ctrl-C; what `ros2 launch edge_stack robot.launch.py` does.
+`./edge run`, or `ros2 run edge_stack run`: the stack in the foreground, until Ctrl-C.
 
 The first Ctrl-C asks the nodes to end, the second one kills them.
 """

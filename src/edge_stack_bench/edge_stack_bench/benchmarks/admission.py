@@ -123,7 +123,7 @@ def run(seconds: float, count: int, processes: tuple[int, ...] = PROCESSES) -> l
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="edge bench gate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="edge bench admission", description=__doc__)
     common.add_output_options(parser)
     parser.add_argument(
         "--seconds", type=float, default=3.0, help="measured time of a contended row (default: 3)"

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Shows the gate of an accelerator: python -m edge_stack_core.admission [cpu|cuda:0|...] [--once] [--json]."""
+"""Shows the gate of an accelerator: ./edge admission [cpu|cuda:0|...] [--once] [--json]."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ _BACKGROUND = (
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m edge_stack_core.admission", description="Show an accelerator's gate."
-    )
+    parser = argparse.ArgumentParser(prog="edge admission", description="Show an accelerator's gate.")
     parser.add_argument("accelerator", nargs="?", help="its name; default: every gate there is")
     parser.add_argument("--once", action="store_true", help="print once instead of every second")
     parser.add_argument("--json", action="store_true", help="print JSON, once")

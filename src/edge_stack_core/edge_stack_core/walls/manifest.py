@@ -57,6 +57,6 @@ def read_manifest(folder: Path) -> Manifest:
     def named(*tags: str) -> frozenset[str]:
         return frozenset((element.text or "").strip() for tag in tags for element in root.findall(tag))
 
-    comments = tuple(str(element.text) for element in root.iter() if element.tag is ElementTree.Comment)
+    comments = tuple(str(element.text) for element in root.iter() if callable(element.tag))
     name = (root.findtext("name") or "").strip()
     return Manifest(name, named("exec_depend", "depend"), named("test_depend"), comments)

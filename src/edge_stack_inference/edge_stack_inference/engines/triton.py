@@ -5,7 +5,7 @@ A vision model on a Triton Inference Server: what the yolo node runs where its m
 
 Its unit of work is one input tensor in, the model's raw outputs out, as with every backend; but it opens no file. Task,
 class names and layout come from the parameters in the model's config.pbtxt, under the names that Ultralytics gives them in a
-file's metadata; `python -m edge_stack_policy.triton.repository` writes them there.
+file's metadata; `./edge triton-repository` writes them there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Cuts a model into segments and says what that costs: python -m edge_stack_inference.splitting MODEL --max-ms 8."""
+"""Cuts a model into segments and says what that costs: ./edge split-model MODEL --max-ms 8."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from edge_stack_inference.splitting.build import segment
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m edge_stack_inference.splitting", description="Cut an ONNX model."
-    )
+    parser = argparse.ArgumentParser(prog="edge split-model", description="Cut an ONNX model.")
     parser.add_argument("model", type=Path)
     wish = parser.add_mutually_exclusive_group(required=True)
     wish.add_argument(

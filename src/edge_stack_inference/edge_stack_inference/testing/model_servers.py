@@ -25,11 +25,12 @@ import pytest
 pytest.importorskip("tritonclient.grpc", reason="needs tritonclient: ./edge setup --with triton")
 import grpc
 from google.protobuf import text_format
-from toy_remote import free_port
 from tritonclient.grpc import model_config_pb2 as config_pb
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 from tritonclient.utils import triton_to_np_dtype
+
+from edge_stack_core.testing import free_port
 
 TRITON = "EDGE_STACK_TRITONSERVER"
 """Names the command that starts a real Triton server with a Python backend that has onnxruntime (docs/triton.md)."""

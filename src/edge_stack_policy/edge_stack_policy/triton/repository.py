@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Writes the model repository for a Triton server from a robot.yaml: python -m edge_stack_policy.triton.repository.
+Writes the model repository for a Triton server from a robot.yaml: ./edge triton-repository.
 
 Its unit of work is one model folder: NAME/config.pbtxt and NAME/VERSION/model.onnx, where NAME is the node's (NODE_GRAPH
 for a policy of several graphs). It writes its own files, leaves older versions where they are, and starts no server.
@@ -116,7 +116,7 @@ def write_repository(
         folder = out / name / str(version)
         folder.mkdir(parents=True, exist_ok=True)
         origin = f"# Of node {node.name} ({node.priority_class}) in {config.path.name}; written anew by whoever runs\n"
-        origin += "# python -m edge_stack_policy.triton.repository\n"
+        origin += "# ./edge triton-repository\n"
         (out / name / "config.pbtxt").write_text(origin + text, encoding="utf-8")
         _place(path, folder / "model.onnx", link)
         data = path.with_name(path.name + ".data")
@@ -139,7 +139,7 @@ def _place(source: Path, target: Path, link: bool) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m edge_stack_policy.triton.repository",
+        prog="edge triton-repository",
         description="Write a Triton model repository from a robot.yaml.",
     )
     parser.add_argument("--config", type=Path, required=True, help="the stack's robot.yaml")

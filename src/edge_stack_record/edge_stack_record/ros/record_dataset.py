@@ -7,7 +7,7 @@ Its unit of work is one command: with it go the newest image of each camera and 
 in the units of a policy contract. Callbacks only put steps into a bounded queue; a thread of its own writes them. It sends
 nothing. An episode with a hole (steps that were lost or came without fresh inputs) is thrown away, and that is said.
 
-    python -m edge_stack_record.ros.record_dataset --contract so101_sim --out DIR --episodes 50
+    ./edge record-dataset --contract so101_sim --out DIR --episodes 50
 """
 
 from __future__ import annotations
@@ -228,7 +228,9 @@ class DatasetRecorder:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Record a stack that runs already; return 0 when an episode was kept."""
-    parser = argparse.ArgumentParser(description="Record a running stack as a LeRobot dataset.")
+    parser = argparse.ArgumentParser(
+        prog="edge record-dataset", description="Record a running stack as a LeRobot dataset."
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the new dataset")
     parser.add_argument("--contract", required=True, help="policy contract: a file, or a shipped one's name")
     parser.add_argument(

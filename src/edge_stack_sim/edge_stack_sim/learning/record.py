@@ -97,7 +97,7 @@ def _check(contract: PolicyContract) -> None:
     if contract.environment_state is not None:
         raise ConfigurationError(
             f"{where}: {contract.environment_state.key}: nothing detects here; record a running stack"
-            " (python -m edge_stack_record.ros.record_dataset)"
+            " (./edge record-dataset)"
         )
 
 
