@@ -43,7 +43,7 @@ NODES: dict[str, dict[str, Any]] = {
         "class": "background",
         "stage": 2,
         "rate_hz": 2.0,
-        "parameters": {"accelerator": "cpu"},
+        "parameters": {"device": "cpu"},
     },
 }
 MODES: dict[str, Any] = {

@@ -200,7 +200,7 @@ def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_dela
 def test_the_gate_learns_what_a_chunk_takes_and_when_the_next_one_begins(
     peer: Peer, world: World, policy: Start
 ) -> None:
-    with policy({"seconds": 0.1}, chunk_rate_hz=5.0, accelerator="cpu"):
+    with policy({"seconds": 0.1}, chunk_rate_hz=5.0, device="cpu", admission="on"):
         peer.bring_up("policy")
         world.until(lambda s: s.chunks >= 12, "some chunks")
         (job,) = read_status("cpu").critical

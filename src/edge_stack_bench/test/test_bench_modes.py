@@ -88,7 +88,9 @@ def test_a_switch_of_a_real_stack_is_measured(tmp_path: Path, monkeypatch: pytes
         "EDGE_STACK_GATE_DIR", str(tmp_path)
     )  # else it meets what other stacks have left there
     lines = load_config(shipped_config()).path.read_text(encoding="utf-8")
-    lines = lines.replace("$config", str(tmp_path / "robot.yaml")).replace("accelerator: cpu, ", "")
+    lines = lines.replace("$config", str(tmp_path / "robot.yaml")).replace(
+        "device: cpu", "device: cpu, admission: off"
+    )
     lines = lines.replace("policy: smolvla, policy_path: demo, policy_contract: demo", "policy: visual_servo")
     for name in ("segment", "pose", "obb"):
         lines = lines.replace(f"  {name}:\n", f"  {name}:\n    enabled: false\n")

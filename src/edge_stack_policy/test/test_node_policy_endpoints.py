@@ -48,7 +48,12 @@ def statuses(peer: Peer) -> Iterator[History]:
 def test_chunks_come_from_the_server_while_it_answers_and_never_stop(peer: Peer, statuses: History) -> None:
     port = free_port()
     address = f"grpc://127.0.0.1:{port}"
-    parameters = {"robot_file": str(ROBOT_FILE), "accelerator": "cpu", "endpoints": [address, "local"]}
+    parameters = {
+        "robot_file": str(ROBOT_FILE),
+        "device": "cpu",
+        "admission": "on",
+        "endpoints": [address, "local"],
+    }
 
     def wait(condition: Callable[[PolicyStatus], bool], what: str, since_s: float = 0.0) -> PolicyStatus:
         """Return the first status that meets a condition, of those after a time."""
