@@ -232,7 +232,9 @@ def test_a_server_that_goes_away_costs_chunks_and_not_the_node(
     pytest.importorskip("grpc")
     import toy_remote
 
-    with toy_remote.serving(toy_remote.ToyPolicy()) as server:
+    toy = toy_remote.ToyPolicy()
+    toy.answer = np.tile(ROBOT.home, (240, 1))  # ten seconds: a chunk must be there before the last one ends
+    with toy_remote.serving(toy) as server:
         address = f"grpc://127.0.0.1:{server.port}"
         process = policy(
             {}, policy="remote", policy_address=address, server_timeout_s=20.0, server_images="png"
@@ -240,7 +242,7 @@ def test_a_server_that_goes_away_costs_chunks_and_not_the_node(
         with process:
             peer.bring_up("policy")
             status = world.until(lambda s: s.chunks >= 5, "chunks from the server")
-            assert (status.place, status.merge, status.horizon) == (address, "guided", 4)
+            assert (status.place, status.merge, status.horizon) == (address, "guided", 240)
             assert 0.0 < status.rtt_p50_s <= status.rtt_p99_s < 20.0
             assert status.loss == 0.0
             server.stop()
