@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,14 @@ def test_a_contract_forbids_all_that_the_table_does_not_allow(package: str) -> N
     contract = contracts()["bring_up" if package == "edge_stack" else package.removeprefix("edge_stack_")]
     assert contract["source_modules"] == [package]
     assert set(contract["forbidden_modules"]) == set(ALLOWED) - ALLOWED[package] - {package}
+
+
+def test_the_document_shows_the_same_table() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(edge_stack\w*)\]\([^)]*\) \| [^|]* \| ([^|]*) \|", text, re.MULTILINE)
+    shown = {package: {full(name) for name in re.findall(r"\w+", allowed)} for package, allowed in rows}
+    for package in set(ALLOWED) - {"edge_stack_bench"}:  # it may import "all of these"
+        assert shown[package] - {"edge_stack_msgs"} == ALLOWED[package], package
 
 
 def test_the_four_parts_of_the_stack_are_apart() -> None:

@@ -87,6 +87,8 @@ def test_a_package_that_a_comment_calls_optional_may_be_imported(package: Path) 
     manifest(package, "<!-- Optional: edge_stack_policy, to train -->")
     assert violations(package) == []
     assert read_manifest(package).optional_packages == {"edge_stack_policy"}
+    manifest(package, "<!-- Optional, not imported: edge_stack_policy, whose files are used -->")
+    assert len(violations(package)) == 1
 
 
 def test_a_dependency_that_is_said_not_to_be_imported_is_not(package: Path) -> None:

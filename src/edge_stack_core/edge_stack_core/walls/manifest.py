@@ -32,11 +32,11 @@ class Manifest:
     def packages(self) -> frozenset[str]:
         """The packages of the workspace that this one may import; their messages are not among them."""
         needed = frozenset(name for name in self.runtime if is_workspace_package(name) and name != MESSAGES)
-        return (needed - self._named("not imported")) | self._named("optional")
+        return (needed | self._named("optional")) - self._named("not imported")
 
     @property
     def optional_packages(self) -> frozenset[str]:
-        """Those that it imports only where they are there: a comment with the word "optional" names them."""
+        """Those that it uses only where they are there: a comment with the word "optional" names them."""
         return self._named("optional")
 
     def _named(self, word: str) -> frozenset[str]:

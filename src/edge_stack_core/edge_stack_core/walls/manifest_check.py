@@ -50,7 +50,7 @@ def manifest_problems(folder: Path) -> list[str]:
     ]
     problems += [
         f"{in_tests[key]}: {_missing(key)}, and neither exec_depend nor test_depend names it"
-        for key in sorted(set(in_tests) - manifest.runtime - manifest.test)
+        for key in sorted(set(in_tests) - set(runtime) - manifest.runtime - manifest.test)
     ]
     problems += [
         f"test_depend {key} is an exec_depend already" for key in sorted(manifest.test & manifest.runtime)
