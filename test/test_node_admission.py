@@ -78,7 +78,7 @@ def policy_node(rights: bool = True, folder: Path | None = None, **parameters: A
     if not rights:
         environment[without_rights.MODULE_VARIABLE] = POLICY
         module = "without_rights"
-    values = {"robot_file": str(ROBOT_FILE), "chunk_rate_hz": 20.0, **parameters}
+    values = {"robot_file": str(ROBOT_FILE), "policy_contract": "none", "chunk_rate_hz": 20.0, **parameters}
     return NodeProcess(module, "policy", values, environment=environment)
 
 

@@ -97,6 +97,7 @@ def policy(tmp_path: Path) -> Start:
     def start(asked: dict[str, Any], **parameters: Any) -> NodeProcess:
         values = {
             "robot_file": str(ROBOT_FILE),
+            "policy_contract": "none",
             "policy": "toy",
             "policy_path": json.dumps(asked),
             **parameters,

@@ -98,7 +98,10 @@ def test_a_switch_of_a_real_stack_is_measured(tmp_path: Path, monkeypatch: pytes
     lines = lines.replace("$config", str(tmp_path / "robot.yaml")).replace(
         "device: cpu", "device: cpu, admission: off"
     )
-    lines = lines.replace("policy: smolvla, policy_path: demo, policy_contract: demo", "policy: visual_servo, policy_contract: none")
+    lines = lines.replace(
+        "policy: smolvla, policy_path: demo, policy_contract: demo",
+        "policy: visual_servo, policy_contract: none",
+    )
     for name in ("segment", "pose", "obb"):
         lines = lines.replace(f"  {name}:\n", f"  {name}:\n    enabled: false\n")
     (tmp_path / "robot.yaml").write_text(lines, encoding="utf-8")

@@ -156,7 +156,7 @@ def test_a_parameter_of_an_earlier_version_is_answered_with_line_field_and_what_
     with pytest.raises(ConfigurationError) as caught:
         load_config(file)
     assert str(caught.value) == (
-        f"{file}:8: nodes.detect.parameters.accelerator: accelerator was replaced by device and admission: write {write}"
+        f"{file}:9: nodes.detect.parameters.accelerator: accelerator was replaced by device and admission: write {write}"
     )
 
 
