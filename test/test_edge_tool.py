@@ -8,6 +8,7 @@ import dataclasses
 import importlib.metadata
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -160,12 +161,13 @@ def test_doctor_has_a_remedy_for_all_that_is_not_well() -> None:
     findings = {finding["subject"]: finding for finding in json.loads(answer.stdout)}
     lacking = [f["subject"] for f in findings.values() if f["level"] == "lacks"]
     assert answer.returncode == (1 if lacking else 0)
-    expected = "ROS Python compiler rendering weights GPU TensorRT cameras real-time DDS"
+    expected = "ROS Python compiler rendering weights GPU TensorRT cameras real-time admission DDS"
     assert set(expected.split()) | {"shared memory", "locked memory"} <= set(findings)
     for finding in findings.values():
         assert finding["fact"]
         if finding["level"] != "ok":
             assert finding["remedy"], finding
+    assert re.match(r"auto means o(n|ff)\b.* SCHED_FIFO", findings["admission"]["fact"])
 
 
 # ---- underlay and Python -------------------------------------------------------------------------

@@ -112,6 +112,7 @@ class Stack:
     def start_supervisor(self) -> None:
         supervisor = {
             "config_file": str(self.config),
+            "modes_file": "none",
             "governor_file": str(self.settings),
             "sysfs_root": str(self.board.root),
             "board": "linux",

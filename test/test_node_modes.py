@@ -43,7 +43,7 @@ NODES: dict[str, dict[str, Any]] = {
         "class": "background",
         "stage": 2,
         "rate_hz": 2.0,
-        "parameters": {"accelerator": "cpu"},
+        "parameters": {"device": "cpu"},
     },
 }
 MODES: dict[str, Any] = {
@@ -105,7 +105,13 @@ class Stack:
 
     def start(self, name: str) -> NodeProcess:
         if name == "supervisor":
-            module, parameters = "edge_stack_supervisor.ros.supervisor", {"config_file": str(self.config)}
+            module, parameters = (
+                "edge_stack_supervisor.ros.supervisor",
+                {
+                    "config_file": str(self.config),
+                    "modes_file": str(self.modes),
+                },
+            )
         elif name == "fusion":
             module, parameters = (
                 "edge_stack_control.ros.fusion",

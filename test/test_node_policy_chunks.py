@@ -97,6 +97,7 @@ def policy(tmp_path: Path) -> Start:
     def start(asked: dict[str, Any], **parameters: Any) -> NodeProcess:
         values = {
             "robot_file": str(ROBOT_FILE),
+            "policy_contract": "none",
             "policy": "toy",
             "policy_path": json.dumps(asked),
             **parameters,
@@ -200,7 +201,7 @@ def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_dela
 def test_the_gate_learns_what_a_chunk_takes_and_when_the_next_one_begins(
     peer: Peer, world: World, policy: Start
 ) -> None:
-    with policy({"seconds": 0.1}, chunk_rate_hz=5.0, accelerator="cpu"):
+    with policy({"seconds": 0.1}, chunk_rate_hz=5.0, device="cpu", admission="on"):
         peer.bring_up("policy")
         world.until(lambda s: s.chunks >= 12, "some chunks")
         (job,) = read_status("cpu").critical
@@ -232,7 +233,9 @@ def test_a_server_that_goes_away_costs_chunks_and_not_the_node(
     pytest.importorskip("grpc")
     import toy_remote
 
-    with toy_remote.serving(toy_remote.ToyPolicy()) as server:
+    toy = toy_remote.ToyPolicy()
+    toy.answer = np.tile(ROBOT.home, (240, 1))  # ten seconds: a chunk must be there before the last one ends
+    with toy_remote.serving(toy) as server:
         address = f"grpc://127.0.0.1:{server.port}"
         process = policy(
             {}, policy="remote", policy_address=address, server_timeout_s=20.0, server_images="png"
@@ -240,7 +243,7 @@ def test_a_server_that_goes_away_costs_chunks_and_not_the_node(
         with process:
             peer.bring_up("policy")
             status = world.until(lambda s: s.chunks >= 5, "chunks from the server")
-            assert (status.place, status.merge, status.horizon) == (address, "guided", 4)
+            assert (status.place, status.merge, status.horizon) == (address, "guided", 240)
             assert 0.0 < status.rtt_p50_s <= status.rtt_p99_s < 20.0
             assert status.loss == 0.0
             server.stop()

@@ -46,7 +46,7 @@ class Stack:
         what = ["-m", "supervised_toy"]
         if name == "supervisor":
             what = ["-c", PATIENT_SUPERVISOR]
-            parameters = {"config_file": str(self.folder / "robot.yaml"), **parameters}
+            parameters = {"config_file": str(self.folder / "robot.yaml"), "modes_file": "none", **parameters}
         file = self.folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}), encoding="utf-8")
         command = [sys.executable, *what, "--ros-args", "-r", f"__node:={name}"]

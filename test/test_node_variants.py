@@ -52,6 +52,7 @@ def test_a_node_that_is_held_down_works_with_its_smaller_model_until_its_rate_is
     board = Board(files / "board")
     supervisor = {
         "config_file": str(files / "robot.yaml"),
+        "modes_file": "none",
         "governor_file": str(files / "governor.yaml"),
         "sysfs_root": str(board.root),
         "board": "linux",

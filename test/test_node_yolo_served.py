@@ -91,7 +91,7 @@ def test_a_node_believes_a_server_of_its_authority_alone(peer: Peer, tmp_path: P
 
 def test_what_only_a_model_here_can_be_is_refused_for_a_served_one(peer: Peer, tmp_path: Path) -> None:
     cases = {
-        "accelerator": ("cuda:0", "cpu"),
+        "device": ("cuda:0", "cpu"),
         "when_too_long": ("split", "refuse"),
         "backend": ("onnxruntime", "auto"),
     }

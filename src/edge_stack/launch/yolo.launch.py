@@ -18,6 +18,10 @@ def generate_launch_description():
                 "task", "detect", "What the model does.", ("detect", "segment", "pose", "obb", "classify")
             ),
             Argument("model", "demo", "Model file, or demo for the demo's weights."),
+            Argument("device", "cpu", "What the model runs on: cpu, cuda or cuda:N."),
+            Argument(
+                "admission", "auto", "Whether inferences keep clear of critical ones.", ("auto", "on", "off")
+            ),
             Argument("backend", "auto", "What executes the model; auto: by the file's ending."),
             Argument("rate_hz", 5.0, "Inferences per second; 0 pauses."),
             Argument("confidence", 0.25, "Least score of a result."),

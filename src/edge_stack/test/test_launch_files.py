@@ -161,7 +161,7 @@ def test_perception_is_the_models_and_their_supervisor_on_the_image_topic_given(
     nodes = launched("perception.launch.py", image="/camera/color/image_raw", classify="false")
     assert set(nodes) == {"/supervisor", "/detect", "/segment", "/pose", "/obb"}
     assert nodes["/detect"].remappings == {"image_raw": "/camera/color/image_raw"}
-    left_out = {"fusion", "sim", "policy", "camera", "classify"}
+    left_out = {"fusion", "fusion_standby", "sim", "policy", "camera", "classify"}
     assert set(nodes["/supervisor"].parameters["disabled"]) == left_out
     assert "/camera" in launched("perception.launch.py", camera="true")
 

@@ -36,7 +36,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> contention_cuda.Cu
             "ms": 0.1 * len(onnx.load(str(path)).graph.node) if path.exists() else 1.0,
         },
     )
-    arguments = argparse.Namespace(seconds=1.0, rounds=1, segment_ms=6.0, critical_ms=0.5, long=None)
+    arguments = argparse.Namespace(
+        device="cuda:0", seconds=1.0, rounds=1, segment_ms=6.0, critical_ms=0.5, long=None
+    )
     return contention_cuda.CudaBench(arguments, [Path("detect.onnx"), Path("pose.onnx")], tmp_path)
 
 

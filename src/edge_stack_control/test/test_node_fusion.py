@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -119,6 +120,11 @@ class Stack:
         message = ActionChunk(**{**values, **changes})
         message.header.stamp = stamp
         self._chunks.publish(message)
+
+    def refused(self, kind: str) -> int:
+        """Return how many chunks fusion has refused for this, since its activation."""
+        events = self.peer.statuses["fusion"].events
+        return sum(e.count for e in events if (e.topic, e.event) == ("action_chunk", kind))
 
     def status(self) -> FusionStatus | None:
         return self.statuses[-1] if self.statuses else None
@@ -241,8 +247,13 @@ def test_when_chunks_stop_the_position_is_held_with_the_reason_and_continues_wit
     stack: Stack,
 ) -> None:
     stack.sends_chunks = False
-    status = stack.until("stale_action", FusionStatus.HOLD)
-    assert "no new chunk" in status.detail or "old" in status.detail
+
+    def stale() -> bool:
+        # On a busy machine chunks may have been late before, and the newest may have come just now.
+        status = stack.until("stale_action", FusionStatus.HOLD)
+        return "no new chunk" in status.detail or "old" in status.detail
+
+    stack.peer.spin_until(stale, what="the reason in the detail")
     held = {tuple(command.position) for command in stack.next_commands(10)}
     assert len(held) == 1
     stack.sends_chunks = True
@@ -267,22 +278,31 @@ def test_a_wrong_chunk_is_refused_counted_and_held_until_a_right_one(
     rejected = stack.running().rejected_chunks
     stack.send_chunk(**changes)
     status = stack.until("invalid_action", FusionStatus.HOLD)
-    assert status.rejected_chunks == rejected + 1
+    assert status.rejected_chunks > rejected
     assert "refused" in status.detail
-    peer.spin_until(
-        lambda: any((e.topic, e.event) == ("action_chunk", kind) for e in peer.statuses["fusion"].events),
-        what=kind,
-    )
+    # On a busy machine others may have been refused as too old.
+    peer.spin_until(lambda: stack.refused(kind), what=kind)
+    assert stack.refused(kind) == 1
     stack.sends_chunks = True
     stack.running()
 
 
-@pytest.mark.parametrize("ahead_s", [60.0, -60.0], ids=["future", "past"])
-def test_a_chunk_of_another_time_is_refused_and_counted_without_a_hold(stack: Stack, ahead_s: float) -> None:
-    rejected = stack.running().rejected_chunks
-    stack.send_chunk(stamp=stack.now(ahead_s), start=stack.now(ahead_s))
-    status = stack.peer.spin_until(lambda: stack.status().rejected_chunks == rejected + 1 and stack.status())
-    assert status.reason != "invalid_action"
+@pytest.mark.parametrize(
+    ("ahead_s", "kind"), [(60.0, "from_future"), (-60.0, "too_old")], ids=["future", "past"]
+)
+def test_a_chunk_of_another_time_is_refused_and_counted_without_a_hold(
+    stack: Stack, ahead_s: float, kind: str
+) -> None:
+    rejected, sent_s = stack.running().rejected_chunks, stack.peer.now_s()
+
+    def refused() -> int:
+        # Again and again: the next good chunk takes the place of one that was not read yet.
+        stack.send_chunk(stamp=stack.now(ahead_s), start=stack.now(ahead_s))
+        return stack.refused(kind)
+
+    stack.peer.spin_until(refused, what=kind)
+    stack.peer.spin_until(lambda: stack.status().rejected_chunks > rejected)
+    assert "invalid_action" not in {status.reason for status in stack.statuses.since(sent_s)}
 
 
 def test_a_person_stops_the_robot_and_it_continues_by_itself(stack: Stack, peer: Peer) -> None:
@@ -433,13 +453,15 @@ def test_deactivate_ends_the_commands_and_activate_begins_at_the_measured_positi
     peer.spin_until(
         lambda: stack.commands and list(stack.commands[-1].position) == pytest.approx([0.5, 0.5], abs=1e-3)
     )
+    stack.sends_chunks = False
     assert peer.transition("fusion", "deactivate")
     inactive = peer.spin_until(lambda: (s := peer.statuses["fusion"]).state == "inactive" and s)
-    peer.spin_until(lambda: peer.said("fusion", stamp_s(inactive)), what="a later status")
+    # Its executor has gone round since, so that the last chunk is not read after the activation.
+    peer.spin_until(lambda: len(peer.said("fusion", stamp_s(inactive))) >= 3, what="later statuses")
     assert not stack.commands.since(stamp_s(inactive))
-    stack.sends_chunks = False
+    begin_s = peer.now_s()
     assert peer.transition("fusion", "activate")
-    command = stack.next_commands(1)[0]
+    command = peer.spin_until(lambda: stack.commands.since(begin_s), what="a command")[0]
     assert list(command.position) == pytest.approx(START)
     assert peer.transition("fusion", "deactivate")
     assert peer.transition("fusion", "cleanup")
@@ -520,15 +542,24 @@ def test_a_jump_of_the_clock_is_counted_and_control_goes_on(
         try:
             shared_peer.bring_up("jumping")
             stack.running()
-            begin = len(commands)
+
+            def counted() -> int:
+                events = shared_peer.statuses["jumping"].events
+                return sum(e.count for e in events if (e.topic, e.event) == ("clock", "jumped"))
+
+            def said() -> list[float]:
+                return [float(s) for s in re.findall(r"the clock jumped by ([-+.\d]+) s", process.output())]
+
+            # The clock comes in messages: late ones, and the first one, are jumps as well.
+            begin, before, known = len(commands), counted(), len(said())
             stack.offset_s = jump_s
 
-            def jumped() -> bool:
-                events = shared_peer.statuses["jumping"].events
-                return any((e.topic, e.event, e.count) == ("clock", "jumped", 1) for e in events)
+            def large() -> list[float]:
+                return [s for s in said()[known:] if abs(s) > 2.5]
 
-            shared_peer.spin_until(jumped)
+            shared_peer.spin_until(lambda: large() and counted() > before, what="the jump")
             stack.running()
+            assert large() == [pytest.approx(jump_s, abs=2.0)]
             shared_peer.spin_until(lambda: len(commands) > begin + 48)
             for before, after in pairwise(commands[begin:]):
                 passed_s = stamp_s(after) - stamp_s(before)

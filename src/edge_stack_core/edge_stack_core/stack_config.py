@@ -8,11 +8,12 @@ Launch files, the process runner, the supervisor and the demo all read the stack
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edge_stack_core.device import KNOWN_DEVICES, parse_device
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import find_robot
 from edge_stack_core.yaml_file import YamlFile, load_yaml
@@ -25,6 +26,68 @@ BOARD_EXECUTABLE = "board"
 AT_SELECTION = ("$sim", "$disabled", "$enabled")
 NO_MODES = "none"
 """In place of a modes.yaml: the stack has no modes."""
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """
+    A parameter of an earlier version. executables: whose. new: the parameters in its place.
+
+    write: makes of its value what to write now; None: the same value under the new name.
+    """
+
+    executables: tuple[str, ...]
+    new: tuple[str, ...]
+    write: Callable[[Any], str] | None = None
+
+
+def _instead_of_accelerator(value: Any) -> str:
+    if value in ("", None):  # it meant: ask no gate
+        return "device: cpu, admission: off"
+    try:
+        return f"device: {parse_device(str(value))}, admission: auto"
+    except ConfigurationError:
+        return f"device: one of {KNOWN_DEVICES}, admission: auto"
+
+
+# Words of earlier versions, which robot.yaml, command lines and nodes answer with what to write now.
+RENAMED_PARAMETERS: dict[str, Renaming] = {
+    "accelerator": Renaming(("yolo", "policy"), ("device", "admission"), _instead_of_accelerator),
+    "backend": Renaming(("yolo",), ("engine",)),
+    "places": Renaming(("policy",), ("endpoints",)),
+    "place_age_max_s": Renaming(("policy",), ("endpoint_age_max_s",)),
+}
+RENAMED_EXECUTABLES: dict[str, str] = {"vla": "policy"}
+# Executables that were all in the package edge_stack, which a robot.yaml did not have to name.
+MOVED_EXECUTABLES: dict[str, str] = {
+    "camera": "edge_stack_perception",
+    "fusion": "edge_stack_control",
+    "policy": "edge_stack_policy",
+    "supervisor": "edge_stack_supervisor",
+    "yolo": "edge_stack_perception",
+}
+_OUR_PACKAGES = "edge_stack"  # how their names begin
+
+
+def renamed_parameter(name: str, value: Any, declared: Collection[str]) -> str:
+    """Say what to write in place of a parameter of an earlier version; empty if it is none of a node that declares these."""
+    renaming = RENAMED_PARAMETERS.get(name)
+    if renaming is None or name in declared or not set(renaming.new) <= set(declared):
+        return ""
+    write = renaming.write(value) if renaming.write else f"{renaming.new[0]}: {value}"
+    return f"{name} was replaced by {' and '.join(renaming.new)}: write {write}"
+
+
+def _renamed(node: NodeConfig, name: str) -> str:
+    """Say what to write in place of a parameter of a node; empty if it is none of an earlier version."""
+    renaming = RENAMED_PARAMETERS.get(name)
+    if (
+        renaming is None
+        or not node.package.startswith(_OUR_PACKAGES)
+        or node.executable not in renaming.executables
+    ):
+        return ""
+    return renamed_parameter(name, node.parameters[name], renaming.new)
 
 
 @dataclass(frozen=True)
@@ -92,8 +155,11 @@ class StackConfig:
         for node in self.nodes:
             if name in (node.name, node.standby_of):
                 node = replace(node, parameters={**node.parameters, parameter: value})
+                where = f"{self.path}: nodes.{node.name}.{parameter}"
+                if renamed := _renamed(node, parameter):
+                    raise ConfigurationError(f"{where}: {renamed}")
                 if parameter == "rate_hz":
-                    node = replace(node, rate_hz=float(value))
+                    node = replace(node, rate_hz=_number(where, value))
             nodes.append(node)
         return replace(self, nodes=tuple(nodes))
 
@@ -151,6 +217,7 @@ def load_config(path: str | Path, *, robot: str | None = None) -> StackConfig:
     }
     nodes = []
     for name, entry in file.data["nodes"].items():
+        _refuse_renamed_executable(file, name, entry)
         entry = _as_standby(file, name, entry)
         rate_hz = float(entry["rate_hz"]) if "rate_hz" in entry else None
         parameters: dict[str, Any] = {"priority_class": entry["class"]}
@@ -187,7 +254,34 @@ def load_config(path: str | Path, *, robot: str | None = None) -> StackConfig:
                 standby_of=entry.get("standby_of", ""),
             )
         )
+        for key in parameters:
+            if renamed := _renamed(nodes[-1], key):
+                raise file.error(("nodes", name, "parameters", key), renamed)
     return StackConfig(file.path.resolve(), robot_file, control_rate_hz, tuple(nodes))
+
+
+def _refuse_renamed_executable(file: YamlFile, name: str, entry: dict[str, Any]) -> None:
+    """Answer an executable of an earlier version, or its package, with what to write now."""
+    old, package = entry.get("executable", ""), entry.get("package", "edge_stack")
+    if not package.startswith(_OUR_PACKAGES):
+        return
+    new = RENAMED_EXECUTABLES.get(old, old)
+    if new != old:
+        raise file.error(
+            ("nodes", name, "executable"),
+            f"{old} was replaced by {new}: write package: {MOVED_EXECUTABLES.get(new, package)}, executable: {new}",
+        )
+    if package == "edge_stack" and new in MOVED_EXECUTABLES:
+        raise file.error(
+            ("nodes", name, "package" if "package" in entry else "executable"),
+            f"the executable {new} is in a package of its own: write package: {MOVED_EXECUTABLES[new]}",
+        )
+
+
+def _number(where: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigurationError(f"{where}: {value!r} is not a number")
+    return float(value)
 
 
 def _as_standby(file: YamlFile, name: str, entry: dict[str, Any]) -> dict[str, Any]:

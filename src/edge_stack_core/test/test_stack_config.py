@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_stack_core import stack_config as config_module
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import load_robot
 from edge_stack_core.stack_config import load_config
@@ -134,6 +135,90 @@ def test_a_broken_robot_yaml_names_file_line_and_field(
     with pytest.raises(ConfigurationError, match=text) as caught:
         load_config(file)
     assert str(caught.value).startswith(f"{file}:{line}: ")
+
+
+@pytest.mark.parametrize(
+    ("executable", "value", "write"),
+    [
+        ("yolo", "cpu", "device: cpu, admission: auto"),
+        ("yolo", "cuda:1", "device: cuda:1, admission: auto"),
+        ("policy", "cuda", "device: cuda:0, admission: auto"),
+        ("yolo", '""', "device: cpu, admission: off"),
+        ("yolo", "gpu", "device: one of cpu, cuda, cuda:N, admission: auto"),
+    ],
+)
+def test_a_parameter_of_an_earlier_version_is_answered_with_line_field_and_what_to_write(
+    folder: Path, executable: str, value: str, write: str
+) -> None:
+    file = folder / "robot.yaml"
+    text = STACK.replace("executable: yolo", f"executable: {executable}")
+    file.write_text(text.replace("robot_file: $robot", f"accelerator: {value}"), encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load_config(file)
+    assert str(caught.value) == (
+        f"{file}:9: nodes.detect.parameters.accelerator: accelerator was replaced by device and admission: write {write}"
+    )
+
+
+def test_a_parameter_of_an_earlier_version_is_refused_on_a_command_line_too(folder: Path) -> None:
+    config = load_config(folder / "robot.yaml")
+    with pytest.raises(
+        ConfigurationError, match="nodes.detect.accelerator: accelerator was .* admission: off"
+    ):
+        config.with_parameter("detect", "accelerator", "")
+    # Another package's node may have a parameter of that name.
+    other = STACK.replace(
+        "package: edge_stack_perception\n    executable: yolo", "package: theirs\n    executable: yolo"
+    )
+    (folder / "robot.yaml").write_text(other, encoding="utf-8")
+    config = load_config(folder / "robot.yaml").with_parameter("detect", "accelerator", "npu")
+    assert config.nodes[0].parameters["accelerator"] == "npu"
+
+
+@pytest.mark.parametrize(
+    ("now", "line", "words"),
+    [
+        (
+            "executable: vla",
+            4,
+            "nodes.detect.executable: vla was replaced by policy: write package: edge_stack_policy, executable: policy",
+        ),
+        (
+            "executable: yolo",
+            4,
+            "nodes.detect.executable: the executable yolo is in a package of its own: write package: edge_stack_perception",
+        ),
+        (
+            "package: edge_stack\n    executable: yolo",
+            4,
+            "nodes.detect.package: the executable yolo is in a package of its own: write package: edge_stack_perception",
+        ),
+    ],
+)
+def test_an_executable_of_an_earlier_version_is_answered_with_its_new_name_and_package(
+    folder: Path, now: str, line: int, words: str
+) -> None:
+    file = folder / "robot.yaml"
+    file.write_text(
+        STACK.replace("package: edge_stack_perception\n    executable: yolo", now), encoding="utf-8"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        load_config(file)
+    assert str(caught.value) == f"{file}:{line}: {words}"
+
+
+def test_a_renamed_parameter_keeps_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        config_module.RENAMED_PARAMETERS, "backend", config_module.Renaming(("yolo",), ("engine",))
+    )
+    said = config_module.renamed_parameter("backend", "openvino", {"engine"})
+    assert said == "backend was replaced by engine: write engine: openvino"
+    assert config_module.renamed_parameter("backend", "openvino", {"backend"}) == ""
+
+
+def test_a_rate_on_the_command_line_that_is_no_number_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match="nodes.detect.rate_hz: '' is not a number"):
+        load_config(folder / "robot.yaml").with_parameter("detect", "rate_hz", "")
 
 
 def test_an_empty_or_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_without_the_cuda_provider_the_error_says_what_to_install(
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     device = HostDevice()
-    with pytest.raises(CudaUnavailable, match="no CUDA provider; install onnxruntime-gpu.*accelerator cpu"):
+    with pytest.raises(CudaUnavailable, match="no CUDA provider; install onnxruntime-gpu.*device cpu"):
         cuda_onnx.open_onnx(model, device)
     assert device.is_empty
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.cuda import CudaUnavailable, open_onnx
-from edge_stack_inference.engines import ModelError, create_backend, cuda, device_of
+from edge_stack_inference.engines import ModelError, create_backend, cuda
 from edge_stack_inference.splitting import Admissions
 from edge_stack_inference.splitting.build import open_session
 from edge_stack_inference.testing.host_device import HostDevice
@@ -36,19 +37,9 @@ def toy(tmp_path: Path) -> Path:
     return write_toy_onnx(tmp_path / "toy.onnx", OUTPUTS, {"task": "detect"})
 
 
-@pytest.mark.parametrize(
-    ("accelerator", "device"),
-    [
-        ("", "cpu"),
-        ("cpu", "cpu"),
-        ("cuda:0", "cuda:0"),
-        ("cuda:12", "cuda:12"),
-        ("gpu", "cpu"),
-        ("cuda", "cpu"),
-    ],
-)
-def test_the_device_follows_from_the_accelerator(accelerator: str, device: str):
-    assert device_of(accelerator) == device
+def test_a_device_that_is_none_is_refused_with_the_known_ones(toy: Path):
+    with pytest.raises(ConfigurationError, match="device: 'gpu' is not one of cpu, cuda, cuda:N"):
+        create_backend(toy, "auto", "gpu")
 
 
 def test_a_model_on_cuda_runs_at_low_priority_and_frees_all(toy: Path, host: HostDevice):
@@ -98,13 +89,13 @@ def test_a_model_that_takes_no_image_is_refused_and_freed(tmp_path: Path, host: 
 
 @pytest.mark.parametrize("name", ["openvino", "pt"])
 def test_other_backends_are_refused_on_cuda_with_what_would_be_right(toy: Path, name: str):
-    with pytest.raises(ModelError, match=f"backend onnxruntime.*backend is {name}.*accelerator cpu"):
+    with pytest.raises(ModelError, match=f"backend onnxruntime.*backend is {name}.*device cpu"):
         create_backend(toy, name, "cuda:0")
 
 
 def test_without_a_gpu_the_error_is_one_of_the_model(toy: Path, monkeypatch: pytest.MonkeyPatch):
     def nothing(name: str) -> None:
-        raise CudaUnavailable(f"{name}: no NVIDIA GPU with a driver here; choose accelerator cpu")
+        raise CudaUnavailable(f"{name}: no NVIDIA GPU with a driver here; choose device cpu")
 
     monkeypatch.setattr(cuda, "open_device", nothing)
     with pytest.raises(ModelError, match="cuda:0: no NVIDIA GPU"):

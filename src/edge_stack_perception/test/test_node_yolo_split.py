@@ -122,7 +122,7 @@ def test_a_model_longer_than_the_slack_makes_progress_when_it_is_split(peer: Pee
     # Cut before the node needs it: on a busy machine that lasts longer than a configure is waited for.
     pieces = len(segment(model, max_ms=split_ms)[0].segments)
     period_s = BUDGET_S + SLACK * whole_ms * 1e-3
-    settings: dict[str, Any] = {"model": str(model), "accelerator": "cpu", "rate_hz": 30.0}
+    settings: dict[str, Any] = {"model": str(model), "admission": "on", "rate_hz": 30.0}
     settings |= {"when_too_long": "split", "split_ms": split_ms}
     with critical_job(period_s), NodeProcess(MODULE, "yolo", settings) as process:
         peer.bring_up("yolo")
@@ -144,7 +144,12 @@ def test_split_pieces_that_are_still_too_long_are_refused_with_the_figure_that_w
     peer: Peer, tmp_path: Path
 ) -> None:
     model = write_long_model(tmp_path / "long.onnx")
-    settings: dict[str, Any] = {"model": str(model), "accelerator": "cpu", "when_too_long": "split"}
+    settings: dict[str, Any] = {
+        "model": str(model),
+        "device": "cpu",
+        "admission": "on",
+        "when_too_long": "split",
+    }
     segment(model, max_ms=1000.0)
     # One piece: as long as the whole, which is longer than the slack of 4 ms.
     with (
@@ -165,11 +170,11 @@ def test_what_cannot_be_split_fails_configure_with_its_reason(peer: Peer, tmp_pa
     openvino.write_text("<net/>")
     with NodeProcess(MODULE, "yolo", {"model": str(model), "when_too_long": "split"}) as process:
         cases: list[tuple[dict[str, Any], str]] = [
-            ({}, "split needs an accelerator"),
-            ({"accelerator": "cpu", "backend": "openvino"}, "split needs backend onnxruntime"),
-            ({"accelerator": "cuda:0"}, "accelerator cuda:0 needs backend onnxruntime"),
+            ({"admission": "off"}, "split needs admission"),
+            ({"admission": "auto", "backend": "openvino"}, "split needs backend onnxruntime"),
+            ({"device": "cuda"}, "device cuda:0 needs backend onnxruntime"),
             (
-                {"accelerator": "cpu", "backend": "auto", "model": str(openvino)},
+                {"device": "cpu", "backend": "auto", "model": str(openvino)},
                 "in segments opens .onnx only",
             ),
         ]
@@ -188,7 +193,7 @@ def test_without_the_onnx_package_a_model_that_is_not_cut_yet_fails_configure(
     hidden = tmp_path / "without" / "onnx"
     hidden.mkdir(parents=True)
     (hidden / "__init__.py").write_text("raise ImportError('hidden by the test')\n")
-    settings: dict[str, Any] = {"model": str(model), "accelerator": "cpu", "when_too_long": "split"}
+    settings: dict[str, Any] = {"model": str(model), "device": "cpu", "when_too_long": "split"}
     path = os.pathsep.join([str(hidden.parent), os.environ.get("PYTHONPATH", "")])
     with NodeProcess(MODULE, "yolo", settings, environment={"PYTHONPATH": path}):
         assert not peer.transition("yolo", "configure")

@@ -42,7 +42,12 @@ class PolicyUnavailable(Exception):
 
 @runtime_checkable
 class Policy(Protocol):
-    """Something that turns observations into action chunks. Called from one thread at a time."""
+    """
+    Something that turns observations into action chunks. Called from one thread at a time.
+
+    It may have `device`, which says from `load` on what it is computed on (cpu, cuda:N), and `inference_threads`, the
+    system's ids of threads of its own that compute; without them it is the settings' device, and the calling thread.
+    """
 
     name: str
     action_names: tuple[str, ...]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_stack_core.device import parse_device
 from edge_stack_core.robot import Robot, load_robot
 from edge_stack_policy.contract import PolicyContract, load_contract
 from edge_stack_policy.remote.settings import OffBoardSettings
@@ -22,9 +23,9 @@ class PolicySettings:
 
     robot: joints, limits, cameras and geometry. camera: the camera whose pixels the detections are in. step_s: time
     between two actions. horizon: actions in a chunk. path: weights, for policies that have some. contract: what its
-    features are on this robot; None: the robot's joints in rad and its cameras by name. device: what a torch policy runs on
-    (cpu, cuda:0, ...); empty: a GPU if there is one. threads: of one inference on the CPU. address, off_board: for policies
-    that a server computes.
+    features are on this robot; None: the robot's joints in rad and its cameras by name. device: what it runs on, cpu or
+    cuda:N (edge_stack_core.device); empty: the CPU, and for a torch policy a GPU if there is one. threads: of one inference
+    on the CPU. address, off_board: for policies that a server computes.
     """
 
     robot: Robot
@@ -53,5 +54,7 @@ def policy_settings(robot_file: str, contract: str, rate_hz: float, **options: A
     """
     robot = load_robot(robot_file)
     features = load_contract(contract, robot) if contract != NO_CONTRACT else None
+    if options.get("device"):
+        options["device"] = parse_device(options["device"])
     step_s = 1.0 / (features.rate_hz if features else rate_hz)
     return PolicySettings(robot, step_s=step_s, contract=features, **options)

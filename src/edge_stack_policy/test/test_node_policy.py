@@ -23,7 +23,7 @@ from edge_stack_policy.visual_servo.kinematics import point_to_pixel
 ROBOT_FILE = find_robot("so101_sim")
 ROBOT = load_robot(ROBOT_FILE)
 MODULE = "edge_stack_policy.ros.policy"
-PARAMETERS = {"robot_file": str(ROBOT_FILE), "chunk_rate_hz": 20.0}
+PARAMETERS = {"robot_file": str(ROBOT_FILE), "policy_contract": "none", "chunk_rate_hz": 20.0}
 
 
 class Robot:

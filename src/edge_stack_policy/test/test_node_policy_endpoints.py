@@ -48,7 +48,13 @@ def statuses(peer: Peer) -> Iterator[History]:
 def test_chunks_come_from_the_server_while_it_answers_and_never_stop(peer: Peer, statuses: History) -> None:
     port = free_port()
     address = f"grpc://127.0.0.1:{port}"
-    parameters = {"robot_file": str(ROBOT_FILE), "accelerator": "cpu", "endpoints": [address, "local"]}
+    parameters = {
+        "robot_file": str(ROBOT_FILE),
+        "policy_contract": "none",
+        "device": "cpu",
+        "admission": "on",
+        "endpoints": [address, "local"],
+    }
 
     def wait(condition: Callable[[PolicyStatus], bool], what: str, since_s: float = 0.0) -> PolicyStatus:
         """Return the first status that meets a condition, of those after a time."""
@@ -60,7 +66,9 @@ def test_chunks_come_from_the_server_while_it_answers_and_never_stop(peer: Peer,
         peer.bring_up("policy")
         wait(lambda s: s.endpoint == "local" and s.chunks > 0, "chunks from here: there is no server yet")
         command = [sys.executable, "-m", "edge_stack_policy.remote.server", "--policy", "visual_servo"]
-        server = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
+        server = subprocess.Popen(
+            [*command, "--robot", "so101_sim", "--port", str(port)], stdout=subprocess.DEVNULL
+        )
         try:
             status = wait(lambda s: s.endpoint == address, "chunks from the server")
             assert status.endpoint_changes == 1 and "good probes in a row" in status.endpoint_reason
@@ -83,7 +91,11 @@ def test_chunks_come_from_the_server_while_it_answers_and_never_stop(peer: Peer,
 
 
 def test_an_endpoint_that_is_written_wrongly_is_refused_at_configure(peer: Peer) -> None:
-    parameters = {"robot_file": str(ROBOT_FILE), "endpoints": ["http://127.0.0.1:1", "local"]}
+    parameters = {
+        "robot_file": str(ROBOT_FILE),
+        "policy_contract": "none",
+        "endpoints": ["http://127.0.0.1:1", "local"],
+    }
     with NodeProcess("edge_stack_policy.ros.policy", "policy", parameters) as process:
         assert not peer.transition("policy", "configure")
         assert "endpoints: 'http://127.0.0.1:1': is no address of a server" in process.output()

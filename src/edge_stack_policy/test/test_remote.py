@@ -316,7 +316,10 @@ def test_addresses_of_both_families_are_read() -> None:
 
 
 def test_beyond_loopback_it_listens_only_with_tls_or_when_told_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert server_program.main(["--policy", "visual_servo", "--address", "0.0.0.0:0"]) == 2
+    assert (
+        server_program.main(["--policy", "visual_servo", "--robot", "so101_sim", "--address", "0.0.0.0:0"])
+        == 2
+    )
     error = capsys.readouterr().err
     assert "0.0.0.0:0 can be reached from other machines" in error
     assert "--certificate" in error and "--insecure" in error
@@ -337,7 +340,7 @@ def test_beyond_loopback_it_listens_only_with_tls_or_when_told_so(capsys: pytest
 def test_arguments_that_cannot_work_are_said(
     arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert server_program.main([*arguments, "--port", "0"]) == 2
+    assert server_program.main([*arguments, "--robot", "so101_sim", "--port", "0"]) == 2
     assert text in capsys.readouterr().err
 
 
@@ -356,6 +359,8 @@ def test_the_program_serves_a_built_in_policy_and_ends_on_a_signal() -> None:
         "edge_stack_policy.remote.server",
         "--policy",
         "visual_servo",
+        "--robot",
+        "so101_sim",
         "--port",
         "0",
     ]

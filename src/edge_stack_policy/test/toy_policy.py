@@ -4,14 +4,15 @@
 A policy for tests of the policy node, found by its entry point: it moves one joint to and fro, and does what `path` says.
 
 path: JSON. seconds: how long each chunk really takes, computing all the while. until: a file; each chunk takes until it is
-there. guides: whether it continues what is left over. fails: each such call is unavailable. needs: observation keys. It says
-in `problem` what it was given.
+there. guides: whether it continues what is left over. fails: each such call is unavailable. needs: observation keys. pool:
+threads that it starts when it is loaded, as a library would. It says in `problem` what it was given.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class ToyPolicy:
         self.seconds = asked.get("seconds", 0.0)
         self.until = asked.get("until", "")
         self.fails = asked.get("fails", 0)
+        self.pool = asked.get("pool", 0)
+        self.ended = threading.Event()
         self.shows = asked.get("shows", False)
         self.guides_chunks = asked.get("guides", False)
         self.input_features = tuple(asked.get("needs", (STATE,)))
@@ -45,12 +48,15 @@ class ToyPolicy:
         self.calls = 0
 
     def load(self) -> None:
+        for _ in range(self.pool):
+            threading.Thread(target=self.ended.wait, name="pool", daemon=True).start()
         print("loaded", flush=True)
 
     def reset(self) -> None:
         """Nothing to forget."""
 
     def close(self) -> None:
+        self.ended.set()
         print("closed", flush=True)
 
     def predict_action_chunk(self, observation):

@@ -34,9 +34,9 @@ def node(
 STACK = (
     node("supervisor", "supervisor", "essential"),
     node("fusion", "fusion", "critical"),
-    node("policy", "policy", "critical", accelerator="cpu"),
-    node("detect", "yolo", "essential", 5.0, accelerator="cpu", imgsz=320),
-    node("segment", "yolo", "background", 5.0, accelerator="cpu"),
+    node("policy", "policy", "critical", device="cpu"),
+    node("detect", "yolo", "essential", 5.0, device="cpu", imgsz=320),
+    node("segment", "yolo", "background", 5.0, device="cpu"),
     node("speech", "speech", "background"),
 )
 FULL = """\

@@ -79,7 +79,7 @@ class Stack:
         module = "supervised_toy"
         if name == "supervisor":
             module = "edge_stack_supervisor.ros.supervisor"
-            parameters = {"config_file": str(self.config), **parameters}
+            parameters = {"config_file": str(self.config), "modes_file": "none", **parameters}
         process = self._exits.enter_context(NodeProcess(module, name, parameters))
         self.processes[name] = process
         return process

@@ -34,11 +34,26 @@ def scheduling() -> Iterator[Finding]:
             "sched_rt_runtime_us is 0",
             "sudo sysctl kernel.sched_rt_runtime_us=950000",
         )
+    yield _admission(process.fifo_refusal() is None)
     if rights.lock_memory:
         yield Finding("locked memory", Level.GOOD, "unlimited")
     else:
         fact = "limited: the control loop may wait for a page fault"
         yield Finding("locked memory", Level.NOTE, fact, "the same file: memlock unlimited")
+
+
+def _admission(may_have_fifo: bool) -> Finding:
+    """Say what `admission: auto` of the nodes means here."""
+    if may_have_fifo:
+        fact = "auto means off on the CPU here, because this user may have SCHED_FIFO; on a GPU it means on"
+        return Finding("admission", Level.GOOD, fact)
+    fact = (
+        "auto means on, on the CPU too, because this user may not have SCHED_FIFO:"
+        " fewer background inferences, and a less punctual policy"
+    )
+    return Finding(
+        "admission", Level.NOTE, fact, "the same file: rtprio 95 (in a container: also --cap-add SYS_NICE)"
+    )
 
 
 def shared_memory() -> Iterator[Finding]:

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from edge_stack_bench.benchmarks import common, contention_models
 from edge_stack_bench.benchmarks.contention_rows import PERIOD_S, Bench, Config
+from edge_stack_core.device import CPU, KNOWN_DEVICES, is_cuda, parse_device
+from edge_stack_core.errors import ConfigurationError
 
 CPU_CONFIGS = (
     Config("alone", background="", priority="fifo", times=2),
@@ -42,7 +44,7 @@ _EXTRA = ", ".join(config.name for config in CPU_CONFIGS if config.extra)
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="edge bench contention", description=__doc__)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--device", default=CPU, help=f"one of {KNOWN_DEVICES} (default: cpu)")
     common.add_output_options(parser)
     parser.add_argument(
         "--seconds", type=float, default=8.0, help="measured time of a row in each round (default: 8)"
@@ -63,7 +65,11 @@ def main(argv: list[str] | None = None) -> int:
         from edge_stack_bench.benchmarks import contention_child
 
         return contention_child.main(json.loads(arguments.child))
-    if arguments.device == "cuda":
+    try:
+        arguments.device = parse_device(arguments.device)
+    except ConfigurationError as error:
+        parser.error(str(error))
+    if is_cuda(arguments.device):
         # Its module needs what a machine without a GPU lacks.
         from edge_stack_bench.benchmarks import contention_cuda
 

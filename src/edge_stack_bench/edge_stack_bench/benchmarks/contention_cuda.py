@@ -24,7 +24,6 @@ from edge_stack_bench.benchmarks import contention_models
 from edge_stack_bench.benchmarks.contention_rows import PERIOD_S, Bench, Config
 from edge_stack_inference.cuda import mps
 
-DEVICE = "cuda:0"
 CONFIGS = (
     Config("alone", background="", priority="stream", times=2),
     Config("background_alone", critical=False),
@@ -77,6 +76,7 @@ def run(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], list[str],
 class CudaBench(Bench):
     """The measurements on one GPU. Each process opens it for itself; this one never does."""
 
+    _device: str
     _daemon: dict[str, str]
     _no_mps: str
 
@@ -92,6 +92,7 @@ class CudaBench(Bench):
 
     def _make_models(self, arguments: argparse.Namespace, short: Sequence[Path]) -> None:
         size = contention_models.FOR_GPUS
+        self._device = arguments.device
         first = self._time(short[0])  # before anything is written: says whether there is a GPU at all
         self.figures["gpu"] = first["gpu"]
         self._critical, figures = contention_models.policy_model(
@@ -124,7 +125,7 @@ class CudaBench(Bench):
         for spec in specs:
             urgent = spec["role"] == "critical" and config.priority == "stream"
             spec.update(
-                accelerator=DEVICE,
+                accelerator=self._device,
                 limit=1,
                 # The processor is not what is compared: the critical process gets it first in every row.
                 fifo=True,
@@ -141,7 +142,7 @@ class CudaBench(Bench):
         """Have a process time a model."""
         spec = {
             "role": "time",
-            "accelerator": DEVICE,
+            "accelerator": self._device,
             "model": str(path),
             "stream": "high",
             "partition": False,

@@ -274,14 +274,16 @@ class _Camera:
 
 
 def _setting(text: str) -> tuple[str, str, Any]:
-    """Parse NODE.PARAMETER=VALUE; the value is YAML."""
+    """Parse NODE.PARAMETER=VALUE; the value is YAML, and empty text where there is none."""
     where, equals, value = text.partition("=")
     node, dot, parameter = where.partition(".")
     if not (node and dot and parameter and equals):
         raise argparse.ArgumentTypeError(
             f"'{text}' is not NODE.PARAMETER=VALUE, for example segment.rate_hz=2.0"
         )
-    return node, parameter, yaml.safe_load(value)
+    parsed = yaml.safe_load(value)
+    # A node would take null for a text of that name.
+    return node, parameter, "" if parsed is None else parsed
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -11,8 +11,10 @@ import sys
 import time
 from collections.abc import Sequence
 
+from edge_stack_core.admission.choice import explain_auto
 from edge_stack_core.admission.status import GateStatus, accelerators, read_status
 from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.runtime.process import fifo_refusal
 
 _CRITICAL = (
     "critical",
@@ -60,7 +62,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     try:
         if arguments.json:
-            print(json.dumps([_finite(read_status(name).as_dict()) for name in names], indent=2))
+            looks = [read_status(name) for name in names]
+            rows = [{**status.as_dict(), "admission_auto": auto_text(status)} for status in looks]
+            print(json.dumps([_finite(row) for row in rows], indent=2))
             return 0
         while True:
             text = "\n\n".join(render(read_status(name)) for name in names)
@@ -78,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def render(status: GateStatus) -> str:
-    """Return a gate as two tables of plain text; times in ms."""
+    """Return a gate as what auto means there and two tables of plain text; times in ms."""
     slack = "all time" if math.isinf(status.slack_ms) else f"{status.slack_ms:.1f} ms"
     head = (
         f"{status.accelerator}: {status.limit} at once, {status.guard_ms:g} ms guard, {status.beside} beside critical, "
@@ -120,7 +124,15 @@ def render(status: GateStatus) -> str:
         )
         for job in status.background
     ]
-    return "\n".join([head, *_table(_CRITICAL, critical), *_table(_BACKGROUND, background)])
+    return "\n".join(
+        [head, auto_text(status), *_table(_CRITICAL, critical), *_table(_BACKGROUND, background)]
+    )
+
+
+def auto_text(status: GateStatus) -> str:
+    """Return what `admission: auto` means at a gate now, and why."""
+    announced = [job.name for job in status.critical if job.state != "silent"]
+    return explain_auto(status.accelerator, announced, fifo_refusal() is None)
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> list[str]:

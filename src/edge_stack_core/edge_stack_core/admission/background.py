@@ -166,6 +166,17 @@ class BackgroundJob(Member):
         """Return the learned duration, alone if it ran alone, s; 0 while nothing is known."""
         return self._durations.of(part)[0] * 1e-9
 
+    def critical_is_announced(self) -> bool:
+        """
+        Return whether a living critical job binds others now, for callers that ask for admission only then.
+
+        A look without a lock, some microseconds. A critical job that died counts no longer, even within its lease.
+        """
+        now = time.monotonic_ns()
+        if now >= self._look_at or self._page.stale or self._words[self._base + at.S_TOKEN] != self._token:
+            self._look_after(now)
+        return any(self._page.alive(slot) for slot in protocol.live_criticals(self._words, now))
+
     def close(self) -> None:
         """Leave the gate. Happens by itself when the process ends."""
         if not self._page.stale:

@@ -163,6 +163,20 @@ def view_of(words: Words) -> View:
     return View(words[at.H_LIMIT], words[at.H_GUARD], words[at.H_BESIDE], criticals, running, waiting)
 
 
+def live_criticals(words: Words, now: int) -> list[int]:
+    """Return the slots of the critical jobs that bind others now: announced or active, within their lease."""
+    found = []
+    for slot, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
+        if state == at.CRITICAL:
+            base = at.SLOT_BASE + slot * at.SLOT_WORDS
+            # As in view_of, active is read after release: a begin in between is seen.
+            release, lease = words[base + at.C_RELEASE], words[base + at.C_LEASE]
+            active = words[base + at.C_ACTIVE]
+            if release and now < release + lease or active and now < active + lease:
+                found.append(slot)
+    return found
+
+
 def ask(words: Words, slot: int, now: int, expected: int, shared: int, deadline: int) -> None:
     """Join the waiting; under the mutex. expected, shared: durations alone and beside others; deadline: absolute."""
     base = at.SLOT_BASE + slot * at.SLOT_WORDS

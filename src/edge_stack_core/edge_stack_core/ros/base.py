@@ -27,12 +27,13 @@ from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.node_statistics import StatisticsSnapshot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.autostart import Autostart
-from edge_stack_core.ros.parameters import BASE_PARAMETERS, Parameter, ParameterValues, declare
+from edge_stack_core.ros.parameters import BASE_PARAMETERS, Parameter, ParameterValues, declare, word_of
 from edge_stack_core.ros.status_messages import figure_texts, node_status_message
 from edge_stack_core.ros.topics import TopicNode
 from edge_stack_core.runtime.local_process import machine, start_ticks
 from edge_stack_core.runtime.process import ProcessSettings, ProcessUsage, apply_process_settings
 from edge_stack_core.runtime.progress import WorkProgress
+from edge_stack_core.stack_config import renamed_parameter
 
 DIAGNOSTICS_PERIOD_S = 1.0
 _STATE_LABELS = {
@@ -77,6 +78,11 @@ class StackNode(TopicNode):
             for n in self._parameter_overrides
             if not self.has_parameter(n) and not n.startswith(("qos_overrides.", *self.LATER_PARAMETERS))
         )
+        for name in unknown:
+            if renamed := renamed_parameter(name, self._parameter_overrides[name].value, self._specs):
+                self._bad_parameters[name] = f"parameter {name}: {renamed}"
+                self.get_logger().error(self._bad_parameters[name])
+        unknown = [name for name in unknown if name not in self._bad_parameters]
         if unknown:
             self.get_logger().warning(f"unknown parameters are ignored: {', '.join(unknown)}")
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -112,6 +118,10 @@ class StackNode(TopicNode):
         """Take live changes; params holds the new values already. Raise ConfigurationError to refuse all of them."""
 
     # ---- for subclasses: what a node does -----------------------------------------------------------------------------
+
+    def is_given(self, parameter: str) -> bool:
+        """Return whether a parameter was given at start, rather than left at its default."""
+        return parameter in self._parameter_overrides
 
     def now_s(self) -> float:
         """Return the node's clock (system or simulated time), s."""
@@ -295,6 +305,17 @@ class StackNode(TopicNode):
             response.success = False
         self.publish_status()
         return response
+
+    def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
+        """Set parameters, as `ros2 param set` does: a name of an earlier version is answered with what to write now."""
+        taken = []
+        for parameter in parameter_list:
+            spec = self._specs.get(parameter.name)
+            if spec is None and (renamed := renamed_parameter(parameter.name, parameter.value, self._specs)):
+                return SetParametersResult(successful=False, reason=f"parameter {parameter.name}: {renamed}")
+            word = parameter.value if spec is None else word_of(parameter.value, spec)
+            taken.append(parameter if word is parameter.value else RosParameter(parameter.name, value=word))
+        return super().set_parameters_atomically(taken)
 
     def _check_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
         for parameter in parameters:

@@ -17,6 +17,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
+from edge_stack_core.admission.choice import AUTO, OFF, ON, SETTINGS
+
 _TYPES = {
     bool: ParameterType.PARAMETER_BOOL,
     int: ParameterType.PARAMETER_INTEGER,
@@ -139,6 +141,16 @@ BASE_PARAMETERS = (
 )
 
 
+# Of nodes that run a model.
+ADMISSION = Parameter(
+    "admission",
+    AUTO,
+    "Whether background inferences keep clear of critical ones on the device; auto: on a GPU, and on a CPU where the"
+    " critical job may not have SCHED_FIFO.",
+    choices=SETTINGS,
+)
+
+
 class ParameterValues(Mapping[str, Any]):
     """Current values by attribute (values.rate_hz) or key (values["rate_hz"]); arrays are tuples."""
 
@@ -206,8 +218,16 @@ def _declare_empty(node: Node, parameter: Parameter) -> None:
     node.set_parameters([RosParameter(parameter.name, kind, [])])
 
 
+def word_of(value: Any, parameter: Parameter) -> Any:
+    """Return on and off as the words they are: YAML reads them as true and false."""
+    if isinstance(value, bool) and {ON, OFF} <= set(parameter.choices):
+        return ON if value else OFF
+    return value
+
+
 def _coerce(value: Any, parameter: Parameter) -> Any:
     """YAML writes 5 for 5.0: take whole numbers where a float is declared, and an empty list for any array."""
+    value = word_of(value, parameter)
     if isinstance(parameter.default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(parameter.default, tuple):

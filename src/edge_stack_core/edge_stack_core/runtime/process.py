@@ -14,6 +14,7 @@ import errno
 import math
 import os
 import resource
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -171,6 +172,23 @@ def set_policy(policy: str, priority: int = 10, threads: Iterable[int] | None = 
         parameter = os.sched_param(priority)
         _raise_soft_limit(resource.RLIMIT_RTPRIO, priority)
     return _for_threads(lambda tid: os.sched_setscheduler(tid, POLICIES[policy], parameter), threads, wanted)
+
+
+def fifo_refusal(priority: int = 1) -> str | None:
+    """
+    Return why a thread of this process may not have SCHED_FIFO, or None.
+
+    Tried, in a thread that ends at once: control groups refuse it to processes whose limits and capabilities allow it.
+    """
+    answer: list[str | None] = []
+
+    def ask() -> None:
+        answer.append(set_policy("fifo", priority, [threading.get_native_id()]))
+
+    thread = threading.Thread(target=ask, name="rights")
+    thread.start()
+    thread.join()
+    return answer[0] if answer else "scheduling_policy fifo could not be tried"
 
 
 def lock_memory() -> str | None:

@@ -10,12 +10,13 @@ is told to block, too, for waits inside other libraries. It runs no model.
 from __future__ import annotations
 
 import mmap
-import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from edge_stack_core.device import cuda_index, is_cuda, parse_device
+from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.cuda.interface import CudaUnavailable, Event, Partition, Priority, Stream, nbytes_of
 
 
@@ -26,8 +27,11 @@ def open_device(name: str, partition: Partition | None = None) -> CudaDevice:
     Raises:
         CudaUnavailable: the name is no device's, or a package, the driver, the device or green contexts are missing.
     """
-    found = re.fullmatch(r"cuda:(\d+)", name)
-    if not found:
+    try:
+        name = parse_device(name)
+    except ConfigurationError as error:
+        raise CudaUnavailable(str(error)) from None
+    if not is_cuda(name):
         raise CudaUnavailable(f"{name!r} is no CUDA device; their names are cuda:0, cuda:1, ...")
     try:
         from cuda import core
@@ -40,9 +44,9 @@ def open_device(name: str, partition: Partition | None = None) -> CudaDevice:
         count = len(core.Device.get_all_devices())
     except Exception as error:  # noqa: BLE001 (the driver library may be missing, too old, or without a GPU)
         raise CudaUnavailable(
-            f"{name}: no NVIDIA GPU with a driver here ({_first_line(error)}); choose accelerator cpu"
+            f"{name}: no NVIDIA GPU with a driver here ({_first_line(error)}); choose device cpu"
         ) from None
-    index = int(found[1])
+    index = cuda_index(name)
     if index >= count:
         there = ", ".join(f"cuda:{number}" for number in range(count)) or "none"
         raise CudaUnavailable(f"{name}: no such GPU; there is {there}")

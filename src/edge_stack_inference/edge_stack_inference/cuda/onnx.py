@@ -48,7 +48,7 @@ def cuda_session(path: Path, device: Device, stream: Stream) -> tuple[Any, str]:
     if PROVIDER not in ort.get_available_providers():
         raise CudaUnavailable(
             f"{path}: onnxruntime has no CUDA provider; install onnxruntime-gpu (./edge setup --with cuda) or choose"
-            " accelerator cpu"
+            " device cpu"
         )
     if hasattr(ort, "preload_dlls"):  # finds CUDA and cuDNN where they are Python packages; 1.21 and later
         ort.preload_dlls()

@@ -8,6 +8,6 @@ to add one.
 """
 
 from edge_stack_inference.engines.base import Backend, ModelError
-from edge_stack_inference.engines.registry import backend_names, create_backend, device_of
+from edge_stack_inference.engines.registry import backend_names, create_backend
 
-__all__ = ["Backend", "ModelError", "backend_names", "create_backend", "device_of"]
+__all__ = ["Backend", "ModelError", "backend_names", "create_backend"]

@@ -10,15 +10,15 @@ Its unit is one backend, made and without a model. A package adds one by an entr
 
 from __future__ import annotations
 
-import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import cast
 
+from edge_stack_core.device import is_cuda, parse_device
 from edge_stack_core.plugins import find_plugins
 from edge_stack_inference.engines.base import Backend, ModelError
 
-__all__ = ["GROUP", "backend_names", "create_backend", "device_of"]
+__all__ = ["GROUP", "backend_names", "create_backend"]
 
 GROUP = "edge_stack.backends"
 
@@ -31,11 +31,6 @@ def backend_names() -> tuple[str, ...]:
     return tuple(find_plugins(GROUP, __name__))
 
 
-def device_of(accelerator: str) -> str:
-    """Return the device that a model of an accelerator runs on: "cuda:0" and so on for GPUs, "cpu" for all else."""
-    return accelerator if re.fullmatch(r"cuda:\d+", accelerator) else "cpu"
-
-
 def create_backend(path: Path, name: str = "auto", device: str = "cpu") -> Backend:
     """
     Create the backend for a model file, without loading the file.
@@ -43,7 +38,7 @@ def create_backend(path: Path, name: str = "auto", device: str = "cpu") -> Backe
     Args:
         path: the model file.
         name: a backend's name; "auto" chooses by the file name's ending.
-        device: "cpu", or a GPU: "cuda:0"; see :func:`device_of`.
+        device: "cpu", or a GPU: "cuda:0"; see :func:`edge_stack_core.device.parse_device`.
 
     Raises:
         ModelError: there is no such file, nothing opens this kind of file, or the named backend does not, or not there.
@@ -51,7 +46,8 @@ def create_backend(path: Path, name: str = "auto", device: str = "cpu") -> Backe
     """
     if not path.exists():
         raise ModelError(f"{path}: no such file")
-    if device != "cpu":
+    device = parse_device(device)
+    if is_cuda(device):
         return _on_gpu(path, name, device)
     known = find_plugins(GROUP, __name__)
     if name == "auto":
@@ -71,7 +67,7 @@ def _on_gpu(path: Path, name: str, device: str) -> Backend:
     if name not in ("auto", "onnxruntime") or not path.name.lower().endswith(CudaBackend.suffixes):
         raise ModelError(
             f"{path}: on {device} models run with backend onnxruntime and are .onnx files (backend is {name}); give one, or"
-            " choose accelerator cpu"
+            " choose device cpu"
         )
     return CudaBackend(device)
 

@@ -25,10 +25,13 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
-from edge_stack_core.admission import BackgroundJob, Refused
+from edge_stack_core.admission import Refused
+from edge_stack_core.admission.choice import OFF
 from edge_stack_core.board.slowdown import Stretch
+from edge_stack_core.device import is_cuda, parse_device
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.image_codec import ImageError
+from edge_stack_core.node_statistics import StatisticsSnapshot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.frames import Frame, FrameGoneError, FrameSubscription
@@ -36,7 +39,7 @@ from edge_stack_core.ros.image_messages import fill_image
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.stamps import to_seconds
 from edge_stack_core.runtime.pacing import PacedWorker
-from edge_stack_inference.engines import ModelError, device_of
+from edge_stack_inference.engines import ModelError
 from edge_stack_inference.engines.onnxruntime import OnnxBackend
 from edge_stack_inference.engines.triton import TritonBackend
 from edge_stack_inference.model_files import find_model
@@ -46,6 +49,7 @@ from edge_stack_inference.splitting.engine import PieceBackend, SegmentedBackend
 from edge_stack_inference.triton.address import is_served
 from edge_stack_inference.triton.client import ServerUnavailable
 from edge_stack_perception.ros import vision_messages
+from edge_stack_perception.ros.yolo_admission import YoloAdmission, refusal_text
 from edge_stack_perception.ros.yolo_parameters import PARAMETERS
 from edge_stack_perception.vision.draw import annotate
 from edge_stack_perception.vision.model import VisionModel
@@ -71,7 +75,7 @@ class YoloNode(StackNode):
         super().__init__(name, **kwargs)
         self._model: VisionModel | None = None
         self._worker: PacedWorker[Frame] | None = None
-        self._job: BackgroundJob | None = None
+        self._admission: YoloAdmission | None = None
         self._admissions = Admissions()
         self._pieces: PieceBackend | None = None
         self._stretch = Stretch("")
@@ -86,18 +90,18 @@ class YoloNode(StackNode):
     def configure_node(self) -> None:
         """Load the model and create what its task publishes."""
         p = self.params
+        device = parse_device(p.device)
         cv2.setNumThreads(p.threads)
         self._stretch = Stretch(p.board)
         self._admissions = Admissions(None, WAIT_LIMIT_S, self.work.waiting, self.work.busy)
         try:
             if is_served(p.model):
-                self._model = self._open_served()
+                self._model = self._open_served(device)
             else:
-                self._model = self._open_model(find_model(p.model, p.task))
+                self._model = self._open_model(find_model(p.model, p.task), device)
         except ModelError as error:
             raise ConfigurationError(f"model: {error}") from error
-        if p.accelerator:
-            self._join_gate()
+        self._join_gate(device)
         topics: dict[str, type] = {"timing": ModelTiming, "debug_image": Image}
         if p.task == "classify":
             topics["classification"] = Classification
@@ -118,41 +122,41 @@ class YoloNode(StackNode):
             f" on {self._model.backend.name}"
         )
 
-    def _open_model(self, path: Path) -> VisionModel:
+    def _open_model(self, path: Path, device: str) -> VisionModel:
         """Open the model for its device: whole, or in pieces that are admitted one by one."""
         p = self.params
-        device, split = device_of(p.accelerator), p.when_too_long == "split"
-        if device == "cpu" and not split:
-            return VisionModel.open(path, p.task, p.backend, p.threads)
-        if not p.accelerator:
+        on_gpu, split = is_cuda(device), p.when_too_long == "split"
+        if split and p.admission == OFF:
             raise ConfigurationError(
-                "when_too_long: split needs an accelerator, whose gate admits the pieces"
+                "when_too_long: split needs admission, by which pieces run one by one, and it is off: set admission: auto,"
+                " or leave when_too_long at lower_rate"
             )
+        if not on_gpu and not split:
+            return VisionModel.open(path, p.task, p.backend, p.threads)
         if p.backend not in ("auto", OnnxBackend.name):
-            where = f"accelerator {device}" if device != "cpu" else "when_too_long: split"
+            where = f"device {device}" if on_gpu else "when_too_long: split"
             raise ConfigurationError(f"{where} needs backend {OnnxBackend.name}, and it is {p.backend}")
-        if device == "cpu":
-            self._pieces = SegmentedBackend(p.split_ms, self._admissions)
-        else:
+        if on_gpu:
             # Only whoever asks for a GPU needs what it stands on.
             from edge_stack_inference.engines.cuda import CudaBackend
 
             # A whole inference is one piece: what is prepared and decoded on the processor needs no turn of the GPU.
             self._pieces = CudaBackend(device, p.split_ms if split else 0.0, self._admissions)
+        else:
+            self._pieces = SegmentedBackend(p.split_ms, self._admissions)
         model = VisionModel.open(
-            path, p.task, self._pieces, p.threads, self._admissions, on_processor=device == "cpu"
+            path, p.task, self._pieces, p.threads, self._admissions, on_processor=not on_gpu
         )
         if split:
             self._say_plan(self._pieces.plan, path)
         return model
 
-    def _open_served(self) -> VisionModel:
+    def _open_served(self, device: str) -> VisionModel:
         """Use a model on a server. The gate, if one is asked, admits what is done here: preparing and decoding."""
         p = self.params
-        if p.when_too_long == "split" or device_of(p.accelerator) != "cpu":
+        if p.when_too_long == "split" or is_cuda(device):
             raise ConfigurationError(
-                "a model on a server is neither split nor run on a GPU here: leave when_too_long as it is, and accelerator"
-                " empty or cpu"
+                "a model on a server is neither split nor run on a GPU here: leave when_too_long as it is, and device at cpu"
             )
         if p.backend not in ("auto", TritonBackend.name):
             raise ConfigurationError(f"backend {p.backend} opens files; leave it at auto for {p.model}")
@@ -171,18 +175,16 @@ class YoloNode(StackNode):
                 f"{path} cannot be cut finer: its longest piece takes {longest_ms:.1f} ms, split_ms is {split_ms:g}"
             )
 
-    def _join_gate(self) -> None:
+    def _join_gate(self, device: str) -> None:
         p = self.params
         name = self.get_fully_qualified_name()
-        try:
-            self._job = BackgroundJob(p.accelerator, name, p.when_too_long, self._deadline_s())
-        except OSError as error:
-            raise ConfigurationError(f"accelerator {p.accelerator}: {error}") from error
-        if self._pieces is not None:
-            self._pieces.prime(self._job)
-        if self._pieces is not None or is_served(p.model):
-            # From now on the pieces ask.
-            self._admissions.job = self._job
+        self._admission = admission = YoloAdmission(
+            p.admission, device, name, p.when_too_long, self._deadline_s()
+        )
+        if admission.job is not None and self._pieces is not None:
+            self._pieces.prime(admission.job)
+        log = self.get_logger()
+        (log.warning if admission.problem else log.info)(admission.plan())
 
     def activate_node(self) -> None:
         """Tell the labels and start the worker."""
@@ -220,15 +222,21 @@ class YoloNode(StackNode):
         frames, self._frames = self._frames, None
         if frames is not None:
             frames.close()
-        job, self._job = self._job, None
-        if job is not None:
-            job.close()
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            admission.close()
         self._admissions, self._pieces = Admissions(), None
         model, self._model = self._model, None
         self._outputs = {}
         self._mask_image, self._debug_image = Image(), Image()
         if model is not None:
             model.close()
+
+    def diagnostic_values(self, figures: StatisticsSnapshot) -> dict[str, str]:
+        """Add whether admission is asked for, and why."""
+        admission = self._admission
+        values = super().diagnostic_values(figures)
+        return {**values, "admission": admission.text()} if admission is not None else values
 
     # ---- work -----------------------------------------------------------------------------------------------------------
 
@@ -288,7 +296,7 @@ class YoloNode(StackNode):
             self.stats.event("admission", "refused")
             self.stats.dropped()
             self._refused_s = time.monotonic()
-            self.report_problem(self._say(refusal))
+            self.report_problem(refusal_text(refusal))
             return
         except ServerUnavailable as error:
             self.stats.event("server", "unavailable")
@@ -331,11 +339,15 @@ class YoloNode(StackNode):
     def _infer(self, model: VisionModel, rgb: NDArray[np.uint8]) -> tuple[Detections, StageTimes]:
         """Run the model once it is admitted: as a whole, or piece by piece. Raises Refused."""
         p = self.params
-        if self._job is None or self._admissions.job is not None:
+        job = self._admission.asks() if self._admission is not None else None
+        in_pieces = self._pieces is not None or is_served(p.model)
+        if job is None or in_pieces:
+            # The pieces ask, each for itself.
+            self._admissions.job = job if in_pieces else None
             self._admissions.begin(self._deadline_s())
             return self._stretched(model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic))
         self.work.waiting(WAIT_LIMIT_S)
-        with self._job.admitted(deadline_s=self._deadline_s(), wait_s=WAIT_LIMIT_S) as admission:
+        with job.admitted(deadline_s=self._deadline_s(), wait_s=WAIT_LIMIT_S) as admission:
             self.work.busy()
             detections, times = self._stretched(
                 model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic)
@@ -357,12 +369,6 @@ class YoloNode(StackNode):
             self.report_problem(
                 f"{IMAGE_TOPIC}: noisy pictures ({sigma:.0f} grey levels, max_noise is {limit:g})"
             )
-
-    def _say(self, refusal: Refused) -> str:
-        """Return what a refusal says, with what would help."""
-        if refusal.reason == "split" and refusal.fits_s > 0.0:
-            return f"{refusal}; set split_ms to {0.9e3 * refusal.fits_s:.1f} or less"
-        return str(refusal)
 
     def _deadline_s(self) -> float:
         """Return by when an inference that is due now should be done; an essential one goes before background ones."""

@@ -8,7 +8,7 @@ Its unit is one set of values. What needs the model or a topic anew is fixed at 
 
 from __future__ import annotations
 
-from edge_stack_core.ros.parameters import Parameter
+from edge_stack_core.ros.parameters import ADMISSION, Parameter
 from edge_stack_inference.ros.tls_parameters import TLS_PARAMETERS
 from edge_stack_perception.vision.types import TASKS
 
@@ -35,16 +35,13 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     *TLS_PARAMETERS,
     Parameter("threads", 1, "Threads of inference and of image preparation.", minimum=1, maximum=256),
-    Parameter(
-        "accelerator",
-        "",
-        "Admission gate that is asked before each inference: cpu, cuda:0, ...; empty: none is asked.",
-    ),
+    Parameter("device", "cpu", "What the model runs on: cpu, cuda or cuda:N; cuda is cuda:0."),
+    ADMISSION,
     Parameter(
         "when_too_long",
         "lower_rate",
         "If an inference is longer than any slack: run it now and then, or not at all, or (split) cut the model into"
-        " pieces of split_ms at configure and have each admitted.",
+        " pieces of split_ms at configure and have each admitted. Counts while admission is asked for.",
         choices=("lower_rate", "refuse", "split"),
     ),
     Parameter(

@@ -65,6 +65,10 @@ class Worker(Protocol):
     """What computes an endpoint's chunks for one other thread; see EndpointWorker."""
 
     @property
+    def thread_id(self) -> int | None:
+        """The system's id of the thread that computes; None if it has ended."""
+
+    @property
     def busy(self) -> bool:
         """Whether a call has begun whose outcome was not taken yet."""
 
@@ -90,6 +94,11 @@ class EndpointWorker:
         self._closed = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
+
+    @property
+    def thread_id(self) -> int | None:
+        """The system's id of the thread that computes; None if it has ended."""
+        return self._thread.native_id if self._thread.is_alive() else None
 
     @property
     def busy(self) -> bool:

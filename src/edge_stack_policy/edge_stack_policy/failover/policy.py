@@ -128,6 +128,19 @@ class FailoverPolicy:
         """Whether any endpoint continues LEFTOVER; `guided` says whether the last chunk does."""
         return any(site.policy.guides_chunks for site in self._loaded())
 
+    @property
+    def device(self) -> str:
+        """What the first place on this computer says that it is computed on; empty if it does not say."""
+        told = (getattr(site.policy, "device", "") for site in self._sites if site.on_board)
+        return str(next(told, ""))
+
+    @property
+    def inference_threads(self) -> tuple[int, ...]:
+        """The system's ids of the threads in which this computer computes, once it is loaded."""
+        workers = (site.worker for site in self._sites if site.on_board)
+        ids = (worker.thread_id for worker in workers if worker is not None)
+        return tuple(number for number in ids if number is not None)
+
     def load(self) -> None:
         """
         Load every endpoint. One that is not available now is tried again later.

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_stack_core.device import CPU, is_cuda, parse_device
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_policy.base import DELAY_STEPS, DETECTION_FIELDS, LEFTOVER, TASK, TIME_S, Observation
 from edge_stack_policy.contract import ACTION, from_units, plain_contract, to_units
@@ -36,6 +37,7 @@ class LeRobotPolicy:
         self.problem = ""
         self.guides_chunks = False
         self._settings = settings
+        self.device = settings.device
         self._contract = settings.contract or plain_contract(settings.robot, settings.step_s)
         self.action_names = self._contract.action.joints
         self.step_s = 1.0 / self._contract.rate_hz
@@ -53,8 +55,10 @@ class LeRobotPolicy:
         import torch
 
         torch.set_num_threads(max(1, self._settings.threads))
-        device = self._settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        if device.startswith("cuda") and not torch.cuda.is_available():
+        self.device = device = parse_device(
+            self._settings.device or ("cuda" if torch.cuda.is_available() else CPU)
+        )
+        if is_cuda(device) and not torch.cuda.is_available():
             raise ConfigurationError(f"device: {device} is not there (torch {torch.__version__}); use cpu")
         checkpoint = load_checkpoint(self._settings.path, device)
         features = checkpoint.features()
@@ -72,7 +76,7 @@ class LeRobotPolicy:
         self._checkpoint = checkpoint
         try:
             self.predict_action_chunk(self._example())
-            if checkpoint.kind == "smolvla" and device.startswith("cuda"):
+            if checkpoint.kind == "smolvla" and is_cuda(device):
                 self._capture(checkpoint, device)
         except Exception as error:
             self.close()

@@ -116,7 +116,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--insecure", action="store_true", help="listen beyond loopback without TLS all the same"
     )
-    parser.add_argument("--device", default="", help="what a torch policy runs on: cpu, cuda:0, ...")
+    parser.add_argument("--device", default="", help="what the policy runs on: cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=_positive, default=1, help="of one inference on the CPU")
     parser.add_argument("--rate-hz", type=float, default=24.0, help="of actions, where there is no contract")
     parser.add_argument(

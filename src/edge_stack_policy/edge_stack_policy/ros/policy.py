@@ -22,7 +22,6 @@ import numpy as np
 from edge_stack_msgs.msg import ActionChunk, PolicyStatus
 from numpy.typing import NDArray
 
-from edge_stack_core.admission import CriticalJob
 from edge_stack_core.board.slowdown import Stretch
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.node_statistics import StatisticsSnapshot
@@ -30,11 +29,13 @@ from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import ParameterValues
+from edge_stack_core.runtime.process import thread_ids
 from edge_stack_policy.base import TASK, Policy, PolicyUnavailable
 from edge_stack_policy.chunking.chunk_stream import ChunkStream
 from edge_stack_policy.failover.endpoint_health import FailoverSettings
 from edge_stack_policy.failover.policy import make_failover
 from edge_stack_policy.registry import make_policy
+from edge_stack_policy.ros.policy_admission import PolicyAdmission, device_of
 from edge_stack_policy.ros.policy_inputs import PolicyInputs
 from edge_stack_policy.ros.policy_messages import chunk_message, policy_status, status_texts
 from edge_stack_policy.ros.policy_parameters import PARAMETERS, off_board_settings
@@ -62,7 +63,7 @@ class PolicyNode(StackNode):
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._instruction_is_new = threading.Event()
-        self._job: CriticalJob | None = None
+        self._admission: PolicyAdmission | None = None
         self._last_problem = ""
         super().__init__(name, **kwargs)
 
@@ -85,19 +86,18 @@ class PolicyNode(StackNode):
         )
         policy = _policy(p, settings)
         self._policy = policy
+        threads = set(thread_ids())
         try:
             policy.load()
         except PolicyUnavailable as error:
             raise ConfigurationError(f"policy {p.policy}: {error}") from error
         self._stretch = Stretch(p.board)
         elsewhere = bool(p.policy_address) and not p.endpoints
-        if p.accelerator and not elsewhere:
-            period_s = 1.0 / p.chunk_rate_hz if p.chunk_rate_hz > 0.0 else 1.0
-            try:
-                self._job = CriticalJob(p.accelerator, self.get_fully_qualified_name(), period_s)
-            except OSError as error:
-                raise ConfigurationError(f"accelerator {p.accelerator}: {error}") from error
-        self._at_gate: AbstractContextManager[object] = self._job or contextlib.nullcontext()
+        device = "" if elsewhere else device_of(policy, settings.device)
+        # With one thread the library computes in the calling one; what it started then does something else.
+        library_threads = set(thread_ids()) - threads if p.threads > 1 else ()
+        self._admission = PolicyAdmission(self, device, library_threads)
+        self._at_gate: AbstractContextManager[object] = self._admission
         if hasattr(policy, "while_on_board"):  # it enters the gate itself, where this computer computes
             policy.while_on_board, self._at_gate = self._at_gate, contextlib.nullcontext()
         robot = settings.robot
@@ -135,13 +135,13 @@ class PolicyNode(StackNode):
             self.destroy_timer(timer)
         policy, self._policy = self._policy, None
         inputs, self._inputs = self._inputs, None
-        job, self._job = self._job, None
+        admission, self._admission = self._admission, None
         if inputs is not None:
             inputs.close()
         if policy is not None and self._worker is None:  # else it goes when its last prediction ends
             policy.close()
-        if job is not None:
-            job.close()
+        if admission is not None:
+            admission.close()
 
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Take a new rate at once."""
@@ -155,7 +155,10 @@ class PolicyNode(StackNode):
     def diagnostic_values(self, figures: StatisticsSnapshot) -> dict[str, str]:
         """Add how the chunks do."""
         status = self._policy_status()
-        return {**super().diagnostic_values(figures), **(status_texts(status) if status is not None else {})}
+        values = super().diagnostic_values(figures)
+        if self._admission is not None:
+            values["admission"] = str(self._admission.choice)
+        return {**values, **(status_texts(status) if status is not None else {})}
 
     def report_problem(self, text: str) -> None:
         """Keep the last problem for policy_status."""
@@ -177,9 +180,18 @@ class PolicyNode(StackNode):
     # ---- the worker's thread
 
     def _work(self) -> None:
+        policy, stream, inputs, admission = self._policy, self._stream, self._inputs, self._admission
+        assert policy is not None and stream is not None and inputs is not None and admission is not None
+        admission.begin([threading.get_native_id(), *getattr(policy, "inference_threads", ())])
+        try:
+            self._predict_until_stopped(policy, stream, inputs, admission)
+        finally:
+            admission.end()
+
+    def _predict_until_stopped(
+        self, policy: Policy, stream: ChunkStream, inputs: PolicyInputs, admission: PolicyAdmission
+    ) -> None:
         release = time.monotonic()
-        policy, stream, inputs = self._policy, self._stream, self._inputs
-        assert policy is not None and stream is not None and inputs is not None
         while not self._stop.is_set():
             rate_hz = self.params.chunk_rate_hz
             wait_s = max(0.0, release - time.monotonic()) if rate_hz > 0.0 else 1.0
@@ -216,8 +228,7 @@ class PolicyNode(StackNode):
             release = stream.next_request_s(release, now, self.now_s(), got_one=sent)
             if self._starting:
                 release = min(release, now + START_LOOK_S)
-            if self._job is not None:
-                self._job.announce(release)
+            admission.announce(release)
 
     def _predict(self, policy: Policy, stream: ChunkStream, inputs: PolicyInputs) -> bool:
         """Ask for one chunk and send it; return whether one was sent."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from edge_stack_core.ros.parameters import Parameter, ParameterValues
+from edge_stack_core.ros.parameters import ADMISSION, Parameter, ParameterValues
 from edge_stack_inference.ros.tls_parameters import TLS_PARAMETERS, tls_files
 from edge_stack_policy.chunking.merging import BLEND, MERGES
 from edge_stack_policy.remote.settings import IMAGE_ENCODINGS, OffBoardSettings
@@ -74,7 +74,21 @@ PARAMETERS: tuple[Parameter, ...] = (
         "How overlapping chunks join where the policy does not guide them; blend: fusion's blend_s alone.",
         choices=MERGES,
     ),
-    Parameter("device", "", "What a torch policy runs on: cpu, cuda:0, ...; empty: a GPU if there is one."),
+    Parameter(
+        "device",
+        "",
+        "What the policy runs on: cpu, cuda or cuda:N; cuda is cuda:0. Empty: the CPU; for a torch policy a GPU if there is"
+        " one.",
+    ),
+    ADMISSION,
+    Parameter(
+        "inference_priority",
+        10,
+        "SCHED_FIFO priority of the threads that compute the policy on a CPU, where it is not announced for admission; below"
+        " those of fusion. 0: none.",
+        minimum=0,
+        maximum=79,
+    ),
     Parameter("threads", 1, "Threads of one inference on the CPU.", minimum=1, maximum=64),
     Parameter(
         "robot_file",
@@ -90,11 +104,6 @@ PARAMETERS: tuple[Parameter, ...] = (
         minimum=0.0,
         maximum=100.0,
         live=True,
-    ),
-    Parameter(
-        "accelerator",
-        "",
-        "Admission gate that keeps this accelerator free for each inference: cpu, cuda:0, ...; empty: none.",
     ),
     Parameter(
         "horizon", 30, "Actions in a chunk, for policies that let one choose.", minimum=2, maximum=1000

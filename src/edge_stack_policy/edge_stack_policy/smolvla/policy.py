@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_stack_core.device import CPU, parse_device
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, TASK, Observation
 from edge_stack_policy.contract import FeatureShapes, from_units, plain_contract, to_units
@@ -33,6 +34,7 @@ class SmolVLAPolicy:
         self.guides_chunks = True
         self.class_names: tuple[str, ...] = ()
         self._settings = settings
+        self.device = parse_device(settings.device or CPU)
         self._contract = settings.contract or plain_contract(settings.robot, settings.step_s)
         self.action_names = self._contract.action.joints
         self.step_s = 1.0 / self._contract.rate_hz
@@ -79,7 +81,7 @@ class SmolVLAPolicy:
 
     def _open(self, folder: Path) -> SmolVLARuntime:
         """Open the graphs."""
-        return SmolVLARuntime(folder, device=self._settings.device or "cpu", threads=self._settings.threads)
+        return SmolVLARuntime(folder, device=self.device, threads=self._settings.threads)
 
     def _predict(self, runtime: SmolVLARuntime, observation: Observation) -> NDArray[np.float64]:
         d = runtime.description

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from edge_stack_core.device import is_cuda, parse_device
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_policy.smolvla.description import Description
 
@@ -94,12 +95,8 @@ class CudaPart:
 def open_part(folder: Path, name: str, description: Description, device: str, threads: int) -> Part:
     """Open a graph of a folder. device: cpu, or cuda:0, ... ConfigurationError names the file and what does not fit."""
     path = folder / description.graphs[name].file
-    if device.startswith("cuda"):
-        part: CpuPart | CudaPart = CudaPart(path, device)
-    elif device == "cpu":
-        part = CpuPart(path, threads)
-    else:
-        raise ConfigurationError(f"device: '{device}' is not known; cpu, cuda or cuda:<number> are")
+    device = parse_device(device)
+    part: CpuPart | CudaPart = CudaPart(path, device) if is_cuda(device) else CpuPart(path, threads)
     check_inputs(str(path), part, description, name)
     return part
 

@@ -18,6 +18,7 @@ from enum import Enum, auto
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_stack_core.device import CPU
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_policy.base import ENVIRONMENT_STATE, STATE, TASK, TIME_S, Observation
 from edge_stack_policy.settings import PolicySettings
@@ -162,6 +163,7 @@ class VisualServo:
                 f"visual_servo: needs pan, lift, elbow, wrist, roll and gripper; robot {robot.name} has"
                 f" {len(robot.joints)} joints"
             )
+        self.device = CPU  # whatever the settings say
         self.action_names = robot.joint_names
         self.step_s = settings.step_s
         self.horizon = settings.horizon

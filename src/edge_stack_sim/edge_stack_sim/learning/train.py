@@ -27,6 +27,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from edge_stack_core.device import parse_device
+from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import Robot, find_robot, load_robot
 from edge_stack_policy.base import STATE
 from edge_stack_policy.contract import ACTION
@@ -217,7 +219,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda:0")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=2, help="on a CPU (default: 2)")
     parser.add_argument("--processes", type=int, default=2, help="that demonstrate at once (default: 2)")
     parser.add_argument(
@@ -227,6 +229,10 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=Plan.samples, help=f"default: {Plan.samples}")
     parser.add_argument("--rounds", type=int, default=Plan.rounds, help=f"of DAgger; default: {Plan.rounds}")
     options = parser.parse_args()
+    try:
+        device = parse_device(options.device)
+    except ConfigurationError as error:
+        parser.error(str(error))
     torch.set_num_threads(options.threads)
     if options.robot is None:
         options.robot = find_robot(ROBOT)
@@ -235,7 +241,7 @@ def main() -> None:
     shop = Workshop(
         options.out.resolve(),
         load_robot(options.robot),
-        torch.device(options.device),
+        torch.device(device),
         options.seed,
         options.processes,
         lambda text: print(f"[{(time.monotonic() - began) / 60.0:5.1f} min] {text}", flush=True),

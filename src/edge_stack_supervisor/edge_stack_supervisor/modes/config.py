@@ -13,8 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_stack_core.device import CPU, parse_device
+from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.stack_config import NodeConfig
 from edge_stack_core.yaml_file import Field, YamlFile, load_yaml
+from edge_stack_inference.triton.address import is_served
 from edge_stack_supervisor.modes.types import (
     Battery,
     CallTrigger,
@@ -37,6 +40,7 @@ _SCHEMA = Path(__file__).parents[1] / "schema" / "modes.schema.json"
 
 CONDITIONS = ("instruction", "detection", "battery", "after_s")
 COMMANDING_EXECUTABLE = "fusion"  # its reload would be a gap in the commands
+MODEL_EXECUTABLES = ("yolo", "policy")  # run on the CPU unless told otherwise
 _STATES = {state.label: state for state in (State.ACTIVE, State.INACTIVE, State.UNCONFIGURED)}
 _OPTIONS = ("timeout_s", "dwell_s", "retry_s", "slack_share", "memory_reserve_mb")
 
@@ -69,11 +73,8 @@ class _Reader:
         for name, entry in data.get("nodes", {}).items():
             if self._has(("nodes", name), name):
                 figures[name] = self._figures(name, entry)
-        accelerators = {
-            name: str(node.parameters["accelerator"])
-            for name, node in self._stack.items()
-            if node.parameters.get("accelerator")
-        }
+        devices = {name: _device(node) for name, node in self._stack.items()}
+        accelerators = {name: device for name, device in devices.items() if device}
         options = {name: float(data[name]) for name in _OPTIONS if name in data}
         path = self._file.path.resolve()
         return ModesConfig(path, data["start"], modes, base, rules, figures, accelerators, **options)
@@ -237,3 +238,16 @@ class _Reader:
     def _mode_name(self, where: Field, name: str, modes: Mapping[str, Mode]) -> None:
         if name not in modes:
             raise self._file.error(where, f"there is no mode {name}; there are {', '.join(modes)}")
+
+
+def _device(node: NodeConfig) -> str:
+    """Return the device whose time a node's model takes; empty where it takes none here."""
+    given = str(node.parameters.get("device") or "")
+    if node.executable in MODEL_EXECUTABLES:
+        served = is_served(str(node.parameters.get("model", "")))
+        elsewhere = node.parameters.get("policy_address") and not node.parameters.get("places")
+        given = "" if served or elsewhere else given or CPU
+    try:
+        return parse_device(given) if given else ""
+    except ConfigurationError:
+        return given  # the node itself refuses it, with the known ones
