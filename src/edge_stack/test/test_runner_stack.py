@@ -31,7 +31,7 @@ from edge_stack_core.stack_config import NodeConfig, StackConfig
 
 
 def node(
-    name: str = "detect", executable: str = "yolo", package: str = "edge_stack", **parameters: Any
+    name: str = "detect", executable: str = "yolo", package: str = "edge_stack_perception", **parameters: Any
 ) -> NodeConfig:
     return NodeConfig(
         name, package, executable, "background", 1, "always", True, None, parameters, {"in": "out"}

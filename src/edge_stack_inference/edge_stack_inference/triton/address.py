@@ -12,20 +12,14 @@ import re
 from dataclasses import dataclass
 
 from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.served_models import SCHEMES, is_served
 
 __all__ = ["SCHEMES", "ModelAddress", "is_served"]
 
-SCHEMES = ("triton://", "tritons://")
-"""Without TLS, and with it."""
 _PATTERN = re.compile(
     r"(?P<scheme>tritons?://)(?P<server>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5}))"
     r"/(?P<model>[A-Za-z0-9._-]+)(?:/(?P<version>[1-9]\d*))?/?"
 )
-
-
-def is_served(name: str) -> bool:
-    """Return whether a model's name is the address of a served one, rather than a file."""
-    return name.startswith(SCHEMES)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any
 
 from edge_stack_core.device import CPU, parse_device
 from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.served_models import is_served
 from edge_stack_core.stack_config import NodeConfig
 from edge_stack_core.yaml_file import Field, YamlFile, load_yaml
-from edge_stack_inference.triton.address import is_served
 from edge_stack_supervisor.modes.types import (
     Battery,
     CallTrigger,
