@@ -23,7 +23,7 @@ from test_node_yolo import Camera, detector
 from vision_msgs.msg import Detection2DArray
 
 from edge_stack_bench.ros.demo import _setting
-from edge_stack_core.admission.status import BackgroundStatus, accelerators, read_status
+from edge_stack_core.admission.status import BackgroundStatus, devices, read_status
 from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.testing import NodeProcess, Peer
@@ -99,7 +99,7 @@ def gate_of_yolo() -> BackgroundStatus:
 
 
 def critical_jobs() -> int:
-    return len(read_status("cpu").critical) if "cpu" in accelerators() else 0
+    return len(read_status("cpu").critical) if "cpu" in devices() else 0
 
 
 # ---- words

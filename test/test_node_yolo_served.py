@@ -93,7 +93,7 @@ def test_what_only_a_model_here_can_be_is_refused_for_a_served_one(peer: Peer, t
     cases = {
         "device": ("cuda:0", "cpu"),
         "when_too_long": ("split", "refuse"),
-        "backend": ("onnxruntime", "auto"),
+        "engine": ("onnxruntime", "auto"),
     }
     with NodeProcess(MODULE, "yolo", {"model": "triton://127.0.0.1:1/detect"}):
         peer.spin_until(lambda: "yolo" in peer.statuses, what="the node's status")

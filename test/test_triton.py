@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Models on a Triton server: the repository that a robot.yaml asks for, the yolo node's backend, the policy, bad servers.
+Models on a Triton server: the repository that a robot.yaml asks for, the yolo node's engine, the policy, bad servers.
 
 Against a server of our own that speaks Triton's protocol; and against a real Triton where EDGE_STACK_TRITONSERVER names one.
 """
@@ -32,7 +32,7 @@ from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.stack_config import load_config
 from edge_stack_inference.engines import ModelError
-from edge_stack_inference.engines.triton import TritonBackend
+from edge_stack_inference.engines.triton import TritonEngine
 from edge_stack_inference.testing.model_servers import free_port, kserve, triton
 from edge_stack_inference.testing.toy_onnx import end2end_rows, metadata_of, write_toy_onnx
 from edge_stack_inference.triton.address import ModelAddress, is_served
@@ -84,7 +84,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def repository(stack: Path) -> Path:
     """Write the stack's model repository; its models run by Triton's Python backend, which the installable Triton has."""
     out = stack.parent / "repository"
-    write_repository(load_config(stack), out, backend="python")
+    write_repository(load_config(stack), out, engine="python")
     return out
 
 
@@ -188,7 +188,7 @@ def test_queues_and_batches_follow_the_class_and_the_rate(repository: Path) -> N
     assert critical.instance_group[0].rate_limiter.priority == 1
 
 
-def test_gpus_robots_versions_links_and_the_onnx_runtime_backend_can_be_asked_for(
+def test_gpus_robots_versions_links_and_the_onnx_runtime_engine_can_be_asked_for(
     stack: Path, tmp_path: Path
 ) -> None:
     write_repository(load_config(stack), tmp_path, robots=3, gpus=[0, 1], version=2, link=True)
@@ -221,7 +221,7 @@ def test_a_model_that_the_stack_has_on_a_server_needs_its_file_named(
 
 @pytest.mark.parametrize("name", ["detect", "look"])
 def test_a_served_model_finds_what_the_file_finds(port: int, stack: Path, name: str) -> None:
-    served = VisionModel.served(TritonBackend(f"triton://127.0.0.1:{port}/{name}"), "detect")
+    served = VisionModel.served(TritonEngine(f"triton://127.0.0.1:{port}/{name}"), "detect")
     local = VisionModel.open(stack.parent / "detect.onnx", "detect")
     assert served.meta == local.meta
     here, _ = local(image())
@@ -246,7 +246,7 @@ def test_what_does_not_fit_is_named_at_connect(port: int) -> None:
     }
     for address, (task, reason) in cases.items():
         with pytest.raises(ModelError) as caught:
-            VisionModel.served(TritonBackend(address), task)
+            VisionModel.served(TritonEngine(address), task)
         assert reason in str(caught.value) and address in str(caught.value)
 
 
@@ -254,16 +254,16 @@ def test_a_request_tells_the_server_its_priority_and_its_limit(repository: Path)
     with kserve(repository) as (server, port):
         for level, name in enumerate(("critical", "essential", "background"), start=1):
             limits = iter((5.0, 0.25))
-            backend = TritonBackend(
+            engine = TritonEngine(
                 f"triton://127.0.0.1:{port}/detect", name, lambda limits=limits: next(limits)
             )
-            backend.connect()
-            backend.run(np.zeros((1, 3, *IMAGE_SIDES), np.float32))
-            backend.run(np.zeros((1, 3, *IMAGE_SIDES), np.float32))
+            engine.connect()
+            engine.run(np.zeros((1, 3, *IMAGE_SIDES), np.float32))
+            engine.run(np.zeros((1, 3, *IMAGE_SIDES), np.float32))
             parameters = server.requests[-1].parameters
             assert parameters["priority"].uint64_param == level
             assert parameters["timeout"].int64_param == 250_000
-            backend.close()
+            engine.close()
 
 
 def _resized(answer: Any) -> None:
@@ -302,14 +302,14 @@ def test_an_answer_of_no_use_is_refused_and_the_next_good_one_is_taken(repositor
     change, reason = TWISTS[twist]
     tensor = np.zeros((1, 3, *IMAGE_SIDES), np.float32)
     with kserve(repository) as (server, port):
-        backend = TritonBackend(f"triton://127.0.0.1:{port}/detect", time_limit_s=lambda: 60.0)
-        backend.connect()
+        engine = TritonEngine(f"triton://127.0.0.1:{port}/detect", time_limit_s=lambda: 60.0)
+        engine.connect()
         server.twist = change
         with pytest.raises(BadAnswer, match=reason):
-            backend.run(tensor)
+            engine.run(tensor)
         server.twist = lambda answer: None
-        assert backend.run(tensor)[0].shape == (1, 10, 6)
-        backend.close()
+        assert engine.run(tensor)[0].shape == (1, 10, 6)
+        engine.close()
 
 
 @pytest.mark.parametrize("serve", [silent, trickle], ids=["silent", "trickling"])
@@ -323,14 +323,14 @@ def test_a_server_that_says_nothing_useful_costs_the_time_limit_at_most(serve: A
 def test_a_server_that_goes_away_costs_the_inferences_meanwhile_only(repository: Path) -> None:
     tensor = np.zeros((1, 3, *IMAGE_SIDES), np.float32)
     with kserve(repository) as (_, port):
-        backend = TritonBackend(f"triton://127.0.0.1:{port}/detect", time_limit_s=lambda: 5.0)
-        backend.connect()
-        backend.run(tensor)
+        engine = TritonEngine(f"triton://127.0.0.1:{port}/detect", time_limit_s=lambda: 5.0)
+        engine.connect()
+        engine.run(tensor)
     with pytest.raises(ServerUnavailable):
-        backend.run(tensor)
+        engine.run(tensor)
     with kserve(repository, port):
-        assert eventually(lambda: backend.run(tensor))[0].shape == (1, 10, 6)
-    backend.close()
+        assert eventually(lambda: engine.run(tensor))[0].shape == (1, 10, 6)
+    engine.close()
 
 
 def eventually(attempt: Callable[[], Any]) -> Any:

@@ -27,9 +27,9 @@ setup(
         "console_scripts": [
             "split_model = edge_stack_inference.splitting.__main__:main",
         ],
-        "edge_stack.backends": [
-            "onnxruntime = edge_stack_inference.engines.onnxruntime:OnnxBackend",
-            "openvino = edge_stack_inference.engines.openvino:OpenVinoBackend",
+        "edge_stack.engines": [
+            "onnxruntime = edge_stack_inference.engines.onnxruntime:OnnxEngine",
+            "openvino = edge_stack_inference.engines.openvino:OpenVinoEngine",
         ],
     },
 )

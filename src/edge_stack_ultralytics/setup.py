@@ -33,5 +33,5 @@ setup(
     maintainer_email="maintainers@edge-stack.dev",
     description="Trained weights of edge_stack's demo; training, export and .pt loading through ultralytics.",
     license="AGPL-3.0-only",
-    entry_points={"edge_stack.backends": ["pt = edge_stack_ultralytics.engine:PtBackend"]},
+    entry_points={"edge_stack.engines": ["pt = edge_stack_ultralytics.engine:PtEngine"]},
 )

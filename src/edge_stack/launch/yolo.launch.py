@@ -22,7 +22,7 @@ def generate_launch_description():
             Argument(
                 "admission", "auto", "Whether inferences keep clear of critical ones.", ("auto", "on", "off")
             ),
-            Argument("backend", "auto", "What executes the model; auto: by the file's ending."),
+            Argument("engine", "auto", "What executes the model; auto: by the file's ending."),
             Argument("rate_hz", 5.0, "Inferences per second; 0 pauses."),
             Argument("confidence", 0.25, "Least score of a result."),
             Argument("threads", 1, "Threads of inference."),

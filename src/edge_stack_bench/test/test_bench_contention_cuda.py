@@ -79,7 +79,7 @@ def test_partition_splits_the_gpu_and_not_the_cores(bench: contention_cuda.CudaB
 
 def test_one_background_inference_at_a_time_is_admitted_on_the_gpu_s_gate(bench: contention_cuda.CudaBench):
     for spec in specs(bench, "gate")[1]:
-        assert (spec["accelerator"], spec["limit"], spec["gate"]) == ("cuda:0", 1, "whole")
+        assert (spec["device"], spec["limit"], spec["gate"]) == ("cuda:0", 1, "whole")
 
 
 def test_mps_is_used_where_it_is_asked_for_and_nowhere_else(bench: contention_cuda.CudaBench):
@@ -143,7 +143,7 @@ def test_a_process_runs_the_benchmark_s_models_whole_and_in_segments(
     contention_models._write_convolutions(path, 6, TINY)
     spec = {
         "role": "background",
-        "accelerator": "cuda:0",
+        "device": "cuda:0",
         "model": str(path),
         "stream": "low",
         "partition": False,

@@ -28,7 +28,7 @@ def test_an_exported_policy_gives_a_row_for_each_part(
     monkeypatch.setattr(policy, "_child", lambda *a, **b: found.append(child(*a, **b)) or found[-1])
     rows = policy.run({}, [FOLDER], tmp_path, lambda _: None)
     assert [row["part"] for row in rows] == list(PARTS)
-    assert all(row["backend"] == policy.ONNX and row["ms"]["count"] == policy.SIZES["tiny"] for row in rows)
+    assert all(row["engine"] == policy.ONNX and row["ms"]["count"] == policy.SIZES["tiny"] for row in rows)
     (ms,) = (one["ms"] for one in found)
     # Of each run by itself: medians of parts do not add up where a busy machine holds up another part each time.
     for *parts, whole in zip(*(ms[part] for part in PARTS), strict=True):
@@ -48,7 +48,7 @@ def test_a_row_is_compared_with_torch_in_the_same_run() -> None:
     chart = view_of({"bench": "policy", "rows": torch + onnx, "notes": []}).chart
     assert isinstance(chart, Chart)
     assert [bar.label for bar in chart.bars] == [
-        f"{part}: {backend}" for part in PARTS for backend in (policy.TORCH, policy.ONNX)
+        f"{part}: {engine}" for part in PARTS for engine in (policy.TORCH, policy.ONNX)
     ]
     assert [bar.throughput for bar in chart.bars[-3:]] == [None, 100, 100]
 

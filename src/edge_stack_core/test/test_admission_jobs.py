@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_stack_core.admission import Accelerator, BackgroundJob, CriticalJob, Refused, background, layout
+from edge_stack_core.admission import AdmissionDevice, BackgroundJob, CriticalJob, Refused, background, layout
 from edge_stack_core.admission import __main__ as table
 from edge_stack_core.admission.page import path_of
-from edge_stack_core.admission.status import accelerators, read_status
+from edge_stack_core.admission.status import devices, read_status
 from edge_stack_core.errors import ConfigurationError
 
 LIMIT_S = 60.0
@@ -33,8 +33,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def background_status(name: str, accelerator: str = "gpu"):
-    return next(job for job in read_status(accelerator).background if job.name == name)
+def background_status(name: str, device: str = "gpu"):
+    return next(job for job in read_status(device).background if job.name == name)
 
 
 def until(condition) -> None:
@@ -45,7 +45,7 @@ def until(condition) -> None:
 
 
 def test_the_page_is_the_users_alone() -> None:
-    Accelerator("gpu")
+    AdmissionDevice("gpu")
     mode = path_of("gpu").stat().st_mode
     assert stat.S_ISREG(mode)
     assert stat.S_IMODE(mode) == 0o600
@@ -54,14 +54,14 @@ def test_the_page_is_the_users_alone() -> None:
 def test_a_page_that_others_may_read_is_refused() -> None:
     path_of("gpu").touch(mode=0o644)
     with pytest.raises(ConfigurationError, match="mode 0600"):
-        Accelerator("gpu")
+        AdmissionDevice("gpu")
 
 
 def test_the_pages_memory_is_reserved_when_it_is_made_and_one_that_is_full_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path_of("gpu").touch(mode=0o600)
-    Accelerator("gpu")
+    AdmissionDevice("gpu")
     status = path_of("gpu").stat()
     assert status.st_blocks * 512 >= status.st_size, "a store may end the process with SIGBUS"
 
@@ -71,13 +71,13 @@ def test_the_pages_memory_is_reserved_when_it_is_made_and_one_that_is_full_says_
     monkeypatch.setattr(os, "posix_fallocate", no_room)
     files = len(os.listdir("/proc/self/fd"))
     with pytest.raises(ConfigurationError, match="No space left"):
-        Accelerator("other")
+        AdmissionDevice("other")
     assert len(os.listdir("/proc/self/fd")) == files
 
 
 def test_a_name_that_is_no_file_name_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="for example|letters, digits"):
-        Accelerator("../gpu")
+        AdmissionDevice("../gpu")
 
 
 def test_a_job_alone_runs_at_once_and_its_duration_is_learned() -> None:
@@ -154,8 +154,8 @@ def test_withdrawing_lets_those_who_wait_start() -> None:
 
 
 def test_jobs_beyond_the_limit_wait_for_one_to_end() -> None:
-    accelerator = Accelerator("gpu", limit=2)
-    jobs = [BackgroundJob(accelerator, f"job {index}") for index in range(3)]
+    device = AdmissionDevice("gpu", limit=2)
+    jobs = [BackgroundJob(device, f"job {index}") for index in range(3)]
     refused = pytest.raises(Refused, match="concurrency limit")
     with jobs[0].admitted(), jobs[1].admitted(), refused, jobs[2].admitted(wait_s=0.02):
         pass
@@ -165,12 +165,12 @@ def test_jobs_beyond_the_limit_wait_for_one_to_end() -> None:
 
 def test_the_earliest_deadline_is_admitted_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "_PATIENCE", int(LIMIT_S * 1e9))  # on a busy machine none overtakes
-    accelerator = Accelerator("gpu", limit=1)
-    holder = BackgroundJob(accelerator, "holder")
+    device = AdmissionDevice("gpu", limit=1)
+    holder = BackgroundJob(device, "holder")
     order: list[str] = []
 
     def run(name: str, deadline_s: float) -> None:
-        with BackgroundJob(accelerator, name).admitted(deadline_s=deadline_s, wait_s=LIMIT_S):
+        with BackgroundJob(device, name).admitted(deadline_s=deadline_s, wait_s=LIMIT_S):
             order.append(name)
 
     with holder.admitted():
@@ -188,8 +188,8 @@ def test_the_earliest_deadline_is_admitted_first(monkeypatch: pytest.MonkeyPatch
 
 def test_a_job_that_timed_out_keeps_its_place_in_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "_PATIENCE", int(LIMIT_S * 1e9))
-    accelerator = Accelerator("gpu", limit=1)
-    holder, old = BackgroundJob(accelerator, "holder"), BackgroundJob(accelerator, "old")
+    device = AdmissionDevice("gpu", limit=1)
+    holder, old = BackgroundJob(device, "holder"), BackgroundJob(device, "old")
     order: list[str] = []
 
     def run(job: BackgroundJob, deadline_s: float) -> None:
@@ -201,7 +201,7 @@ def test_a_job_that_timed_out_keeps_its_place_in_the_order(monkeypatch: pytest.M
             pass
         threads = [
             threading.Thread(target=run, args=item)
-            for item in ((BackgroundJob(accelerator, "new"), 0.5), (old, 0.6))
+            for item in ((BackgroundJob(device, "new"), 0.5), (old, 0.6))
         ]
         for thread in threads:
             thread.start()
@@ -301,8 +301,8 @@ def test_a_job_that_was_killed_while_it_ran_does_not_count_as_running_for_ever()
         "with BackgroundJob('gpu', 'other').admitted(expected_s=0.001):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    accelerator = Accelerator("gpu", limit=3, beside=1)
-    critical, job = CriticalJob(accelerator, "policy", period_s=5.0), BackgroundJob(accelerator, "detect")
+    device = AdmissionDevice("gpu", limit=3, beside=1)
+    critical, job = CriticalJob(device, "policy", period_s=5.0), BackgroundJob(device, "detect")
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
 
     def may_run_beside() -> bool:
@@ -328,14 +328,14 @@ def test_a_run_that_ends_after_its_job_was_closed_leaves_the_slots_next_owner_al
 
 
 def test_a_stopped_process_that_comes_first_in_the_order_is_passed_over() -> None:
-    accelerator = Accelerator("gpu", limit=1)
-    holder = BackgroundJob(accelerator, "holder")
+    device = AdmissionDevice("gpu", limit=1)
+    holder = BackgroundJob(device, "holder")
     code = (
         "from edge_stack_core.admission import BackgroundJob\n"
         "with BackgroundJob('gpu', 'stopped').admitted(deadline_s=0.0, wait_s=60.0):\n"
         "    pass\n"
     )
-    job = BackgroundJob(accelerator, "detect")
+    job = BackgroundJob(device, "detect")
     with holder.admitted():
         child = subprocess.Popen([sys.executable, "-c", code])
         until(lambda: any(status.state == "waiting" for status in read_status("gpu").background))
@@ -396,16 +396,16 @@ def test_what_a_job_learned_is_known_after_a_restart() -> None:
 
 
 def test_limits_that_are_given_hold_for_all_and_others_stay() -> None:
-    Accelerator("gpu", limit=3, guard_s=0.002)
-    Accelerator("gpu", beside=1)
+    AdmissionDevice("gpu", limit=3, guard_s=0.002)
+    AdmissionDevice("gpu", beside=1)
     status = read_status("gpu")
     assert (status.limit, status.guard_ms, status.beside) == (3, 2.0, 1)
 
 
 def test_a_job_runs_beside_the_critical_one_once_it_is_known_how_long_that_takes_alone() -> None:
-    accelerator = Accelerator("gpu", limit=2, beside=1)
-    critical = CriticalJob(accelerator, "policy", period_s=5.0)
-    job = BackgroundJob(accelerator, "detect")
+    device = AdmissionDevice("gpu", limit=2, beside=1)
+    critical = CriticalJob(device, "policy", period_s=5.0)
+    job = BackgroundJob(device, "detect")
     critical.begin()
     with pytest.raises(Refused, match="critical job active"), job.admitted(expected_s=0.001, wait_s=0.02):
         pass
@@ -420,9 +420,9 @@ def test_a_job_runs_beside_the_critical_one_once_it_is_known_how_long_that_takes
 
 
 def test_a_critical_job_that_takes_longer_than_its_period_starves_nobody_after_its_first_inference() -> None:
-    accelerator = Accelerator("gpu")
-    critical = CriticalJob(accelerator, "policy", period_s=0.002)
-    job = BackgroundJob(accelerator, "detect")
+    device = AdmissionDevice("gpu")
+    critical = CriticalJob(device, "policy", period_s=0.002)
+    job = BackgroundJob(device, "detect")
     with critical:
         time.sleep(0.02)
     critical.begin()
@@ -436,7 +436,7 @@ def test_a_critical_job_that_takes_longer_than_its_period_starves_nobody_after_i
 
 def test_on_processor_cores_all_but_one_may_run_beside_the_critical_job() -> None:
     cores = len(os.sched_getaffinity(0))
-    Accelerator("cpu")
+    AdmissionDevice("cpu")
     status = read_status("cpu")
     assert (status.limit, status.beside) == (cores, cores - 1)
 
@@ -447,7 +447,7 @@ def test_the_table_shows_every_job(capsys: pytest.CaptureFixture[str]) -> None:
         pass
     with job.admitted(expected_s=0.001):
         pass
-    assert accelerators() == ["gpu"]
+    assert devices() == ["gpu"]
     assert table.main(["gpu", "--once"]) == 0
     text = capsys.readouterr().out
     assert "policy" in text
@@ -458,6 +458,6 @@ def test_the_table_shows_every_job(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_asking_for_a_gate_that_is_not_there_names_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
-    Accelerator("cpu")
+    AdmissionDevice("cpu")
     assert table.main(["gpu", "--once"]) == 1
     assert "there are: cpu" in capsys.readouterr().err

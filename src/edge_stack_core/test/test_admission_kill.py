@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_stack_core.admission import Accelerator, BackgroundJob, CriticalJob
+from edge_stack_core.admission import AdmissionDevice, BackgroundJob, CriticalJob
 from edge_stack_core.admission.status import read_status
 
 PERIOD_S = 0.1
@@ -83,7 +83,7 @@ def start(index: int, seed: int) -> int:
 @pytest.mark.exclusive
 def test_kill_9_of_any_process_at_any_moment_leaves_the_gate_usable_within_one_period() -> None:
     moments = random.Random(20260801)
-    survivor = BackgroundJob(Accelerator("gpu", limit=1), "survivor")
+    survivor = BackgroundJob(AdmissionDevice("gpu", limit=1), "survivor")
     parties = [start(index, index) for index in range(4)]
     delays = []
     try:
@@ -142,7 +142,7 @@ def deadly_critical(stores: int) -> None:
 
 
 def deadly_joining(stores: int) -> None:
-    page = Accelerator("gpu").page()
+    page = AdmissionDevice("gpu").page()
     page.words = _Deadly(page.words, stores)
     BackgroundJob("gpu", "victim")
 
@@ -152,7 +152,7 @@ def deadly_joining(stores: int) -> None:
     [(deadly_background, range(60)), (deadly_critical, range(60)), (deadly_joining, range(0, 200, 3))],
 )
 def test_a_process_killed_at_each_store_of_the_protocol_holds_up_nobody(work, most: range) -> None:
-    survivor = BackgroundJob(Accelerator("gpu", limit=1), "survivor")
+    survivor = BackgroundJob(AdmissionDevice("gpu", limit=1), "survivor")
     for stores in most:
         pid = fork(lambda stores=stores: work(stores))
         _, status = os.waitpid(pid, 0)

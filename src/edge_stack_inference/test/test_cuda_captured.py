@@ -184,7 +184,7 @@ def test_a_producer_that_fails_halfway_leaves_nothing():
 
 @pytest.fixture
 def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the name of an accelerator whose gate is this test's own."""
+    """Return the name of an device whose gate is this test's own."""
     monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
     return "cuda:0"
 

@@ -13,7 +13,7 @@ import pytest
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.cuda import CudaUnavailable, open_onnx
-from edge_stack_inference.engines import ModelError, create_backend, cuda
+from edge_stack_inference.engines import ModelError, create_engine, cuda
 from edge_stack_inference.splitting import Admissions
 from edge_stack_inference.splitting.build import open_session
 from edge_stack_inference.testing.host_device import HostDevice
@@ -39,11 +39,11 @@ def toy(tmp_path: Path) -> Path:
 
 def test_a_device_that_is_none_is_refused_with_the_known_ones(toy: Path):
     with pytest.raises(ConfigurationError, match="device: 'gpu' is not one of cpu, cuda, cuda:N"):
-        create_backend(toy, "auto", "gpu")
+        create_engine(toy, "auto", "gpu")
 
 
 def test_a_model_on_cuda_runs_at_low_priority_and_frees_all(toy: Path, host: HostDevice):
-    runner = create_backend(toy, "auto", "cuda:0")
+    runner = create_engine(toy, "auto", "cuda:0")
     metadata = runner.open(toy, 1)
     assert (metadata["task"], metadata["input_shape"]) == ("detect", (1, 3, 64, 96))
     assert [stream.priority for stream in host.streams] == [0]
@@ -55,7 +55,7 @@ def test_a_model_on_cuda_runs_at_low_priority_and_frees_all(toy: Path, host: Hos
 
 def test_half_precision_is_fed_half_precision(tmp_path: Path, host: HostDevice):
     path = write_toy_onnx(tmp_path / "half.onnx", OUTPUTS, {}, input_dtype=np.float16)
-    runner = create_backend(path, "onnxruntime", "cuda:0")
+    runner = create_engine(path, "onnxruntime", "cuda:0")
     runner.open(path, 1)
     np.testing.assert_array_equal(runner.run(np.zeros((1, 3, 64, 96), np.float32))[0], OUTPUTS[0])
 
@@ -72,7 +72,7 @@ def test_segments_are_admitted_one_by_one(tmp_path: Path, host: HostDevice):
             return super().of(part)
 
     path = write_model(tmp_path / "net.onnx")
-    runner = cuda.CudaBackend("cuda:0", 0.05, Asked())
+    runner = cuda.CudaEngine("cuda:0", 0.05, Asked())
     runner.open(path, 1)
     asked.clear()
     runner.run(np.zeros((1, 3, 64, 64), np.float32))
@@ -83,14 +83,14 @@ def test_segments_are_admitted_one_by_one(tmp_path: Path, host: HostDevice):
 def test_a_model_that_takes_no_image_is_refused_and_freed(tmp_path: Path, host: HostDevice):
     path = write_toy_onnx(tmp_path / "flat.onnx", OUTPUTS, {}, (1, 64))
     with pytest.raises(ModelError, match=r"flat\.onnx: has the inputs float32 \[1, 64\]; one float image"):
-        create_backend(path, "auto", "cuda:0").open(path, 1)
+        create_engine(path, "auto", "cuda:0").open(path, 1)
     assert host.is_empty
 
 
 @pytest.mark.parametrize("name", ["openvino", "pt"])
-def test_other_backends_are_refused_on_cuda_with_what_would_be_right(toy: Path, name: str):
-    with pytest.raises(ModelError, match=f"backend onnxruntime.*backend is {name}.*device cpu"):
-        create_backend(toy, name, "cuda:0")
+def test_other_engines_are_refused_on_cuda_with_what_would_be_right(toy: Path, name: str):
+    with pytest.raises(ModelError, match=f"engine onnxruntime.*engine is {name}.*device cpu"):
+        create_engine(toy, name, "cuda:0")
 
 
 def test_without_a_gpu_the_error_is_one_of_the_model(toy: Path, monkeypatch: pytest.MonkeyPatch):
@@ -99,4 +99,4 @@ def test_without_a_gpu_the_error_is_one_of_the_model(toy: Path, monkeypatch: pyt
 
     monkeypatch.setattr(cuda, "open_device", nothing)
     with pytest.raises(ModelError, match="cuda:0: no NVIDIA GPU"):
-        create_backend(toy, "auto", "cuda:0").open(toy, 1)
+        create_engine(toy, "auto", "cuda:0").open(toy, 1)

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the ONNX Runtime backend."""
+"""Tests of the ONNX Runtime engine."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 
 from edge_stack_inference.engines import ModelError
-from edge_stack_inference.engines.onnxruntime import OnnxBackend
+from edge_stack_inference.engines.onnxruntime import OnnxEngine
 from edge_stack_inference.testing.toy_onnx import end2end_rows, metadata_of, write_toy_onnx
 
 TENSOR = np.zeros((1, 3, 64, 96), np.float32)
 
 
-def opened(path: Path, threads: int = 1, **options: object) -> OnnxBackend:
+def opened(path: Path, threads: int = 1, **options: object) -> OnnxEngine:
     write_toy_onnx(path, [end2end_rows([1, 2, 3, 4, 0.5, 0])], metadata_of("detect", ["a"]), **options)  # type: ignore[arg-type]
-    backend = OnnxBackend()
-    backend.open(path, threads)
-    return backend
+    engine = OnnxEngine()
+    engine.open(path, threads)
+    return engine
 
 
 def test_metadata_and_input_shape_are_those_of_the_file(tmp_path: Path) -> None:
     path = write_toy_onnx(tmp_path / "m.onnx", [end2end_rows()], metadata_of("detect", ["a"]))
-    metadata = OnnxBackend().open(path, 1)
+    metadata = OnnxEngine().open(path, 1)
     assert metadata["task"] == "detect" and metadata["names"] == "{0: 'a'}"
     assert metadata["input_shape"] == (1, 3, 64, 96)
 
@@ -49,11 +49,11 @@ def test_a_half_precision_input_is_fed_half_precision(tmp_path: Path) -> None:
     assert output.shape == (1, 10, 6)
 
 
-def test_a_closed_backend_holds_nothing(tmp_path: Path) -> None:
-    backend = opened(tmp_path / "m.onnx")
-    backend.close()
-    backend.close()
-    assert backend._session is None
+def test_a_closed_engine_holds_nothing(tmp_path: Path) -> None:
+    engine = opened(tmp_path / "m.onnx")
+    engine.close()
+    engine.close()
+    assert engine._session is None
 
 
 def test_a_model_with_an_input_that_is_no_image_is_refused(tmp_path: Path) -> None:
@@ -61,4 +61,4 @@ def test_a_model_with_an_input_that_is_no_image_is_refused(tmp_path: Path) -> No
         tmp_path / "m.onnx", [end2end_rows()], metadata_of("detect", ["a"]), input_shape=(1, 16)
     )
     with pytest.raises(ModelError, match=r"one float image \[1, 3, height, width\] is needed"):
-        OnnxBackend().open(path, 1)
+        OnnxEngine().open(path, 1)

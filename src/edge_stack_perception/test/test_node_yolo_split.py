@@ -17,7 +17,7 @@ import pytest
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from edge_stack_core.admission import Accelerator, CriticalJob
+from edge_stack_core.admission import AdmissionDevice, CriticalJob
 from edge_stack_core.admission.status import BackgroundStatus, read_status
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.image_messages import fill_image
@@ -77,7 +77,10 @@ def write_long_model(path: Path, layers: int = 14, channels: int = 48) -> Path:
 @contextmanager
 def critical_job(period_s: float) -> Iterator[CriticalJob]:
     """Keep a critical job at work in a thread of this process; nobody may run beside it, so that only its slack counts."""
-    job, ended = CriticalJob(Accelerator("cpu", beside=0), "policy", period_s, BUDGET_S), threading.Event()
+    job, ended = (
+        CriticalJob(AdmissionDevice("cpu", beside=0), "policy", period_s, BUDGET_S),
+        threading.Event(),
+    )
 
     def run() -> None:
         release_s = time.monotonic() + period_s
@@ -171,10 +174,10 @@ def test_what_cannot_be_split_fails_configure_with_its_reason(peer: Peer, tmp_pa
     with NodeProcess(MODULE, "yolo", {"model": str(model), "when_too_long": "split"}) as process:
         cases: list[tuple[dict[str, Any], str]] = [
             ({"admission": "off"}, "split needs admission"),
-            ({"admission": "auto", "backend": "openvino"}, "split needs backend onnxruntime"),
-            ({"device": "cuda"}, "device cuda:0 needs backend onnxruntime"),
+            ({"admission": "auto", "engine": "openvino"}, "split needs engine onnxruntime"),
+            ({"device": "cuda"}, "device cuda:0 needs engine onnxruntime"),
             (
-                {"device": "cpu", "backend": "auto", "model": str(openvino)},
+                {"device": "cpu", "engine": "auto", "model": str(openvino)},
                 "in segments opens .onnx only",
             ),
         ]

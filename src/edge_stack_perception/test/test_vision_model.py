@@ -250,7 +250,7 @@ def test_no_name_is_refused_in_words() -> None:
         find_model("", "detect")
 
 
-def test_vision_and_backends_need_neither_ros_nor_ultralytics() -> None:
+def test_vision_and_engines_need_neither_ros_nor_ultralytics() -> None:
     code = (
         "import sys, edge_stack_perception.vision.model, edge_stack_inference.model_files,"
         " edge_stack_core.runtime.pacing,"

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the OpenVINO backend; those that run a model are skipped where OpenVINO is not installed."""
+"""Tests of the OpenVINO engine; those that run a model are skipped where OpenVINO is not installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge_stack_inference.engines import ModelError
-from edge_stack_inference.engines.openvino import OpenVinoBackend
+from edge_stack_inference.engines.openvino import OpenVinoEngine
 from edge_stack_inference.testing.toy_onnx import end2end_rows, metadata_of, write_toy_onnx
 from edge_stack_perception.vision.model import VisionModel
 
@@ -28,7 +28,7 @@ def toy(path: Path) -> Path:
 def test_without_openvino_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ModelError, match="pip install openvino"):
-        OpenVinoBackend().open(toy(tmp_path / "m.onnx"), 1)
+        OpenVinoEngine().open(toy(tmp_path / "m.onnx"), 1)
 
 
 @needs_openvino
@@ -61,10 +61,10 @@ def test_a_corrupt_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.xml"
     path.write_text("<a/>", encoding="utf-8")
     with pytest.raises(ModelError, match=r"m\.xml: not a loadable model"):
-        OpenVinoBackend().open(path, 1)
+        OpenVinoEngine().open(path, 1)
 
 
 @needs_openvino
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"holds 0 \.xml files"):
-        OpenVinoBackend().open(tmp_path, 1)
+        OpenVinoEngine().open(tmp_path, 1)

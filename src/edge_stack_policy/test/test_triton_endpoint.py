@@ -56,7 +56,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the model repository of a stack with one policy."""
     folder = tmp_path_factory.mktemp("stack")
     (folder / "robot.yaml").write_text(STACK.format(policy=FOLDER))
-    write_repository(load_config(folder / "robot.yaml"), folder / "repository", backend="python")
+    write_repository(load_config(folder / "robot.yaml"), folder / "repository", engine="python")
     return folder / "repository"
 
 

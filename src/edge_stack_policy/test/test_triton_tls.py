@@ -24,7 +24,7 @@ from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_core.stack_config import load_config
 from edge_stack_inference.engines import ModelError
-from edge_stack_inference.engines.triton import TritonBackend
+from edge_stack_inference.engines.triton import TritonEngine
 from edge_stack_inference.testing.model_servers import kserve, triton
 from edge_stack_inference.testing.tls_files import TlsWorld, certificate, needs_openssl, tls_world
 from edge_stack_inference.testing.toy_onnx import end2end_rows, metadata_of, write_toy_onnx
@@ -71,7 +71,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         metadata_of("detect", ("cube", "hand")),
     )
     (folder / "robot.yaml").write_text(STACK.format(folder=folder, policy=FOLDER))
-    write_repository(load_config(folder / "robot.yaml"), folder / "repository", backend="python")
+    write_repository(load_config(folder / "robot.yaml"), folder / "repository", engine="python")
     return folder / "repository"
 
 
@@ -103,12 +103,12 @@ def choosy_port(request: pytest.FixtureRequest, repository: Path, world: TlsWorl
 
 def detect(port: int, tls: TlsFiles, scheme: str = "tritons") -> list[np.ndarray]:
     """Run the detector once."""
-    backend = TritonBackend(f"{scheme}://127.0.0.1:{port}/detect", time_limit_s=lambda: PATIENCE_S, tls=tls)
+    engine = TritonEngine(f"{scheme}://127.0.0.1:{port}/detect", time_limit_s=lambda: PATIENCE_S, tls=tls)
     try:
-        backend.connect()
-        return list(backend.run(np.zeros((1, 3, 64, 96), np.float32)))
+        engine.connect()
+        return list(engine.run(np.zeros((1, 3, 64, 96), np.float32)))
     finally:
-        backend.close()
+        engine.close()
 
 
 def chunk(port: int, tls: TlsFiles, scheme: str = "tritons") -> np.ndarray:

@@ -23,7 +23,7 @@ NODES = (
 
 @dataclass
 class World:
-    """A board with a chip on a heatsink; power follows the use of the accelerator."""
+    """A board with a chip on a heatsink; power follows the use of the gpu."""
 
     governor: Governor
     nodes: Sequence[NodeDemand] = NODES

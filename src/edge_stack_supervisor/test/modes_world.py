@@ -61,7 +61,7 @@ def config(*modes: Mode, **options: Any) -> ModesConfig:
         start=modes[0].name,
         modes={m.name: m for m in modes},
         base=BASE,
-        accelerators={name: "cpu" for name in BASE if name != "fusion"},
+        devices={name: "cpu" for name in BASE if name != "fusion"},
         timeout_s=5.0,
         **options,
     )

@@ -91,7 +91,7 @@ def test_a_mode_says_for_every_node_what_differs_from_robot_yaml(tmp_path: Path)
     assert look["detect"].parameters == {"imgsz": 640}
     assert "camera" not in look  # it is in robot.yaml and does not run here
     assert config.figures["segment"].duration_s == pytest.approx(0.02)
-    assert config.accelerators == {"policy": "cpu", "detect": "cpu", "segment": "cpu"}
+    assert config.devices == {"policy": "cpu", "detect": "cpu", "segment": "cpu"}
     assert (config.dwell_s, config.timeout_s) == (3.0, 30.0)
 
 

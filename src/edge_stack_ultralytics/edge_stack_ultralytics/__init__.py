@@ -3,7 +3,7 @@
 """Optional package around ultralytics: data, training, export, .pt loading and the demo's trained weights.
 
 Its unit of work is one model. The rest of edge_stack never imports it; it only reads its weight files, or
-finds the .pt backend through the entry point group "edge_stack.backends".
+finds the .pt engine through the entry point group "edge_stack.engines".
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: AGPL-3.0-only
-"""The backend "pt": runs an ultralytics .pt checkpoint in torch and yields what its ONNX export would yield.
+"""The engine "pt": runs an ultralytics .pt checkpoint in torch and yields what its ONNX export would yield.
 
-Its unit of work is one input tensor. Decoding is not done here: whoever opened the backend decodes these
+Its unit of work is one input tensor. Decoding is not done here: whoever opened the engine decodes these
 outputs like those of any other. Slower than ONNX Runtime; for trying a model before it is exported.
 """
 
@@ -21,7 +21,7 @@ from edge_stack_ultralytics import offline
 _HEADS = ("detect", "segment", "pose", "obb")
 
 
-class PtBackend:
+class PtEngine:
     """Runs a .pt file on the CPU."""
 
     name: ClassVar[str] = "pt"
@@ -91,7 +91,7 @@ class PtBackend:
         import torch
 
         if self._model is None:
-            raise RuntimeError("open the backend first")
+            raise RuntimeError("open the engine first")
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         with torch.inference_mode():

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from edge_stack_bench.benchmarks import common
-from edge_stack_core.admission import Accelerator, BackgroundJob, CriticalJob
+from edge_stack_core.admission import AdmissionDevice, BackgroundJob, CriticalJob
 from edge_stack_core.admission.page import DIRECTORY_VARIABLE
 
 PROCESSES = (2, 4, 8, 16)
@@ -45,8 +45,8 @@ def measure_critical(count: int) -> dict[str, Any]:
 
 def measure_uncontended(count: int) -> list[dict[str, Any]]:
     """Time one background job that asks, is admitted and ends; beside a critical job that has announced a far release."""
-    accelerator = Accelerator(_NAME, measure="wall")
-    critical, job = CriticalJob(_NAME, "critical", period_s=1000.0), BackgroundJob(accelerator, "background")
+    device = AdmissionDevice(_NAME, measure="wall")
+    critical, job = CriticalJob(_NAME, "critical", period_s=1000.0), BackgroundJob(device, "background")
     critical.announce(time.monotonic() + 900.0)
     asks, whole = [], []
     for _ in range(count):
@@ -62,7 +62,7 @@ def measure_uncontended(count: int) -> list[dict[str, Any]]:
 
 def measure_wake_up(count: int) -> dict[str, Any]:
     """Time from a critical job's end to the admission of one that waits in another process."""
-    job = CriticalJob(Accelerator(_NAME, limit=1, measure="wall"), "critical", period_s=0.5, budget_s=0.3)
+    job = CriticalJob(AdmissionDevice(_NAME, limit=1, measure="wall"), "critical", period_s=0.5, budget_s=0.3)
     with _children(1, 1e9, 1) as (child,):
         ends = []
         for _ in range(count):
@@ -193,7 +193,7 @@ def _child(spec: dict[str, Any]) -> int:
         ended = True
 
     signal.signal(signal.SIGTERM, end)
-    job = BackgroundJob(Accelerator(_NAME, limit=spec["limit"], measure="wall"), spec["name"])
+    job = BackgroundJob(AdmissionDevice(_NAME, limit=spec["limit"], measure="wall"), spec["name"])
     print("ready", flush=True)
     sys.stdin.readline()
     delays: list[int] = []

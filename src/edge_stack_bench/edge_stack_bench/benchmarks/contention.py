@@ -3,7 +3,7 @@
 """
 Benchmark `contention`: a critical inference at 24 Hz against saturating background inferences in other processes.
 
-Its unit of work is one row: one way of sharing the accelerator. The critical model is a transformer of about a third of the
+Its unit of work is one row: one way of sharing the device. The critical model is a transformer of about a third of the
 period, the background real YOLO models; for the rows named long, one model longer than the slack. All rows are measured in
 turn, several rounds, so that what else happens on the machine meets them alike.
 """

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edge_stack_bench.benchmarks.contention_models import feeds_of
-from edge_stack_core.admission import Accelerator, BackgroundJob, CriticalJob, Refused
+from edge_stack_core.admission import AdmissionDevice, BackgroundJob, CriticalJob, Refused
 from edge_stack_core.admission.status import read_status
 from edge_stack_core.runtime import process
 from edge_stack_core.runtime.linux import AbsoluteSleeper
@@ -37,10 +37,10 @@ def main(spec: dict[str, Any]) -> int:
         print(json.dumps(contention_gpu.time_model(spec)), flush=True)
         return 0
     # The gate's folder is the benchmark's own.
-    name = spec["accelerator"]
-    accelerator = Accelerator(name, limit=spec["limit"], beside=spec["beside"]) if spec["gate"] else None
+    name = spec["device"]
+    device = AdmissionDevice(name, limit=spec["limit"], beside=spec["beside"]) if spec["gate"] else None
     work = _critical if spec["role"] == "critical" else _background
-    result = work(spec, accelerator)
+    result = work(spec, device)
     print(json.dumps(result), flush=True)
     return 0
 
@@ -83,7 +83,7 @@ def _is_segmented(spec: dict[str, Any]) -> bool:
 
 
 def _open_model(spec: dict[str, Any]) -> Model:
-    if spec["accelerator"] == "cpu":
+    if spec["device"] == "cpu":
         return _ModelOnCores(spec)
     from edge_stack_bench.benchmarks import contention_gpu
 
@@ -114,12 +114,12 @@ def _begin(spec: dict[str, Any]) -> tuple[int, int, list[str]]:
     return start, end, notes
 
 
-def _critical(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[str, Any]:
+def _critical(spec: dict[str, Any], device: AdmissionDevice | None) -> dict[str, Any]:
     model = _open_model(spec)
     for _ in range(5):
         model.run()
     period = round(spec["period_s"] * 1e9)
-    job = CriticalJob(accelerator, "policy", spec["period_s"]) if accelerator else None
+    job = CriticalJob(device, "policy", spec["period_s"]) if device else None
     sleeper = AbsoluteSleeper()
     release, end, notes = _begin(spec)
     latencies: list[int] = []
@@ -142,7 +142,7 @@ def _critical(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[str
     disturbed = 0
     if job:
         job.withdraw()
-        disturbed = read_status(spec["accelerator"]).critical[0].disturbed
+        disturbed = read_status(spec["device"]).critical[0].disturbed
     return {
         "role": "critical",
         "latencies_ms": [round(latency * 1e-6, 4) for latency in latencies],
@@ -153,10 +153,10 @@ def _critical(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[str
     }
 
 
-def _background(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[str, Any]:
+def _background(spec: dict[str, Any], device: AdmissionDevice | None) -> dict[str, Any]:
     model = _open_model(spec)
     policy = "split" if _is_segmented(spec) else "refuse"
-    job = BackgroundJob(accelerator, spec["name"], policy) if accelerator else None
+    job = BackgroundJob(device, spec["name"], policy) if device else None
     for _ in range(3):
         model.run()
     if job:
@@ -187,7 +187,7 @@ def _background(spec: dict[str, Any], accelerator: Accelerator | None) -> dict[s
         "cpu_s": cpu_s,
     }
     if job:
-        status = next(one for one in read_status(spec["accelerator"]).background if one.name == spec["name"])
+        status = next(one for one in read_status(spec["device"]).background if one.name == spec["name"])
         result["gate"] = {
             "expected_ms": status.expected_ms,
             "shared_ms": status.shared_ms,

@@ -125,7 +125,7 @@ class CudaBench(Bench):
         for spec in specs:
             urgent = spec["role"] == "critical" and config.priority == "stream"
             spec.update(
-                accelerator=self._device,
+                device=self._device,
                 limit=1,
                 # The processor is not what is compared: the critical process gets it first in every row.
                 fifo=True,
@@ -142,7 +142,7 @@ class CudaBench(Bench):
         """Have a process time a model."""
         spec = {
             "role": "time",
-            "accelerator": self._device,
+            "device": self._device,
             "model": str(path),
             "stream": "high",
             "partition": False,

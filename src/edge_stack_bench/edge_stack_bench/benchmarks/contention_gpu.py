@@ -22,7 +22,7 @@ class ModelOnGpu:
     def __init__(self, spec: dict[str, Any], max_ms: float = 0.0) -> None:
         """spec: of the process. max_ms: cut into segments that take no longer; 0: whole."""
         partition = Partition(spec["role"]) if spec["partition"] else None
-        device = open_device(spec["accelerator"], partition)
+        device = open_device(spec["device"], partition)
         self.description = device.description
         self.inference = open_onnx(spec["model"], device, spec["stream"], max_ms)
         random = np.random.default_rng(0)

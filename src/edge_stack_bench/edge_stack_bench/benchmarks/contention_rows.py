@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The rows of the benchmark `contention`: what a way of sharing is, and how it is measured, on whatever accelerator.
+The rows of the benchmark `contention`: what a way of sharing is, and how it is measured, on whatever device.
 
 Its unit of work is one row. The processes of a row are children that say when they are ready and are told when to begin.
 """
@@ -152,7 +152,7 @@ class Bench:
     def _specs(self, config: Config) -> list[dict[str, Any]]:
         """Say what each process does."""
         common_part = {
-            "accelerator": "cpu",
+            "device": "cpu",
             "gate": config.gate,
             "limit": len(self._cores),
             "beside": config.beside,

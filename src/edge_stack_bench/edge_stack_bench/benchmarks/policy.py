@@ -3,7 +3,7 @@
 """
 Benchmark `policy`: SmolVLA on the CPU, LeRobot in torch against the exported graphs, part by part, time and peak memory.
 
-Its unit of work is one policy on one backend, in a process of its own, so that its peak memory is its own. Every chunk has
+Its unit of work is one policy on one engine, in a process of its own, so that its peak memory is its own. Every chunk has
 new images, so nothing is reused. A tiny SmolVLA and the 450M one are built with random weights, two cameras each, and kept
 in --work where it is given, for the next time; building the large one takes minutes. One thread everywhere.
 """
@@ -48,10 +48,10 @@ def run(
         if not (exported / "policy.json").is_file():
             say(f"{size}: building and exporting; the large one takes minutes")
             _child("build", size=size, checkpoint=str(checkpoint), exported=str(exported))
-        for backend, folder in ((TORCH, checkpoint), (ONNX, exported)):
-            say(f"{size}: {backend}")
-            found = _child("torch" if backend == TORCH else "onnx", folder=str(folder), count=count)
-            rows += _rows(f"smolvla {size}", backend, found, rows)
+        for engine, folder in ((TORCH, checkpoint), (ONNX, exported)):
+            say(f"{size}: {engine}")
+            found = _child("torch" if engine == TORCH else "onnx", folder=str(folder), count=count)
+            rows += _rows(f"smolvla {size}", engine, found, rows)
     for folder in folders:
         say(f"{folder}: {ONNX}")
         rows += _rows(folder.name, ONNX, _child("onnx", folder=str(folder), count=SIZES["tiny"]), rows)
@@ -59,11 +59,11 @@ def run(
 
 
 def _rows(
-    policy: str, backend: str, found: dict[str, Any], before: list[dict[str, Any]]
+    policy: str, engine: str, found: dict[str, Any], before: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return a row for each part. times_torch: how many times faster than torch in this run, of the middle."""
     baseline = {
-        row["part"]: row["ms"]["p50"] for row in before if row["policy"] == policy and row["backend"] == TORCH
+        row["part"]: row["ms"]["p50"] for row in before if row["policy"] == policy and row["engine"] == TORCH
     }
     rows = []
     for part in PARTS:
@@ -72,7 +72,7 @@ def _rows(
         rows.append(
             {
                 "policy": policy,
-                "backend": backend,
+                "engine": engine,
                 "device": "cpu",
                 "part": part,
                 "ms": {

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-One step of the benchmark `policy` in a process of its own: build and export a SmolVLA, or time one on one backend.
+One step of the benchmark `policy` in a process of its own: build and export a SmolVLA, or time one on one engine.
 
 Prints one line of JSON: milliseconds by part and chunk, the process's peak memory, and the export's parity.
 """

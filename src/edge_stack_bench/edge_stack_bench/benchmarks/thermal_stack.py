@@ -4,7 +4,7 @@
 A stack on a simulated board, as discrete events: a policy at 24 Hz, models in its slack, heat, clocks, a governor.
 
 Its unit of work is one event: a release, or the end of an inference. The gate's decisions and learned durations, the
-governor and the board are the real code; what is simulated is the accelerator, which runs one inference at a time and
+governor and the board are the real code; what is simulated is the device, which runs one inference at a time and
 never interrupts it, and time. The same seed gives the same run.
 """
 
@@ -52,7 +52,7 @@ class Board(Protocol):
         """
         Go on by dt_s.
 
-        use: of the accelerator, 0..1. Returns the state, and how many times longer an inference lasts than at the
+        use: of the device, 0..1. Returns the state, and how many times longer an inference lasts than at the
         highest clocks.
         """
 
@@ -140,7 +140,7 @@ class StackSimulation:
         record.inferences = {job.model.name: job.done for job in self._jobs}
         return record
 
-    # ---- the accelerator --------------------------------------------------------------------------------------------
+    # ---- the device --------------------------------------------------------------------------------------------
 
     def _release_critical(self, now: int) -> None:
         self._critical_due.append(now)

@@ -196,7 +196,7 @@ def _policy(result: Result) -> View:
         lines.append(
             [
                 row["policy"],
-                row["backend"],
+                row["engine"],
                 row["part"],
                 *(f"{ms[name]:.1f}" for name in ("p50", "p99", "max")),
                 ms["count"],
@@ -205,13 +205,13 @@ def _policy(result: Result) -> View:
                 "" if parity is None else f"{parity:.1g}",
             ]
         )
-        # Part by part, the backends of each below one another; memory is that of a whole process, so drawn once for each.
+        # Part by part, the engines of each below one another; memory is that of a whole process, so drawn once for each.
         peak_mb = row["peak_mb"] if row["part"] == "all" else None
-        bar = Bar(f"{row['part']}: {row['backend']}", named(ms), row["policy"], row["backend"], peak_mb)
+        bar = Bar(f"{row['part']}: {row['engine']}", named(ms), row["policy"], row["engine"], peak_mb)
         bars.append((parts.index(row["part"]), bar))
     columns = (
         "policy",
-        "backend",
+        "engine",
         "part",
         "p50 ms",
         "p99 ms",

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Shows the gate of an accelerator: ./edge admission [cpu|cuda:0|...] [--once] [--json]."""
+"""Shows the gate of an device: ./edge admission [cpu|cuda:0|...] [--once] [--json]."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 
 from edge_stack_core.admission.choice import explain_auto
-from edge_stack_core.admission.status import GateStatus, accelerators, read_status
+from edge_stack_core.admission.status import GateStatus, devices, read_status
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.runtime.process import fifo_refusal
 
@@ -50,13 +50,13 @@ _BACKGROUND = (
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="edge admission", description="Show an accelerator's gate.")
-    parser.add_argument("accelerator", nargs="?", help="its name; default: every gate there is")
+    parser = argparse.ArgumentParser(prog="edge admission", description="Show an device's gate.")
+    parser.add_argument("device", nargs="?", help="its name; default: every gate there is")
     parser.add_argument("--once", action="store_true", help="print once instead of every second")
     parser.add_argument("--json", action="store_true", help="print JSON, once")
     parser.add_argument("--period", type=float, default=1.0, help="seconds between two looks (default: 1)")
     arguments = parser.parse_args(argv)
-    names = [arguments.accelerator] if arguments.accelerator else accelerators()
+    names = [arguments.device] if arguments.device else devices()
     if not names:
         print("no gate: nothing has used one since the last boot", file=sys.stderr)
         return 1
@@ -85,7 +85,7 @@ def render(status: GateStatus) -> str:
     """Return a gate as what auto means there and two tables of plain text; times in ms."""
     slack = "all time" if math.isinf(status.slack_ms) else f"{status.slack_ms:.1f} ms"
     head = (
-        f"{status.accelerator}: {status.limit} at once, {status.guard_ms:g} ms guard, {status.beside} beside critical, "
+        f"{status.device}: {status.limit} at once, {status.guard_ms:g} ms guard, {status.beside} beside critical, "
         f"largest slack {slack} (times in ms)"
     )
     critical = [
@@ -132,7 +132,7 @@ def render(status: GateStatus) -> str:
 def auto_text(status: GateStatus) -> str:
     """Return what `admission: auto` means at a gate now, and why."""
     announced = [job.name for job in status.critical if job.state != "silent"]
-    return explain_auto(status.accelerator, announced, fifo_refusal() is None)
+    return explain_auto(status.device, announced, fifo_refusal() is None)
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> list[str]:

@@ -23,7 +23,7 @@ from edge_stack_core.admission import decision as why
 from edge_stack_core.admission import layout as at
 from edge_stack_core.admission import oversize, protocol, system
 from edge_stack_core.admission.decision import Decision
-from edge_stack_core.admission.device import Accelerator
+from edge_stack_core.admission.device import AdmissionDevice
 from edge_stack_core.admission.estimate import JobDurations
 from edge_stack_core.admission.membership import Member
 from edge_stack_core.admission.oversize import LongRuns, Refused
@@ -93,7 +93,7 @@ class BackgroundJob(Member):
 
     def __init__(
         self,
-        accelerator: Accelerator | str,
+        device: AdmissionDevice | str,
         name: str,
         policy: str = "refuse",
         period_s: float = 0.2,
@@ -101,10 +101,10 @@ class BackgroundJob(Member):
         quantile: float = 0.95,
     ) -> None:
         """
-        Join the gate of an accelerator.
+        Join the gate of an device.
 
         Args:
-            accelerator: the Accelerator or its name.
+            device: the AdmissionDevice or its name.
             name: of the job, the same after each restart: what was learned of it is found by it.
             policy: what happens if it is longer than any slack. "refuse": it is refused, and tried anew after 5 s, then 10,
                 20 and so on, in case the machine became faster. "lower_rate": it runs whole, right after a critical job's
@@ -114,9 +114,9 @@ class BackgroundJob(Member):
             lower_rate_s: see policy.
             quantile: of recent durations that counts as the expected one.
         """
-        super().__init__(accelerator, name)
+        super().__init__(device, name)
         self._long = LongRuns(policy, round(lower_rate_s * 1e9))
-        self._by_cpu = self._accelerator.measure == "cpu"
+        self._by_cpu = self._device.measure == "cpu"
         self._period = round(period_s * 1e9)
         self._durations = JobDurations(quantile)
         # A request that was refused leaves its place in the order to the next one.
@@ -358,7 +358,7 @@ class BackgroundJob(Member):
                 self._forgot_at = now
                 self._durations.forget_slowest(self._part)
             words[base + (at.B_MUST_SPLIT if self.policy == "split" else at.B_NEVER_FITS)] += 1
-            raise oversize.refusal(self.name, self._accelerator.name, self.policy, request.alone, room)
+            raise oversize.refusal(self.name, self._device.name, self.policy, request.alone, room)
         self._is_long = True
         if may_run_at > now:
             self._step_back()
@@ -376,7 +376,7 @@ class BackgroundJob(Member):
     def _timed_out(self, request: _Request, reason: int) -> Refused:
         self._words[self._base + at.B_TIMED_OUT] += 1
         text = (
-            f"{self.name} was not admitted on {self._accelerator.name} within {request.wait * 1e-6:.0f} ms"
+            f"{self.name} was not admitted on {self._device.name} within {request.wait * 1e-6:.0f} ms"
             f" ({why.REASONS[reason]})"
         )
         return Refused(text, "timeout", request.alone * 1e-9)
@@ -402,7 +402,7 @@ class BackgroundJob(Member):
             self._page.mutex.lock()
         except system.MutexBusy as error:
             self._words[self._base + at.B_STUCK] += 1
-            text = f"{self.name}: a stopped process holds the gate of {self._accelerator.name}: {error}"
+            text = f"{self.name}: a stopped process holds the gate of {self._device.name}: {error}"
             raise Refused(text, "stuck") from None
 
     def _join(self) -> None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from edge_stack_core.admission import layout as at
 from edge_stack_core.admission import protocol
 from edge_stack_core.admission.co_run import Neighbours
-from edge_stack_core.admission.device import Accelerator
+from edge_stack_core.admission.device import AdmissionDevice
 from edge_stack_core.admission.estimate import DurationEstimate
 from edge_stack_core.admission.membership import Member
 
@@ -32,24 +32,24 @@ class CriticalJob(Member):
 
     def __init__(
         self,
-        accelerator: Accelerator | str,
+        device: AdmissionDevice | str,
         name: str,
         period_s: float,
         budget_s: float | None = None,
         lease_s: float | None = None,
     ) -> None:
         """
-        Join the gate of an accelerator.
+        Join the gate of an device.
 
         Args:
-            accelerator: the Accelerator or its name.
+            device: the AdmissionDevice or its name.
             name: of the job, the same after each restart.
             period_s: between releases.
             budget_s: reserved execution time, until it is learned from what the job takes; None: a third of the period.
             lease_s: how long a release or a begin binds others when nothing more is heard; None: one period, or twice the
                 budget if that is longer.
         """
-        super().__init__(accelerator, name)
+        super().__init__(device, name)
         self._period = round(period_s * 1e9)
         self._lease_s = lease_s
         self._estimate = DurationEstimate(quantile=0.9)

@@ -143,7 +143,7 @@ def decide(
     Decide for the waiting job of a slot.
 
     passed_over: slots that had their turn and did not take it; they are not waited for. turn_ends: until then the job may
-    go on before an earlier deadline, if that is met all the same: handing the accelerator over costs time, too.
+    go on before an earlier deadline, if that is met all the same: handing the device over costs time, too.
     """
     limit, guard, beside, criticals, running, waiting = view
     window = slack(criticals, now)

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-An accelerator: what background jobs share with critical ones, such as the processor cores or one GPU.
+An device: what background jobs share with critical ones, such as the processor cores or one GPU.
 
 Its unit is one name, and the limits that hold for all jobs of all processes of this user on it.
 """
@@ -16,9 +16,9 @@ from edge_stack_core.admission.page import Page
 DEFAULT_GUARD_S = 0.0005
 
 
-class Accelerator:
+class AdmissionDevice:
     """
-    One accelerator of this machine. Limits that are given hold for everyone from then on; those left out stay.
+    One device of this machine. Limits that are given hold for everyone from then on; those left out stay.
 
     The names in use are "cpu" for the processor cores and "cuda:0" and so on for GPUs; any other name is as good.
     """
@@ -32,7 +32,7 @@ class Accelerator:
         measure: str | None = None,
     ) -> None:
         """
-        Open or make the gate of an accelerator.
+        Open or make the gate of an device.
 
         Args:
             name: the same word in every process.
@@ -42,7 +42,7 @@ class Accelerator:
                 (admission/co_run.py); first: all cores but one for "cpu", 0 for others.
             measure: what a background job's duration is learned from. "wall": from its begin to its end. "cpu": processor
                 time of the thread that runs it, so that what other programs take from it does not count. None: "cpu" for
-                the accelerator "cpu", "wall" for others.
+                the device "cpu", "wall" for others.
         """
         self.name = name
         self.measure = measure or ("cpu" if name == "cpu" else "wall")
@@ -59,9 +59,9 @@ class Accelerator:
                 page.words[word] = figure
 
     @staticmethod
-    def of(accelerator: Accelerator | str) -> Accelerator:
-        """Return the accelerator, opened if only its name is given."""
-        return accelerator if isinstance(accelerator, Accelerator) else Accelerator(accelerator)
+    def of(device: AdmissionDevice | str) -> AdmissionDevice:
+        """Return the device, opened if only its name is given."""
+        return device if isinstance(device, AdmissionDevice) else AdmissionDevice(device)
 
     def page(self) -> Page:
         """Return the shared page as it is now."""

@@ -20,7 +20,7 @@ Words = MutableSequence[int]
 
 SLOTS = 64
 
-# Header. The limits of the accelerator, and hints that may be lost without harm.
+# Header. The limits of the device, and hints that may be lost without harm.
 H_MAGIC = 0
 H_LIMIT = 1  # background jobs at once
 H_GUARD = 2  # ns kept free before a critical release

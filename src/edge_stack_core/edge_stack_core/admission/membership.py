@@ -13,7 +13,7 @@ import time
 from typing import ClassVar
 
 from edge_stack_core.admission import layout as at
-from edge_stack_core.admission.device import Accelerator
+from edge_stack_core.admission.device import AdmissionDevice
 from edge_stack_core.admission.page import Page
 
 # How often to look whether the shared memory still is the one that others open.
@@ -25,13 +25,13 @@ class Member:
 
     STATE: ClassVar[int]
 
-    def __init__(self, accelerator: Accelerator | str, name: str) -> None:
+    def __init__(self, device: AdmissionDevice | str, name: str) -> None:
         """Join nothing yet."""
         self.name = name
-        self._accelerator = Accelerator.of(accelerator)
+        self._device = AdmissionDevice.of(device)
 
     def _join(self) -> None:
-        self._page: Page = self._accelerator.page()
+        self._page: Page = self._device.page()
         self._words = self._page.words
         self._slot, self._token = self._page.claim(self.STATE, self.name)
         self._base = at.base_of(self._slot)

@@ -73,15 +73,15 @@ class LongRuns:
         self._probe_after = _FIRST_PROBE
 
 
-def refusal(name: str, accelerator: str, policy: str, duration: int, fits: int) -> Refused:
+def refusal(name: str, device: str, policy: str, duration: int, fits: int) -> Refused:
     """Return the refusal of a job that never fits, with the figures that would make it fit."""
     takes, room = duration * 1e-6, fits * 1e-6
     if fits <= 0:
-        text = f"{name} takes {takes:.1f} ms and the critical jobs on {accelerator} leave no slack at all"
+        text = f"{name} takes {takes:.1f} ms and the critical jobs on {device} leave no slack at all"
         return Refused(text, "never_fits", duration * 1e-9)
     refused = Refused("", "split" if policy == "split" else "never_fits", duration * 1e-9, fits * 1e-9)
     refused.args = (
-        f"{name} takes {takes:.1f} ms and the largest slack on {accelerator} is {room:.1f} ms: "
+        f"{name} takes {takes:.1f} ms and the largest slack on {device} is {room:.1f} ms: "
         f"it would fit in {refused.pieces} pieces, or if it took {room:.1f} ms or less",
     )
     return refused

@@ -1,9 +1,9 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The shared page of one accelerator: its file, its mapping, and who lives in it.
+The shared page of one device: its file, its mapping, and who lives in it.
 
-Its unit of work is one open page, of which a process has at most one for each accelerator. Whether a slot's owner lives is
+Its unit of work is one open page, of which a process has at most one for each device. Whether a slot's owner lives is
 told by a lock on one byte of the file, which the kernel gives up with the owner's process. The page is never removed: it
 is 67 KB, and what jobs learned stays in it until the next boot.
 """
@@ -34,19 +34,19 @@ _MAKING = _SIZE
 _SLOT_LOCKS = _SIZE + 1
 
 
-def path_of(accelerator: str) -> Path:
+def path_of(device: str) -> Path:
     """
-    Return the file of an accelerator's page, of this user.
+    Return the file of an device's page, of this user.
 
     Raises:
         ConfigurationError: the name cannot be a file's.
     """
-    if not _NAME.fullmatch(accelerator):
+    if not _NAME.fullmatch(device):
         raise ConfigurationError(
-            f"accelerator {accelerator!r}: a name is 1 to 64 letters, digits or _ - . : (cpu, cuda:0)"
+            f"device {device!r}: a name is 1 to 64 letters, digits or _ - . : (cpu, cuda:0)"
         )
     folder = os.environ.get(DIRECTORY_VARIABLE, "/dev/shm")
-    return Path(folder) / f"edge_stack_core.admission{at.VERSION}.{os.getuid()}.{accelerator}"
+    return Path(folder) / f"edge_stack_core.admission{at.VERSION}.{os.getuid()}.{device}"
 
 
 class Page:
@@ -81,14 +81,14 @@ class Page:
             system.unlock_byte(file, _MAKING)
 
     @classmethod
-    def open(cls, accelerator: str, limit: int, guard_ns: int, beside: int) -> Page:
+    def open(cls, device: str, limit: int, guard_ns: int, beside: int) -> Page:
         """
-        Return this process's page of an accelerator, made with these limits if there is none yet.
+        Return this process's page of an device, made with these limits if there is none yet.
 
         Raises:
             ConfigurationError: the file cannot be used; the text says why.
         """
-        path = path_of(accelerator)
+        path = path_of(device)
         with cls._opening:
             page = cls._open.get(path)
             if page is None or page.was_replaced():
@@ -104,9 +104,9 @@ class Page:
             return page
 
     @classmethod
-    def opened(cls, accelerator: str) -> Page | None:
-        """Return this process's page of an accelerator if it has one."""
-        return cls._open.get(path_of(accelerator))
+    def opened(cls, device: str) -> Page | None:
+        """Return this process's page of an device if it has one."""
+        return cls._open.get(path_of(device))
 
     @classmethod
     def forget_all(cls) -> None:

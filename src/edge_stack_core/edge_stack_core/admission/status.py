@@ -3,7 +3,7 @@
 """
 What a gate has decided, for anyone of its user to read: every job with its counts, delays and figures.
 
-Its unit of work is one look at one accelerator. It takes no lock and writes nothing; a figure may be one decision older
+Its unit of work is one look at one device. It takes no lock and writes nothing; a figure may be one decision older
 than the next.
 """
 
@@ -85,9 +85,9 @@ class BackgroundStatus:
 
 @dataclasses.dataclass(frozen=True)
 class GateStatus:
-    """An accelerator's gate. slack_ms: the largest slack that recurs; infinite without critical jobs."""
+    """An device's gate. slack_ms: the largest slack that recurs; infinite without critical jobs."""
 
-    accelerator: str
+    device: str
     limit: int
     guard_ms: float
     beside: int
@@ -100,8 +100,8 @@ class GateStatus:
         return dataclasses.asdict(self)
 
 
-def accelerators() -> list[str]:
-    """Return the names of all accelerators that this user has a gate for."""
+def devices() -> list[str]:
+    """Return the names of all devices that this user has a gate for."""
     start = path_of("x")
     prefix = start.name[:-1]
     try:
@@ -110,18 +110,18 @@ def accelerators() -> list[str]:
         return []
 
 
-def read_status(accelerator: str, now_ns: int | None = None) -> GateStatus:
+def read_status(device: str, now_ns: int | None = None) -> GateStatus:
     """
     Return what a gate says now. Jobs whose process ended are left out.
 
     Raises:
         ConfigurationError: there is no such gate.
     """
-    if accelerator not in accelerators():
+    if device not in devices():
         raise ConfigurationError(
-            f"{path_of(accelerator)}: no gate of this name; there are: {', '.join(accelerators()) or 'none'}"
+            f"{path_of(device)}: no gate of this name; there are: {', '.join(devices()) or 'none'}"
         )
-    page = Page.open(accelerator, 1, 0, 0)
+    page = Page.open(device, 1, 0, 0)
     words = page.words
     now = time.monotonic_ns() if now_ns is None else now_ns
     critical, background, dead = [], [], set()
@@ -143,7 +143,7 @@ def read_status(accelerator: str, now_ns: int | None = None) -> GateStatus:
         critical[index] = dataclasses.replace(critical[index], apart=apart)
     room = largest_slack([job for job in view_of(words).criticals if job.slot not in dead], now)
     return GateStatus(
-        accelerator=accelerator,
+        device=device,
         limit=words[at.H_LIMIT],
         guard_ms=words[at.H_GUARD] * 1e-6,
         beside=words[at.H_BESIDE],

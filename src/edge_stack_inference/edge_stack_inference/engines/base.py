@@ -3,7 +3,7 @@
 """
 What executes a vision model: a small Protocol.
 
-Its unit of work is one input tensor in, the model's raw outputs out. A backend knows nothing of images, tasks or
+Its unit of work is one input tensor in, the model's raw outputs out. An engine knows nothing of images, tasks or
 boxes: those are the vision package's. It never downloads anything and never uses more threads than it is given. How one
 is chosen for a file is the registry's business.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
 
-__all__ = ["Backend", "ModelError", "Runner"]
+__all__ = ["Engine", "ModelError", "Runner"]
 
 
 class ModelError(ConfigurationError):
@@ -46,7 +46,7 @@ class Runner(Protocol):
         """Free the model. Harmless if nothing is open."""
 
 
-class Backend(Runner, Protocol):
+class Engine(Runner, Protocol):
     """Executes one model, from a file. suffixes: file name endings that it opens, lower case."""
 
     suffixes: ClassVar[tuple[str, ...]]
@@ -61,5 +61,5 @@ class Backend(Runner, Protocol):
             added where the file fixes it.
 
         Raises:
-            ModelError: the file cannot be used by this backend.
+            ModelError: the file cannot be used by this engine.
         """

@@ -1,9 +1,9 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A backend of vision models on an NVIDIA GPU: ONNX Runtime's CUDA provider, captured as CUDA graphs at low priority.
+An engine of vision models on an NVIDIA GPU: ONNX Runtime's CUDA provider, captured as CUDA graphs at low priority.
 
-Its unit of work is one input tensor in, the model's raw outputs out, as with every backend; it returns when the GPU is done.
+Its unit of work is one input tensor in, the model's raw outputs out, as with every engine; it returns when the GPU is done.
 Where it runs in segments, each is admitted by the gate on its own.
 """
 
@@ -25,7 +25,7 @@ from edge_stack_inference.engines.base import ModelError
 from edge_stack_inference.splitting import Admissions, Plan
 
 
-class CudaBackend:
+class CudaEngine:
     """Runs an ONNX file on a GPU, whole or in segments."""
 
     name: ClassVar[str] = "onnxruntime on CUDA"
@@ -49,7 +49,7 @@ class CudaBackend:
         self._opened().prime(job)
 
     def open(self, path: Path, threads: int) -> Mapping[str, Any]:
-        """Load and capture the file; see :meth:`Backend.open <edge_stack_inference.engines.base.Backend.open>`."""
+        """Load and capture the file; see :meth:`Engine.open <edge_stack_inference.engines.base.Engine.open>`."""
         try:
             inference = open_onnx(path, open_device(self._device_name), "low", self._max_ms)
         except ConfigurationError as error:
@@ -66,7 +66,7 @@ class CudaBackend:
 
     def run(self, tensor: NDArray[np.float32]) -> Sequence[NDArray[Any]]:
         """
-        Run the model once; see :meth:`Backend.run <edge_stack_inference.engines.base.Backend.run>`.
+        Run the model once; see :meth:`Engine.run <edge_stack_inference.engines.base.Engine.run>`.
 
         Raises:
             Refused: the gate did not admit a segment.

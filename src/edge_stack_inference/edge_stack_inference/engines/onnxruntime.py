@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-ONNX Runtime on the CPU: the default backend.
+ONNX Runtime on the CPU: the default engine.
 
 Its unit of work is one run of one session. Threads never spin between runs and are as many as it is told: on shared
 cores two spinning threads cost five to forty times one. Models with half-precision inputs are fed half precision;
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from edge_stack_inference.engines.base import ModelError
 
-__all__ = ["OnnxBackend"]
+__all__ = ["OnnxEngine"]
 
 _ERRORS_ONLY = 3  # of ONNX Runtime's log severities
 _INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
-class OnnxBackend:
+class OnnxEngine:
     """Runs an ONNX file with ONNX Runtime's CPU provider."""
 
     name: ClassVar[str] = "onnxruntime"
@@ -38,7 +38,7 @@ class OnnxBackend:
         self._dtype: type[np.generic] = np.float32
 
     def open(self, path: Path, threads: int) -> Mapping[str, Any]:
-        """Load the file; see :meth:`Backend.open <edge_stack_inference.engines.base.Backend.open>`."""
+        """Load the file; see :meth:`Engine.open <edge_stack_inference.engines.base.Engine.open>`."""
         try:
             import onnxruntime as ort
         except ImportError as error:
@@ -83,7 +83,7 @@ class OnnxBackend:
         return metadata
 
     def run(self, tensor: NDArray[np.float32]) -> Sequence[NDArray[Any]]:
-        """Run the model once; see :meth:`Backend.run <edge_stack_inference.engines.base.Backend.run>`."""
+        """Run the model once; see :meth:`Engine.run <edge_stack_inference.engines.base.Engine.run>`."""
         feed = tensor.astype(self._dtype, copy=False)
         outputs: list[NDArray[Any]] = self._session.run(None, {self._input_name: feed})
         return outputs

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from edge_stack_inference.engines.base import ModelError
 
-__all__ = ["OpenVinoBackend"]
+__all__ = ["OpenVinoEngine"]
 
 
-class OpenVinoBackend:
+class OpenVinoEngine:
     """Runs a model with OpenVINO's CPU plugin."""
 
     name: ClassVar[str] = "openvino"
@@ -36,12 +36,12 @@ class OpenVinoBackend:
         self._dtype: np.dtype[Any] = np.dtype(np.float32)
 
     def open(self, path: Path, threads: int) -> Mapping[str, Any]:
-        """Load the file; see :meth:`Backend.open <edge_stack_inference.engines.base.Backend.open>`."""
+        """Load the file; see :meth:`Engine.open <edge_stack_inference.engines.base.Engine.open>`."""
         try:
             import openvino
         except ImportError as error:
             raise ModelError(
-                f"{path}: backend openvino needs OpenVINO: pip install openvino ({error})"
+                f"{path}: engine openvino needs OpenVINO: pip install openvino ({error})"
             ) from None
         file = path
         if path.is_dir():
@@ -78,7 +78,7 @@ class OpenVinoBackend:
         return metadata
 
     def run(self, tensor: NDArray[np.float32]) -> Sequence[NDArray[Any]]:
-        """Run the model once; see :meth:`Backend.run <edge_stack_inference.engines.base.Backend.run>`."""
+        """Run the model once; see :meth:`Engine.run <edge_stack_inference.engines.base.Engine.run>`."""
         self._request.infer({0: tensor.astype(self._dtype, copy=False)}, share_inputs=True)
         return [self._request.get_output_tensor(index).data for index in range(self._outputs)]
 
@@ -109,7 +109,7 @@ def _why(file: Path, text: str) -> str:
     if "GatherElements" in text and file.suffix.lower() == ".onnx":
         return (
             "OpenVINO cannot load NMS-free segment, pose and obb models from ONNX (GatherElements); export it with the"
-            " dense head or with format=openvino, or use backend: onnxruntime"
+            " dense head or with format=openvino, or use engine: onnxruntime"
         )
     lines = [
         line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Exception from")

@@ -3,7 +3,7 @@
 """
 A vision model on a Triton Inference Server: what the yolo node runs where its model is triton://host:port/name.
 
-Its unit of work is one input tensor in, the model's raw outputs out, as with every backend; but it opens no file. Task,
+Its unit of work is one input tensor in, the model's raw outputs out, as with every engine; but it opens no file. Task,
 class names and layout come from the parameters in the model's config.pbtxt, under the names that Ultralytics gives them in a
 file's metadata; `./edge triton-repository` writes them there.
 """
@@ -22,12 +22,12 @@ from edge_stack_inference.tls_files import NO_FILES, TlsFiles
 from edge_stack_inference.triton.address import ModelAddress
 from edge_stack_inference.triton.client import ServedModel, ServerUnavailable, Tensor
 
-__all__ = ["TritonBackend"]
+__all__ = ["TritonEngine"]
 
 _METADATA = ("task", "names", "imgsz", "end2end", "kpt_shape", "kpt_names", "args")
 
 
-class TritonBackend:
+class TritonEngine:
     """Has a server run the model."""
 
     name: ClassVar[str] = "triton"
@@ -59,7 +59,7 @@ class TritonBackend:
         Ask the server about the model.
 
         Returns:
-            Its metadata as :meth:`Backend.open <edge_stack_inference.engines.base.Backend.open>` does.
+            Its metadata as :meth:`Engine.open <edge_stack_inference.engines.base.Engine.open>` does.
 
         Raises:
             ModelError: the server does not answer, or has no such model, or it takes no image; or files of TLS are wrong.
@@ -85,7 +85,7 @@ class TritonBackend:
 
     def run(self, tensor: NDArray[np.float32]) -> Sequence[NDArray[Any]]:
         """
-        Run the model once; see :meth:`Backend.run <edge_stack_inference.engines.base.Backend.run>`.
+        Run the model once; see :meth:`Engine.run <edge_stack_inference.engines.base.Engine.run>`.
 
         Raises:
             ServerUnavailable: no answer in time. BadAnswer: one of no use.

@@ -1,9 +1,9 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A backend of vision models that runs an ONNX model in segments on the CPU, each admitted by the gate on its own.
+An engine of vision models that runs an ONNX model in segments on the CPU, each admitted by the gate on its own.
 
-Its unit of work is one input tensor in, the model's raw outputs out, as with every backend. Opening it cuts the model the
+Its unit of work is one input tensor in, the model's raw outputs out, as with every engine. Opening it cuts the model the
 first time, which takes seconds and needs the onnx package; from then on the segments are read from their folder.
 """
 
@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from edge_stack_core.admission import BackgroundJob
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_inference.engines.base import Backend, ModelError
-from edge_stack_inference.engines.onnxruntime import OnnxBackend
+from edge_stack_inference.engines.base import Engine, ModelError
+from edge_stack_inference.engines.onnxruntime import OnnxEngine
 from edge_stack_inference.splitting.admissions import Admissions
 from edge_stack_inference.splitting.plan import Plan
 from edge_stack_inference.splitting.runner import SegmentedModel
 
 
-class PieceBackend(Backend, Protocol):
-    """A backend that runs a model in pieces, or whole as one piece, each admitted on its own."""
+class PieceEngine(Engine, Protocol):
+    """An engine that runs a model in pieces, or whole as one piece, each admitted on its own."""
 
     @property
     def plan(self) -> Plan:
@@ -36,7 +36,7 @@ class PieceBackend(Backend, Protocol):
         """Tell a job how long each piece takes."""
 
 
-class SegmentedBackend:
+class SegmentedEngine:
     """Runs an ONNX file in segments."""
 
     name: ClassVar[str] = "onnxruntime in segments"
@@ -58,8 +58,8 @@ class SegmentedBackend:
         self._opened().prime(job)
 
     def open(self, path: Path, threads: int) -> Mapping[str, Any]:
-        """Cut and load the file; see :meth:`Backend.open <edge_stack_inference.engines.base.Backend.open>`."""
-        whole = OnnxBackend()
+        """Cut and load the file; see :meth:`Engine.open <edge_stack_inference.engines.base.Engine.open>`."""
+        whole = OnnxEngine()
         metadata = whole.open(path, threads)  # also says what is wrong with a file that is no such model
         whole.close()
         try:
@@ -70,7 +70,7 @@ class SegmentedBackend:
 
     def run(self, tensor: NDArray[np.float32]) -> Sequence[NDArray[Any]]:
         """
-        Run the model once; see :meth:`Backend.run <edge_stack_inference.engines.base.Backend.run>`.
+        Run the model once; see :meth:`Engine.run <edge_stack_inference.engines.base.Engine.run>`.
 
         Raises:
             Refused: the gate did not admit a segment.

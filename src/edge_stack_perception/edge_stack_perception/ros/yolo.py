@@ -40,12 +40,12 @@ from edge_stack_core.ros.main import run
 from edge_stack_core.ros.stamps import to_seconds
 from edge_stack_core.runtime.pacing import PacedWorker
 from edge_stack_inference.engines import ModelError
-from edge_stack_inference.engines.onnxruntime import OnnxBackend
-from edge_stack_inference.engines.triton import TritonBackend
+from edge_stack_inference.engines.onnxruntime import OnnxEngine
+from edge_stack_inference.engines.triton import TritonEngine
 from edge_stack_inference.model_files import find_model
 from edge_stack_inference.ros.tls_parameters import tls_files
 from edge_stack_inference.splitting import Admissions, Plan
-from edge_stack_inference.splitting.engine import PieceBackend, SegmentedBackend
+from edge_stack_inference.splitting.engine import PieceEngine, SegmentedEngine
 from edge_stack_inference.triton.address import is_served
 from edge_stack_inference.triton.client import ServerUnavailable
 from edge_stack_perception.ros import vision_messages
@@ -77,7 +77,7 @@ class YoloNode(StackNode):
         self._worker: PacedWorker[Frame] | None = None
         self._admission: YoloAdmission | None = None
         self._admissions = Admissions()
-        self._pieces: PieceBackend | None = None
+        self._pieces: PieceEngine | None = None
         self._stretch = Stretch("")
         self._frames: FrameSubscription | None = None
         self._outputs: dict[str, LifecyclePublisher] = {}
@@ -119,7 +119,7 @@ class YoloNode(StackNode):
         meta = self._model.meta
         self.get_logger().info(
             f"{p.task} model with {len(meta.names)} classes, input {meta.imgsz[1]}x{meta.imgsz[0]}, {meta.layout},"
-            f" on {self._model.backend.name}"
+            f" on {self._model.engine.name}"
         )
 
     def _open_model(self, path: Path, device: str) -> VisionModel:
@@ -132,18 +132,18 @@ class YoloNode(StackNode):
                 " or leave when_too_long at lower_rate"
             )
         if not on_gpu and not split:
-            return VisionModel.open(path, p.task, p.backend, p.threads)
-        if p.backend not in ("auto", OnnxBackend.name):
+            return VisionModel.open(path, p.task, p.engine, p.threads)
+        if p.engine not in ("auto", OnnxEngine.name):
             where = f"device {device}" if on_gpu else "when_too_long: split"
-            raise ConfigurationError(f"{where} needs backend {OnnxBackend.name}, and it is {p.backend}")
+            raise ConfigurationError(f"{where} needs engine {OnnxEngine.name}, and it is {p.engine}")
         if on_gpu:
             # Only whoever asks for a GPU needs what it stands on.
-            from edge_stack_inference.engines.cuda import CudaBackend
+            from edge_stack_inference.engines.cuda import CudaEngine
 
             # A whole inference is one piece: what is prepared and decoded on the processor needs no turn of the GPU.
-            self._pieces = CudaBackend(device, p.split_ms if split else 0.0, self._admissions)
+            self._pieces = CudaEngine(device, p.split_ms if split else 0.0, self._admissions)
         else:
-            self._pieces = SegmentedBackend(p.split_ms, self._admissions)
+            self._pieces = SegmentedEngine(p.split_ms, self._admissions)
         model = VisionModel.open(
             path, p.task, self._pieces, p.threads, self._admissions, on_processor=not on_gpu
         )
@@ -158,9 +158,9 @@ class YoloNode(StackNode):
             raise ConfigurationError(
                 "a model on a server is neither split nor run on a GPU here: leave when_too_long as it is, and device at cpu"
             )
-        if p.backend not in ("auto", TritonBackend.name):
-            raise ConfigurationError(f"backend {p.backend} opens files; leave it at auto for {p.model}")
-        server = TritonBackend(p.model, p.priority_class, self._server_limit_s, tls_files(p))
+        if p.engine not in ("auto", TritonEngine.name):
+            raise ConfigurationError(f"engine {p.engine} opens files; leave it at auto for {p.model}")
+        server = TritonEngine(p.model, p.priority_class, self._server_limit_s, tls_files(p))
         return VisionModel.served(server, p.task, self._admissions)
 
     def _server_limit_s(self) -> float:

@@ -21,7 +21,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         " on a Triton server: triton://host:port/name, or triton://host:port/name/version; tritons:// with TLS.",
     ),
     Parameter(
-        "backend",
+        "engine",
         "auto",
         "What executes the model: onnxruntime, openvino, pt or that of another package; auto: by the file's ending.",
     ),

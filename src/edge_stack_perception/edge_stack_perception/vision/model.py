@@ -3,7 +3,7 @@
 """
 One vision model: an image in, Detections and stage times out.
 
-Its unit of work is one image. It joins a backend with the preparation and decoding of the model's task, takes task,
+Its unit of work is one image. It joins an engine with the preparation and decoding of the model's task, takes task,
 class names, size and layout from the model file, and refuses at open what would fail later. Not for use from two
 threads at once. It knows no messages and no rates.
 """
@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack_inference.engines.base import Backend, ModelError, Runner
-from edge_stack_inference.engines.registry import create_backend
-from edge_stack_inference.engines.triton import TritonBackend
+from edge_stack_inference.engines.base import Engine, ModelError, Runner
+from edge_stack_inference.engines.registry import create_engine
+from edge_stack_inference.engines.triton import TritonEngine
 from edge_stack_inference.splitting.admissions import Admissions
 from edge_stack_perception.vision.decode import Thresholds, check_outputs, decode
 from edge_stack_perception.vision.letterbox import PADDING_VALUE, CenterCrop, Letterbox, Preprocessor
@@ -32,17 +32,17 @@ __all__ = ["VisionModel", "read_metadata"]
 
 
 class VisionModel:
-    """A model that was opened with :meth:`open`. meta: what the file says about it. backend: what executes it."""
+    """A model that was opened with :meth:`open`. meta: what the file says about it. engine: what executes it."""
 
     def __init__(
         self,
-        backend: Runner,
+        engine: Runner,
         meta: ModelMeta,
         admissions: Admissions | None = None,
         on_processor: bool = True,
     ) -> None:
-        """backend: open. meta: of the model that it runs. admissions, on_processor: see :meth:`open`."""
-        self.backend = backend
+        """engine: open. meta: of the model that it runs. admissions, on_processor: see :meth:`open`."""
+        self.engine = engine
         self.meta = meta
         self._admissions = admissions or Admissions()
         self._admitted = self._admissions.of if on_processor else _at_once
@@ -53,7 +53,7 @@ class VisionModel:
         cls,
         path: str | Path,
         task: str,
-        backend: str | Backend = "auto",
+        engine: str | Engine = "auto",
         threads: int = 1,
         admissions: Admissions | None = None,
         on_processor: bool = True,
@@ -64,9 +64,9 @@ class VisionModel:
         Args:
             path: the model file.
             task: the task that the model must have, one of TASKS.
-            backend: a backend's name; "auto" chooses by the file name's ending; or a backend that is not open yet.
+            engine: an engine's name; "auto" chooses by the file name's ending; or an engine that is not open yet.
             threads: how many threads the inference may use, 1 or more.
-            admissions: what the backend asks before each of its pieces; None: the caller has the whole call admitted.
+            admissions: what the engine asks before each of its pieces; None: the caller has the whole call admitted.
             on_processor: whether they are admissions to the processor, which preparing and decoding ask for, too.
 
         Raises:
@@ -78,15 +78,15 @@ class VisionModel:
             raise ModelError(f"threads: {threads}; 1 or more is needed")
         if not path.exists():
             raise ModelError(f"{path}: no such file")
-        runner = create_backend(path, backend) if isinstance(backend, str) else backend
+        runner = create_engine(path, engine) if isinstance(engine, str) else engine
         if not path.name.lower().endswith(runner.suffixes):
-            raise ModelError(f"{path}: backend {runner.name} opens {', '.join(runner.suffixes)} only")
+            raise ModelError(f"{path}: engine {runner.name} opens {', '.join(runner.suffixes)} only")
         return cls._started(
             runner, lambda: runner.open(path, threads), str(path), task, admissions, on_processor
         )
 
     @classmethod
-    def served(cls, server: TritonBackend, task: str, admissions: Admissions | None = None) -> VisionModel:
+    def served(cls, server: TritonEngine, task: str, admissions: Admissions | None = None) -> VisionModel:
         """
         Use a model on a server, and run it once.
 
@@ -152,7 +152,7 @@ class VisionModel:
             tensor, geometry = self._prepare(rgb)
             preprocess_s = time.perf_counter() - start
         before_s, start = admissions.delay_s, time.perf_counter()
-        outputs = self.backend.run(tensor)
+        outputs = self.engine.run(tensor)
         inference_s = time.perf_counter() - start - (admissions.delay_s - before_s)
         with self._admitted("postprocess"):
             start = time.perf_counter()
@@ -164,12 +164,12 @@ class VisionModel:
 
     def close(self) -> None:
         """Free the model; it cannot be called after that."""
-        self.backend.close()
+        self.engine.close()
 
     def _warm_up(self, path: str) -> None:
         grey = np.full((*self.meta.imgsz, 3), PADDING_VALUE, np.uint8)
         try:
-            outputs = self.backend.run(self._prepare(grey)[0])
+            outputs = self.engine.run(self._prepare(grey)[0])
             problem = check_outputs([tuple(output.shape) for output in outputs], self.meta)
             if problem is not None:
                 raise ModelError(f"{path}: does not fit its own metadata (task {self.meta.task}): {problem}")

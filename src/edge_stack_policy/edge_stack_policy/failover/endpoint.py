@@ -34,7 +34,7 @@ _LOAD_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a policy can be computed. on_board: it takes this computer's processor or accelerator."""
+    """Where a policy can be computed. on_board: it takes this computer's processor or device."""
 
     name: str
     policy: Policy

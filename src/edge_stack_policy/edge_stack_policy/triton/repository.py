@@ -20,7 +20,7 @@ from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.stack_config import NodeConfig, StackConfig, load_config
 from edge_stack_inference.model_files import find_model
 from edge_stack_inference.triton.address import ModelAddress, is_served
-from edge_stack_policy.triton.serving import BACKENDS, Serving, model_config, read_onnx, to_text
+from edge_stack_policy.triton.serving import ENGINES, Serving, model_config, read_onnx, to_text
 
 __all__ = ["main", "models_of", "write_repository"]
 
@@ -94,14 +94,14 @@ def write_repository(
     files: Mapping[str, Path] | None = None,
     robots: int = 1,
     gpus: Sequence[int] = (),
-    backend: str = BACKENDS[0],
+    engine: str = ENGINES[0],
     version: int = 1,
     link: bool = False,
 ) -> list[Path]:
     """
     Write the models' folders below ``out`` and return them; see :func:`models_of` for ``files``.
 
-    robots: how many share the server. gpus: where the models run; none: on the CPU. backend: one of BACKENDS. link: link to
+    robots: how many share the server. gpus: where the models run; none: on the CPU. engine: one of ENGINES. link: link to
     the model files instead of copying them. ConfigurationError with what is wrong.
     """
     written = []
@@ -111,7 +111,7 @@ def write_repository(
                 f"{config.path}: nodes.{node.name}: {name!r} is no name for a model on a server"
             )
         period_s = 1.0 / node.rate_hz if node.rate_hz else _POLICY_PERIOD_S
-        serving = Serving(node.priority_class, period_s, robots, tuple(gpus), backend)
+        serving = Serving(node.priority_class, period_s, robots, tuple(gpus), engine)
         text = to_text(model_config(name, read_onnx(path), serving))
         folder = out / name / str(version)
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def write_repository(
         data = path.with_name(path.name + ".data")
         if data.is_file():
             _place(data, folder / data.name, link)
-        if backend == "python":
+        if engine == "python":
             shutil.copyfile(Path(__file__).with_name("onnx_model.py"), folder / "model.py")
         written.append(out / name)
     return written
@@ -156,9 +156,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--gpu", type=int, action="append", default=[], help="GPU that models run on; none: CPU"
     )
     parser.add_argument(
-        "--backend",
-        choices=BACKENDS,
-        default=BACKENDS[0],
+        "--engine",
+        choices=ENGINES,
+        default=ENGINES[0],
         help="python: where the server lacks the onnxruntime backend",
     )
     parser.add_argument("--model-version", type=int, default=1, help="version to write (default: 1)")
@@ -171,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             files=dict(_file(text) for text in arguments.file),
             robots=_positive("--robots", arguments.robots),
             gpus=arguments.gpu,
-            backend=arguments.backend,
+            engine=arguments.engine,
             version=_positive("--model-version", arguments.model_version),
             link=arguments.link,
         )

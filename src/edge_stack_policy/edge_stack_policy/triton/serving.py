@@ -19,9 +19,9 @@ from typing import Any
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.triton.client import PRIORITIES
 
-__all__ = ["BACKENDS", "SHA256", "OnnxFile", "Serving", "model_config", "read_onnx", "to_text"]
+__all__ = ["ENGINES", "SHA256", "OnnxFile", "Serving", "model_config", "read_onnx", "to_text"]
 
-BACKENDS = ("onnxruntime", "python")
+ENGINES = ("onnxruntime", "python")
 """What runs the file on the server: Triton's ONNX Runtime backend, or the Python one with ONNX Runtime (onnx_model.py)."""
 
 SHA256 = "sha256"
@@ -69,7 +69,7 @@ class Serving:
     period_s: float
     robots: int = 1
     gpus: tuple[int, ...] = ()
-    backend: str = "onnxruntime"
+    engine: str = "onnxruntime"
 
 
 def read_onnx(path: Path) -> OnnxFile:
@@ -106,8 +106,8 @@ def model_config(name: str, model: OnnxFile, serving: Serving) -> Any:
     """Return the ModelConfig message of a model. Needs tritonclient, whose message it is."""
     from tritonclient.grpc import model_config_pb2 as pb
 
-    config = pb.ModelConfig(name=name, backend=serving.backend, default_model_filename=_MODEL_FILE)
-    if serving.backend == "python":
+    config = pb.ModelConfig(name=name, backend=serving.engine, default_model_filename=_MODEL_FILE)
+    if serving.engine == "python":
         config.default_model_filename = "model.py"
     config.version_policy.latest.num_versions = 1
     most, share, longest_us = _BATCHES.get(serving.priority_class, (0, 0.0, 0))

@@ -7,7 +7,7 @@ Plant is the physics alone, in as small or large steps as wanted; BoardTree writ
 docs/board.md has the model and where each constant comes from.
 """
 
-from edge_stack_sim.board.accelerator import inference_duration_s
+from edge_stack_sim.board.gpu import inference_duration_s
 from edge_stack_sim.board.plant import Load, Plant, PlantState
 from edge_stack_sim.board.spec import OPEN_BENCH, ORIN_NANO_SUPER, ROBOT_BODY, BoardSpec, Cooling, PowerMode
 

@@ -25,7 +25,7 @@ class NodeDemand:
     One model node: what it should do, and how it fares.
 
     wanted_hz: the rate without any trouble. floor_hz: the rate that a governor may lower it to; at least wanted_hz
-    for one that must not be lowered. rate_hz: measured rate. duration_s: time of one inference on the accelerator,
+    for one that must not be lowered. rate_hz: measured rate. duration_s: time of one inference on the gpu,
     None while unknown. deadline_misses: since the node is active; None where others are not to blame for them.
     admission_delay_s: typical wait for the gate. memory_mb: what its process holds. variants: how many smaller variants
     of its model there are. pinned: to be left alone.

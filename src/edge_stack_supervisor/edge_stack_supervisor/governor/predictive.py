@@ -4,7 +4,7 @@
 The predictive controller: the rates with the most utility whose predicted temperature stays below the limit.
 
 A unit of work is one reading. It learns how heat follows power (thermal_fit) and how power follows the use of the
-accelerator, and fills what the limit leaves with the work that is worth most. While its prediction cannot be trusted,
+gpu, and fills what the limit leaves with the work that is worth most. While its prediction cannot be trusted,
 the table decides; for causes other than heat and power the table always does.
 """
 
@@ -32,7 +32,7 @@ OVER_C = 0.5  # predicted beyond the margin by more: lower at once, not at the n
 
 @dataclass(frozen=True)
 class Share:
-    """What a node can use of the accelerator: at its floor, and above it at its wanted rate; 1 is all of it."""
+    """What a node can use of the gpu: at its floor, and above it at its wanted rate; 1 is all of it."""
 
     name: str
     floor: float
@@ -146,7 +146,7 @@ class PredictiveController:
 
 
 class _PowerModel:
-    """The power now, smoothed, and what the whole accelerator's use adds to it; learned from what was drawn so far."""
+    """The power now, smoothed, and what the whole gpu's use adds to it; learned from what was drawn so far."""
 
     def __init__(self, full_use_w: float, forgetting_s: float) -> None:
         self._full_use_w = full_use_w
@@ -162,7 +162,7 @@ class _PowerModel:
         self.now_w = 0.0
 
     def add(self, power_w: float | None, use: float, now_s: float) -> None:
-        """Take one reading. use: of the accelerator by all nodes, 0..1; stands for the power where that is not told."""
+        """Take one reading. use: of the gpu by all nodes, 0..1; stands for the power where that is not told."""
         measured_w = self._full_use_w * use if power_w is None else power_w
         duration_s = now_s - self._last_s
         first = math.isnan(duration_s)
@@ -178,7 +178,7 @@ class _PowerModel:
 
     @property
     def per_use_w(self) -> float:
-        """Power of the whole accelerator's use, W; within a quarter and four times what was believed at first."""
+        """Power of the whole gpu's use, W; within a quarter and four times what was believed at first."""
         return float(self._fit.solution[1])
 
 
@@ -187,7 +187,7 @@ Shares = Mapping[str, Sequence[Share]]
 
 def fill(shares: Shares, may_use: float) -> dict[str, float]:
     """
-    Return the fraction of each node with the most utility for a share of the accelerator: essential nodes first.
+    Return the fraction of each node with the most utility for a share of the gpu: essential nodes first.
 
     Within a class: maximise sum(weight * log(1 + f / HALF)) while sum(above * f) <= what is left; its solution is f =
     weight / (price * above) - HALF within 0..1 at one price, found by bisection.

@@ -74,10 +74,10 @@ class _Reader:
             if self._has(("nodes", name), name):
                 figures[name] = self._figures(name, entry)
         devices = {name: _device(node) for name, node in self._stack.items()}
-        accelerators = {name: device for name, device in devices.items() if device}
+        devices = {name: device for name, device in devices.items() if device}
         options = {name: float(data[name]) for name in _OPTIONS if name in data}
         path = self._file.path.resolve()
-        return ModesConfig(path, data["start"], modes, base, rules, figures, accelerators, **options)
+        return ModesConfig(path, data["start"], modes, base, rules, figures, devices, **options)
 
     # ---- modes
 

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Whether a mode fits the board, and who gets what it frees: memory, and time on each accelerator.
+Whether a mode fits the board, and who gets what it frees: memory, and time on each device.
 
 A unit is one question about one mode. Figures are learned from what nodes report, and taken from modes.yaml until they
 are; what neither tells counts as nothing, so that nothing is refused on a guess. A mode that asks for no more than the
@@ -97,12 +97,12 @@ class Needs:
         machine that may have been busy with something else.
         """
         start = self._config.modes[self._config.start].nodes
-        for accelerator in sorted(set(self._config.accelerators.values())):
-            critical, others = self._loads(mode.nodes, accelerator)
+        for device in sorted(set(self._config.devices.values())):
+            critical, others = self._loads(mode.nodes, device)
             slack = max(0.0, 1.0 - sum(critical.values()))
             limit = self._config.slack_share * slack
             before = max(
-                sum(load for loads in self._loads(targets, accelerator) for load in loads.values())
+                sum(load for loads in self._loads(targets, device) for load in loads.values())
                 for targets in (present, start)
             )
             wanted = sum(others.values())
@@ -110,7 +110,7 @@ class Needs:
                 continue
             shares = {name: 100.0 * load for name, load in others.items()}
             return (
-                f"mode {mode.name} does not fit {accelerator}: {_sum(shares, '%')} are wanted of {100.0 * limit:.0f} %, "
+                f"mode {mode.name} does not fit {device}: {_sum(shares, '%')} are wanted of {100.0 * limit:.0f} %, "
                 f"which is {self._config.slack_share:g} of the slack that {', '.join(critical) or 'nobody critical'} leaves"
             )
         return ""
@@ -125,9 +125,9 @@ class Needs:
         rates = {name: target.rate_hz for name, target in mode.nodes.items() if target.rate_hz is not None}
         if not mode.share_freed:
             return rates
-        for accelerator in set(self._config.accelerators.values()):
-            critical, others = self._loads(mode.nodes, accelerator)
-            freed = sum(self._loads(self._config.base, accelerator)[1].values()) - sum(others.values())
+        for device in set(self._config.devices.values()):
+            critical, others = self._loads(mode.nodes, device)
+            freed = sum(self._loads(self._config.base, device)[1].values()) - sum(others.values())
             limit = self._config.slack_share * max(0.0, 1.0 - sum(critical.values()))
             freed = min(freed, limit - sum(others.values()))
             for name in sorted(others, key=lambda n: -CLASSES.index(mode.nodes[n].priority_class)):
@@ -142,13 +142,13 @@ class Needs:
         return rates
 
     def _loads(
-        self, targets: Mapping[str, NodeTarget], accelerator: str
+        self, targets: Mapping[str, NodeTarget], device: str
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """Return the share of an accelerator's time of each active node: critical ones, and all others."""
+        """Return the share of an device's time of each active node: critical ones, and all others."""
         critical: dict[str, float] = {}
         others: dict[str, float] = {}
         for name, target in targets.items():
-            if target.state is not State.ACTIVE or self._config.accelerators.get(name) != accelerator:
+            if target.state is not State.ACTIVE or self._config.devices.get(name) != device:
                 continue
             figures = self._figures[name]
             rate_hz = figures.rate_hz if target.rate_hz is None else target.rate_hz

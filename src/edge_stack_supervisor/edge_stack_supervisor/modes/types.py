@@ -156,7 +156,7 @@ class ModesConfig:
 
     base: the targets of robot.yaml alone. timeout_s: how long a transition may take. dwell_s: no rule leaves a mode
     sooner. retry_s: pause after a rule's switch was refused or failed. slack_share: how much of the time that critical
-    work leaves on an accelerator may be planned. memory_reserve_mb: what stays free. accelerators: of each node that
+    work leaves on an device may be planned. memory_reserve_mb: what stays free. devices: of each node that
     asks a gate.
     """
 
@@ -166,7 +166,7 @@ class ModesConfig:
     base: Mapping[str, NodeTarget]
     rules: tuple[Rule, ...] = ()
     figures: Mapping[str, Figures] = field(default_factory=dict)
-    accelerators: Mapping[str, str] = field(default_factory=dict)
+    devices: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 30.0
     dwell_s: float = 2.0
     retry_s: float = 30.0

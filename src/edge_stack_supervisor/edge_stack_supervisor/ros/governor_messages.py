@@ -21,7 +21,7 @@ from edge_stack_core.board.types import BoardState
 from edge_stack_core.stack_config import NodeConfig
 from edge_stack_supervisor.governor import Allocation, NodeDemand
 
-# Stages of a node's work that hold the accelerator.
+# Stages of a node's work that hold the device.
 _INFERENCE = ("preprocess", "inference", "postprocess")
 
 

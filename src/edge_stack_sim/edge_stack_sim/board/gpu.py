@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated accelerator: how long an inference takes at the clocks that the board has now."""
+"""The simulated gpu: how long an inference takes at the clocks that the board has now."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: AGPL-3.0-only
-"""The backend "pt" yields what the ONNX export of the same checkpoint yields. Needs ultralytics and torch."""
+"""The engine "pt" yields what the ONNX export of the same checkpoint yields. Needs ultralytics and torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge_stack_inference.engines.base import ModelError
-from edge_stack_ultralytics.engine import PtBackend
+from edge_stack_ultralytics.engine import PtEngine
 
 WITHOUT = [name for name in ("ultralytics", "torch", "onnx") if importlib.util.find_spec(name) is None]
 needs_ultralytics = pytest.mark.skipif(bool(WITHOUT), reason=f"not installed: {', '.join(WITHOUT)}")
@@ -53,10 +53,10 @@ def test_outputs_equal_those_of_the_onnx_export(task: str, tmp_path: Path) -> No
     from ultralytics import YOLO
 
     path = checkpoint(task, tmp_path)
-    backend = PtBackend()
-    found = backend.open(path, 1)
+    engine = PtEngine()
+    found = engine.open(path, 1)
     tensor = np.random.default_rng(0).random((1, 3, SIZE, SIZE), dtype=np.float32)
-    outputs = backend.run(tensor)
+    outputs = engine.run(tensor)
     options = {} if task == "classify" else {"nms": False}
     exported = YOLO(str(path)).export(format="onnx", imgsz=SIZE, device="cpu", simplify=False, **options)
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
@@ -82,7 +82,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_by_name(tmp_path: Path) -> None
     path = tmp_path / "broken.pt"
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(ModelError, match=r"broken\.pt"):
-        PtBackend().open(path, 1)
+        PtEngine().open(path, 1)
 
 
 @pytest.mark.skipif("ultralytics" not in WITHOUT, reason="ultralytics is installed")
@@ -90,9 +90,9 @@ def test_without_ultralytics_the_refusal_says_what_to_install(tmp_path: Path) ->
     path = tmp_path / "model.pt"
     path.touch()
     with pytest.raises(ModelError, match="ultralytics"):
-        PtBackend().open(path, 1)
+        PtEngine().open(path, 1)
 
 
 def test_running_before_opening_is_an_error() -> None:
     with pytest.raises((RuntimeError, ImportError)):
-        PtBackend().run(np.zeros((1, 3, SIZE, SIZE), np.float32))
+        PtEngine().run(np.zeros((1, 3, SIZE, SIZE), np.float32))
