@@ -278,13 +278,13 @@ def test_threads_that_a_library_computes_in_have_the_priority_too(
 
 
 @needs_rights
-def test_a_policy_at_places_computes_in_the_thread_of_its_place(
+def test_a_policy_at_endpoints_computes_in_the_thread_of_its_endpoint(
     peer: Peer, lines: Callable[[str], str]
 ) -> None:
-    with policy_node(places=["local"], admission="off") as policy:
+    with policy_node(endpoints=["local"], admission="off") as policy:
         peer.bring_up("policy")
         peer.spin_until(lambda: peer.statuses["policy"].processed >= 2, what="chunks")
-        assert len(fifo_threads(policy.pid)) == 2  # who waits for the place, and the place
+        assert len(fifo_threads(policy.pid)) == 2  # who waits for the endpoint, and the endpoint
         peer.spin_until(lambda: lines("policy") == "off (set by the parameter)", what="the line")
 
 

@@ -181,7 +181,7 @@ def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_dela
         assert 2 <= delay < left < 30
         assert "limit True" in status.problem
         status = world.until(lambda s: s.chunks >= 10, "some chunks")
-        assert (status.policy, status.place, status.merge) == ("toy", "local", "guided")
+        assert (status.policy, status.endpoint, status.merge) == ("toy", "local", "guided")
         assert status.seam_position_p99 < 0.02
 
         def shown() -> set[str]:
@@ -217,11 +217,11 @@ def test_the_gate_learns_what_a_chunk_takes_and_when_the_next_one_begins(
 def test_requests_to_a_policy_that_is_not_available_are_counted_and_the_next_ones_are_served(
     peer: Peer, world: World, policy: Start
 ) -> None:
-    with policy({"fails": 2}, chunk_rate_hz=10.0, merge="average", places=["local"]) as process:
+    with policy({"fails": 2}, chunk_rate_hz=10.0, merge="average", endpoints=["local"]) as process:
         peer.bring_up("policy")
         status = world.until(lambda s: s.unavailable >= 2 and s.chunks >= 3, "chunks and failures")
         assert "the server does not answer" in status.problem
-        assert (status.place, status.merge, status.underruns) == ("local", "average", 0)
+        assert (status.endpoint, status.merge, status.underruns) == ("local", "average", 0)
         events = {(e.topic, e.event): e.count for e in peer.statuses["policy"].events}
         assert events[("policy", "unavailable")] >= 1
         assert process.alive()
@@ -243,7 +243,7 @@ def test_a_server_that_goes_away_costs_chunks_and_not_the_node(
         with process:
             peer.bring_up("policy")
             status = world.until(lambda s: s.chunks >= 5, "chunks from the server")
-            assert (status.place, status.merge, status.horizon) == (address, "guided", 240)
+            assert (status.endpoint, status.merge, status.horizon) == (address, "guided", 240)
             assert 0.0 < status.rtt_p50_s <= status.rtt_p99_s < 20.0
             assert status.loss == 0.0
             server.stop()

@@ -3,7 +3,7 @@
 """
 What packages offer under a name by entry points: ours as well as strangers'.
 
-Its unit is one group of entry points, such as edge_stack_policy. Nothing is loaded here.
+Its unit is one group of entry points, such as edge_stack.policies. Nothing is loaded here.
 """
 
 from __future__ import annotations

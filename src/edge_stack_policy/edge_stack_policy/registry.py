@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Finds policies by name: this package's own as well as a stranger's, each by an entry point of the group edge_stack_policy.
+Finds policies by name: this package's own as well as a stranger's, each by an entry point of the group edge_stack.policies.
 
 Its unit is one policy, made and not loaded. An entry point's object is a callable that takes `PolicySettings` and returns
 a `Policy`.

@@ -94,6 +94,6 @@ def entry_point(folder: Path) -> dict[str, str]:
         "Metadata-Version: 2.1\nName: toy-policy\nVersion: 1.0\n", encoding="utf-8"
     )
     (info / "entry_points.txt").write_text(
-        "[edge_stack_policy]\ntoy = toy_policy:ToyPolicy\n", encoding="utf-8"
+        "[edge_stack.policies]\ntoy = toy_policy:ToyPolicy\n", encoding="utf-8"
     )
     return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ["PYTHONPATH"]])}

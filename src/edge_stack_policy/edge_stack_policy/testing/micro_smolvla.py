@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-FOLDER = Path(__file__).parent / "data" / "smolvla"
+FOLDER = Path(__file__).parent / "smolvla"
 GOLDEN = "golden.npz"
 IMAGE = "observation.images.table"
 TASK = "put the red cube in the bin"

@@ -245,7 +245,7 @@ def _device(node: NodeConfig) -> str:
     given = str(node.parameters.get("device") or "")
     if node.executable in MODEL_EXECUTABLES:
         served = is_served(str(node.parameters.get("model", "")))
-        elsewhere = node.parameters.get("policy_address") and not node.parameters.get("places")
+        elsewhere = node.parameters.get("policy_address") and not node.parameters.get("endpoints")
         given = "" if served or elsewhere else given or CPU
     try:
         return parse_device(given) if given else ""
