@@ -49,7 +49,7 @@ class SimulatedBoard:
         """step_c: by how much the room gets warmer at step_at_s. warm: the policy has run alone for long."""
         try:
             from edge_stack_sim.board import Load, Plant
-            from edge_stack_sim.board.device import inference_duration_s
+            from edge_stack_sim.board.gpu import inference_duration_s
         except ImportError as error:
             raise ConfigurationError(
                 f"the benchmark needs the simulated board of the package edge_stack_sim: {error}"
