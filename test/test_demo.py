@@ -51,10 +51,10 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        # A gate of its own: the usual one is shared by all stacks of this user, and remembers what they were like.
+        # Admission of its own: the usual one is shared by all stacks of this user, and remembers what they were like.
         env={
             **{name: value for name, value in os.environ.items() if name != "EDGE_STARTED_S"},
-            "EDGE_STACK_GATE_DIR": str(folder),
+            "EDGE_STACK_ADMISSION_DIR": str(folder),
         },
     )
 

@@ -40,8 +40,8 @@ needs_rights = pytest.mark.skipif(process.fifo_refusal() is not None, reason="no
 
 
 @pytest.fixture(autouse=True)
-def gate_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+def admission_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def fifo_threads(pid: int) -> set[int]:
     return found
 
 
-def gate_of_yolo() -> BackgroundStatus:
+def admission_of_yolo() -> BackgroundStatus:
     (job,) = read_status("cpu").background
     return job
 
@@ -142,7 +142,7 @@ def test_on_and_off_are_words_though_yaml_takes_them_for_truth(peer: Peer, tmp_p
     with NodeProcess(YOLO, "yolo", parameters) as yolo:
         assert peer.transition("yolo", "configure")
         assert "admission on cpu: set by the parameter" in yolo.output()
-        assert gate_of_yolo().name.endswith("yolo")
+        assert admission_of_yolo().name.endswith("yolo")
         assert peer.transition("yolo", "cleanup")
         assert peer.set_parameter("yolo", "admission", False) == (True, "")
         assert peer.transition("yolo", "configure")
@@ -208,7 +208,7 @@ def test_with_the_right_to_sched_fifo_the_policy_has_it_and_nobody_asks(
         peer.spin_until(lambda: len(yolo) >= seen + 10, what="results beside the policy")
         peer.spin_until(lambda: lines("yolo") == "off (auto: no critical job is announced)", what="the line")
         assert critical_jobs() == 0
-        assert gate_of_yolo().asked == 0
+        assert admission_of_yolo().asked == 0
         assert peer.transition("policy", "deactivate")
         peer.spin_until(lambda: not fifo_threads(policy.pid), what="the policy's thread has ended")
 
@@ -217,19 +217,19 @@ def test_without_the_right_the_policy_announces_itself_and_the_others_ask_until_
     peer: Peer, yolo: list[Detection2DArray], lines: Callable[[str], str]
 ) -> None:
     peer.spin_until(lambda: len(yolo) >= 5, what="results before there is a policy")
-    assert gate_of_yolo().asked == 0
+    assert admission_of_yolo().asked == 0
     with policy_node(rights=False) as policy:
         peer.bring_up("policy")
-        peer.spin_until(lambda: gate_of_yolo().asked >= 10, what="admissions")
+        peer.spin_until(lambda: admission_of_yolo().asked >= 10, what="admissions")
         assert fifo_threads(policy.pid) == set()
         assert critical_jobs() == 1
         peer.spin_until(lambda: lines("policy").startswith("on (auto: the policy may not have SCHED_FIFO"))
         peer.spin_until(lambda: lines("yolo") == "on (auto: a critical job is announced)", what="the line")
         policy.kill()
         peer.spin_until(lambda: critical_jobs() == 0)
-        asked, seen = gate_of_yolo().asked, len(yolo)
+        asked, seen = admission_of_yolo().asked, len(yolo)
         peer.spin_until(lambda: len(yolo) >= seen + 10, what="results after it")
-        assert gate_of_yolo().asked <= asked + 1  # one look may have been before the kill
+        assert admission_of_yolo().asked <= asked + 1  # one look may have been before the kill
 
 
 @needs_rights
@@ -318,7 +318,7 @@ def test_a_policy_that_is_computed_on_a_server_needs_neither(peer: Peer) -> None
 def test_a_shared_memory_that_cannot_be_used_stops_no_node_that_may_do_without_admission(
     peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path / "missing"))
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path / "missing"))
     with NodeProcess(YOLO, "yolo", {"model": str(detector(tmp_path))}) as yolo:
         assert peer.transition("yolo", "configure")
         assert "admission on cpu: off (auto: " in yolo.output()

@@ -78,8 +78,8 @@ class World:
 
 
 @pytest.fixture(autouse=True)
-def gate_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+def admission_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_dela
         peer.spin_until(lambda: process.output().count("closed") == 1)
 
 
-def test_the_gate_learns_what_a_chunk_takes_and_when_the_next_one_begins(
+def test_the_admission_learns_what_a_chunk_takes_and_when_the_next_one_begins(
     peer: Peer, world: World, policy: Start
 ) -> None:
     with policy({"seconds": 0.1}, chunk_rate_hz=5.0, device="cpu", admission="on"):

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmarks gate and contention run, and their rows have the fields that the documentation names."""
+"""The benchmarks admission and contention run, and their rows have the fields that the documentation names."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ pytest.importorskip("onnx")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
 
 
-def test_gate_rows_say_what_asking_costs_alone_and_contended() -> None:
+def test_admission_rows_say_what_asking_costs_alone_and_contended() -> None:
     rows = admission.run(seconds=0.2, count=300, processes=(2,))
     by_config = {row["config"]: row for row in rows}
     for config in (
@@ -60,16 +60,22 @@ def test_contention_rows_compare_the_ways_of_sharing(tmp_path: Path, monkeypatch
             str(target),
         ]
         + ["--background", str(model), "--long", str(model)]
-        + ["--configs", "alone,background_alone,gate,background_alone_long,gate_segmented"]
+        + ["--configs", "alone,background_alone,admission,background_alone_long,admission_sliced"]
     )
     assert code == 0
     result = json.loads(target.read_text())
     rows = {row["config"]: row for row in result["rows"]}
-    assert set(rows) == {"alone", "background_alone", "gate", "background_alone_long", "gate_segmented"}
+    assert set(rows) == {
+        "alone",
+        "background_alone",
+        "admission",
+        "background_alone_long",
+        "admission_sliced",
+    }
     assert set(rows["alone"]["critical"]) >= {"p50_ms", "p99_ms", "p999_ms", "max_ms", "misses", "n"}
     assert "critical" not in rows["background_alone"]
     assert rows["background_alone"]["background_per_s"] > 0
-    assert {"of_slack", "background_per_s", "gate"} <= set(rows["gate"])
+    assert {"of_slack", "background_per_s", "admission"} <= set(rows["admission"])
     assert 0.0 < result["idle_share"] < 1.0
 
 

@@ -51,7 +51,7 @@ def specs(bench: contention_cuda.CudaBench, name: str) -> tuple[dict[str, Any], 
 def test_the_issue_s_ways_of_sharing_are_all_there():
     names = {config.name for config in contention_cuda.CONFIGS}
     assert names >= {"alone", "background_alone", "uncoordinated", "priority", "partition", "mps"}
-    assert names >= {"gate", "gate_segmented"}
+    assert names >= {"admission", "admission_sliced"}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_issue_s_ways_of_sharing_are_all_there():
         ("uncoordinated", "low", "low"),
         ("priority", "high", "low"),
         ("mps", "low", "low"),
-        ("gate", "high", "low"),
+        ("admission", "high", "low"),
     ],
 )
 def test_only_where_it_is_the_way_of_sharing_the_critical_stream_is_urgent(
@@ -77,16 +77,18 @@ def test_partition_splits_the_gpu_and_not_the_cores(bench: contention_cuda.CudaB
     assert not specs(bench, "priority")[0]["partition"]
 
 
-def test_one_background_inference_at_a_time_is_admitted_on_the_gpu_s_gate(bench: contention_cuda.CudaBench):
-    for spec in specs(bench, "gate")[1]:
-        assert (spec["device"], spec["limit"], spec["gate"]) == ("cuda:0", 1, "whole")
+def test_one_background_inference_at_a_time_is_admitted_on_the_gpu_s_admission(
+    bench: contention_cuda.CudaBench,
+):
+    for spec in specs(bench, "admission")[1]:
+        assert (spec["device"], spec["limit"], spec["admission"]) == ("cuda:0", 1, "whole")
 
 
 def test_mps_is_used_where_it_is_asked_for_and_nowhere_else(bench: contention_cuda.CudaBench):
     bench._daemon, bench._no_mps = {"CUDA_MPS_PIPE_DIRECTORY": "/private"}, ""
     by_name = {config.name: bench._variables(config) for config in contention_cuda.CONFIGS}
     assert by_name["mps"] == by_name["mps_priority"] == {"CUDA_MPS_PIPE_DIRECTORY": "/private"}
-    assert by_name["uncoordinated"] == by_name["gate"] == {"CUDA_MPS_PIPE_DIRECTORY": "/nonexistent"}
+    assert by_name["uncoordinated"] == by_name["admission"] == {"CUDA_MPS_PIPE_DIRECTORY": "/nonexistent"}
 
 
 def test_without_mps_its_rows_say_why(bench: contention_cuda.CudaBench):
@@ -134,7 +136,7 @@ def test_the_policy_of_a_gpu_repeats_its_weights(tmp_path: Path):
 def test_a_process_runs_the_benchmark_s_models_whole_and_in_segments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment_ms: float
 ):
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
     device = HostDevice(in_order=False)
     monkeypatch.setattr(contention_gpu, "open_device", lambda name, partition: device)
     here = functools.partial(open_onnx, open_session=lambda path, *_: (open_session(path, 1), ""))

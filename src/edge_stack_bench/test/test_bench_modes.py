@@ -86,7 +86,7 @@ def test_a_row_counts_gaps_late_and_refused_switches() -> None:
 
 def test_a_switch_of_a_real_stack_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
-        "EDGE_STACK_GATE_DIR", str(tmp_path)
+        "EDGE_STACK_ADMISSION_DIR", str(tmp_path)
     )  # else it meets what other stacks have left there
 
     def wait_until_up(stack: RunningDemo, for_s: float) -> None:

@@ -52,20 +52,20 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"config": "alone", "background": "", "critical": CRITICAL},
         {"config": "background_alone", "background": "short", "background_per_s": 100.0},
         {
-            "config": "gate",
+            "config": "admission",
             "background": "short",
             "critical": CRITICAL,
             "background_per_s": 70.0,
             "of_slack": 1.0,
         },
         {
-            "config": "gate_segmented",
+            "config": "admission_sliced",
             "background": "long",
             "critical": {**CRITICAL, "misses": 2},
             "background_per_s": 9.0,
         },
     ],
-    "gate": [
+    "admission": [
         {
             "config": "ask_uncontended",
             "processes": 1,
@@ -148,14 +148,14 @@ def test_bars_of_a_group_stand_together(tmp_path: Path) -> None:
 def test_a_table_in_the_documentation_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "before\n<!-- bench tick -->\nold\n<!-- end -->\nafter\n<!-- bench gate -->\nkept\n<!-- end -->\n"
+        "before\n<!-- bench tick -->\nold\n<!-- end -->\nafter\n<!-- bench admission -->\nkept\n<!-- end -->\n"
     )
     for _ in range(2):
         assert show.main([str(saved(tmp_path, "tick")), "--into", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert "| control_thread | idle | 0.050 |" in text
     assert "old" not in text
-    assert text.startswith("before\n") and "after\n<!-- bench gate -->\nkept\n" in text
+    assert text.startswith("before\n") and "after\n<!-- bench admission -->\nkept\n" in text
     assert text.count("control_thread") == 1
 
 
@@ -178,8 +178,8 @@ def test_a_page_without_a_place_for_the_table_is_named(
 ) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing")
-    assert show.main([str(saved(tmp_path, "gate")), "--into", str(page)]) == 1
-    assert "<!-- bench gate -->" in capsys.readouterr().err
+    assert show.main([str(saved(tmp_path, "admission")), "--into", str(page)]) == 1
+    assert "<!-- bench admission -->" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "reason"), [("plot.txt", ".png"), ("none/plot.png", "no such folder")])

@@ -42,7 +42,7 @@ class Renaming:
 
 
 def _instead_of_accelerator(value: Any) -> str:
-    if value in ("", None):  # it meant: ask no gate
+    if value in ("", None):  # it meant: ask no admission
         return "device: cpu, admission: off"
     try:
         return f"device: {parse_device(str(value))}, admission: auto"

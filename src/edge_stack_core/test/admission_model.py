@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A page of the gate in plain memory, for tests of the protocol: parties can be stopped or killed after each single store.
+A page of admission in plain memory, for tests of the protocol: parties can be stopped or killed after each single store.
 
 Its unit is one store. Time is a number that the test moves.
 """
@@ -58,7 +58,7 @@ class Mortal:
 
 @dataclass(eq=False)
 class Party:
-    """One job. What it knows is the truth that the gate is checked against."""
+    """One job. What it knows is the truth that admission is checked against."""
 
     name: str
     slot: int
@@ -67,7 +67,7 @@ class Party:
     period: int = 0
     budget: int = 0
     lease: int = 0
-    beside: int = 0  # slots that may run beside it, as bits
+    co_run: int = 0  # slots that may run beside it, as bits
     allowed_at: int = 0  # in the order of events
     release: int = 0
     announced_at: int = 0  # in the order of events
@@ -84,16 +84,16 @@ class Party:
 
 
 class World:
-    """A gate and its parties."""
+    """Admission and its parties."""
 
-    def __init__(self, limit: int = 1, guard: int = MS // 2, beside: int = 0) -> None:
+    def __init__(self, limit: int = 1, guard: int = MS // 2, co_run: int = 0) -> None:
         self.now = 1000 * MS
         self.words = [0] * layout.WORDS
-        self.limit, self.guard, self.beside = limit, guard, beside
+        self.limit, self.guard, self.co_run = limit, guard, co_run
         self.criticals: list[Party] = []
         self.background: list[Party] = []
         self._names = self._events = 0
-        protocol.format_page(self.words, limit, guard, beside)
+        protocol.format_page(self.words, limit, guard, co_run)
 
     def count(self) -> int:
         """Return the number of an event."""
@@ -150,8 +150,8 @@ class World:
 
     def allow(self, party: Party, mask: int) -> None:
         """A single store."""
-        protocol.allow_beside(self.words, party.slot, mask)
-        party.beside, party.allowed_at = mask, self.count()
+        protocol.allow_co_run(self.words, party.slot, mask)
+        party.co_run, party.allowed_at = mask, self.count()
 
     def store(self, party: Party, count: int | None = None) -> None:
         """Let the others see the next stores of a critical party."""
@@ -212,14 +212,14 @@ class World:
         why = self._overlaps_critical(ends)
         if not why:
             return ""
-        beside = [job for job in self.background if job.running and job is not party]
-        crossing = sum(1 for job in beside if self._overlaps_critical(job.ends))
-        if crossing >= max(self.beside, 1):
+        co_run = [job for job in self.background if job.running and job is not party]
+        crossing = sum(1 for job in co_run if self._overlaps_critical(job.ends))
+        if crossing >= max(self.co_run, 1):
             return f"{why}, and {crossing} run beside"
         for critical in self.criticals:
             promise = max(critical.began, critical.release)
             live = promise and self.now < promise + critical.lease and not critical.pending
-            if live and not critical.beside >> party.slot & 1:
+            if live and not critical.co_run >> party.slot & 1:
                 return f"{why}, and {critical.name} wants nobody there"
         return ""
 

@@ -22,7 +22,7 @@ PRIORITY = 10
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
     return tmp_path
 
 

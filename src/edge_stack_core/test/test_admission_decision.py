@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_stack_core.admission import decision as gate
+from edge_stack_core.admission import decision as admission
 from edge_stack_core.admission.decision import Critical, Running, View, Waiting
 
 MS = 1_000_000
@@ -21,7 +21,7 @@ def critical(
     period: float = 40,
     budget: float = 10,
     slot: int = 0,
-    beside: int = 0,
+    co_run: int = 0,
 ) -> Critical:
     """Times in ms from NOW; release 0: none announced. beside: bits of the slots that may run beside it; -1: all."""
     return Critical(
@@ -31,7 +31,7 @@ def critical(
         int(budget * MS),
         int(period * MS),
         int(NOW + active * MS) if active is not None else 0,
-        beside,
+        co_run,
     )
 
 
@@ -41,164 +41,172 @@ def waiting(slot: int, expected: float, deadline: float = 100, shared: float | N
     )
 
 
-def view(criticals=(), running=(), jobs=(), limit: int = 1, guard: float = 0.5, beside: int = 0) -> View:
-    return View(limit, int(guard * MS), beside, list(criticals), list(running), list(jobs))
+def view(criticals=(), running=(), jobs=(), limit: int = 1, guard: float = 0.5, co_run: int = 0) -> View:
+    return View(limit, int(guard * MS), co_run, list(criticals), list(running), list(jobs))
 
 
 def test_a_job_that_ends_a_guard_before_the_release_is_admitted() -> None:
-    assert gate.decide(view([critical(20)], jobs=[waiting(5, 19.5)]), 5, NOW).admitted
+    assert admission.decide(view([critical(20)], jobs=[waiting(5, 19.5)]), 5, NOW).admitted
 
 
 def test_a_job_that_would_end_within_the_guard_waits_for_slack() -> None:
-    verdict = gate.decide(view([critical(20)], jobs=[waiting(5, 19.6)]), 5, NOW)
+    verdict = admission.decide(view([critical(20)], jobs=[waiting(5, 19.6)]), 5, NOW)
     assert not verdict.admitted
-    assert verdict.reason == gate.SLACK
+    assert verdict.reason == admission.SLACK
     assert verdict.blockers == (0,)
 
 
 def test_nothing_is_admitted_while_a_critical_job_is_active_and_it_is_looked_at_again_when_that_should_end() -> (
     None
 ):
-    verdict = gate.decide(view([critical(35, active=-4)], jobs=[waiting(5, 1)]), 5, NOW)
-    assert verdict.reason == gate.ACTIVE
+    verdict = admission.decide(view([critical(35, active=-4)], jobs=[waiting(5, 1)]), 5, NOW)
+    assert verdict.reason == admission.ACTIVE
     assert verdict.look_again == NOW + 6 * MS
 
 
 def test_a_critical_job_that_is_due_but_has_not_begun_is_waited_for() -> None:
-    assert gate.decide(view([critical(-3)], jobs=[waiting(5, 1)]), 5, NOW).reason == gate.ACTIVE
+    assert admission.decide(view([critical(-3)], jobs=[waiting(5, 1)]), 5, NOW).reason == admission.ACTIVE
 
 
 @pytest.mark.parametrize("job", [critical(-41), critical(active=-41)])
 def test_a_critical_job_beyond_its_lease_binds_nobody(job: Critical) -> None:
-    assert gate.decide(view([job], jobs=[waiting(5, 500)]), 5, NOW).admitted
+    assert admission.decide(view([job], jobs=[waiting(5, 500)]), 5, NOW).admitted
 
 
 def test_of_two_that_fit_the_earlier_deadline_goes_first() -> None:
     jobs = [waiting(5, 5, deadline=50), waiting(6, 5, deadline=40)]
-    late, early = (gate.decide(view([critical(20)], jobs=jobs), slot, NOW) for slot in (5, 6))
+    late, early = (admission.decide(view([critical(20)], jobs=jobs), slot, NOW) for slot in (5, 6))
     assert early.admitted
-    assert late.reason == gate.ORDER
+    assert late.reason == admission.ORDER
     assert late.winner == 6
 
 
 def test_a_shorter_job_fills_slack_that_the_first_in_order_cannot_use() -> None:
     jobs = [waiting(5, 15, deadline=10), waiting(6, 5, deadline=90)]
-    first, filler = (gate.decide(view([critical(8)], jobs=jobs), slot, NOW) for slot in (5, 6))
+    first, filler = (admission.decide(view([critical(8)], jobs=jobs), slot, NOW) for slot in (5, 6))
     assert filler.admitted
-    assert first.reason == gate.SLACK
+    assert first.reason == admission.SLACK
     assert first.winner == 6
 
 
 def test_the_limit_holds_and_is_looked_at_again_when_a_run_is_overdue() -> None:
-    verdict = gate.decide(view(running=[Running(7, NOW - MS, NOW + 8 * MS)], jobs=[waiting(5, 1)]), 5, NOW)
-    assert verdict.reason == gate.LIMIT
+    verdict = admission.decide(
+        view(running=[Running(7, NOW - MS, NOW + 8 * MS)], jobs=[waiting(5, 1)]), 5, NOW
+    )
+    assert verdict.reason == admission.LIMIT
     assert verdict.blockers == (7,)
-    assert verdict.look_again == NOW + 8 * MS + gate.OVERDUE
+    assert verdict.look_again == NOW + 8 * MS + admission.OVERDUE
 
 
 def test_a_run_far_over_its_time_no_longer_counts() -> None:
-    stuck = Running(7, NOW - 9000 * MS, NOW - gate.RUN_LEASE)
-    assert gate.decide(view(running=[stuck], jobs=[waiting(5, 1)]), 5, NOW).admitted
+    stuck = Running(7, NOW - 9000 * MS, NOW - admission.RUN_LEASE)
+    assert admission.decide(view(running=[stuck], jobs=[waiting(5, 1)]), 5, NOW).admitted
 
 
-def test_beside_others_the_longer_duration_counts() -> None:
+def test_co_run_others_the_longer_duration_counts() -> None:
     jobs = [waiting(5, 10, shared=15)]
     running = [Running(7, NOW, NOW + MS)]
-    assert not gate.decide(view([critical(12)], running, jobs, limit=2), 5, NOW).admitted
-    assert gate.decide(view([critical(12)], [], jobs, limit=2), 5, NOW).admitted
+    assert not admission.decide(view([critical(12)], running, jobs, limit=2), 5, NOW).admitted
+    assert admission.decide(view([critical(12)], [], jobs, limit=2), 5, NOW).admitted
 
 
-def test_as_many_as_are_allowed_run_beside_an_active_critical_job() -> None:
-    busy = critical(35, active=-4, beside=-1)
+def test_as_many_as_are_allowed_run_co_run_an_active_critical_job() -> None:
+    busy = critical(35, active=-4, co_run=-1)
     jobs = [waiting(5, 100)]
-    assert gate.decide(view([busy], jobs=jobs, limit=2, beside=1), 5, NOW).admitted
+    assert admission.decide(view([busy], jobs=jobs, limit=2, co_run=1), 5, NOW).admitted
     running = [Running(7, NOW, NOW + 50 * MS)]
-    verdict = gate.decide(view([busy], running, jobs, limit=2, beside=1), 5, NOW)
-    assert verdict.reason == gate.ACTIVE
+    verdict = admission.decide(view([busy], running, jobs, limit=2, co_run=1), 5, NOW)
+    assert verdict.reason == admission.ACTIVE
     assert 7 in verdict.blockers
 
 
-def test_who_may_not_run_beside_an_active_critical_job_lets_a_later_one_that_may_go_first() -> None:
-    busy = critical(35, active=-4, beside=1 << 6)
+def test_who_may_not_run_co_run_an_active_critical_job_lets_a_later_one_that_may_go_first() -> None:
+    busy = critical(35, active=-4, co_run=1 << 6)
     jobs = [waiting(5, 1, deadline=10), waiting(6, 1, deadline=20)]
-    assert gate.decide(view([busy], jobs=jobs, limit=2, beside=1), 6, NOW).admitted
-    verdict = gate.decide(view([busy], jobs=jobs, limit=2, beside=1), 5, NOW)
+    assert admission.decide(view([busy], jobs=jobs, limit=2, co_run=1), 6, NOW).admitted
+    verdict = admission.decide(view([busy], jobs=jobs, limit=2, co_run=1), 5, NOW)
     assert (verdict.admitted, verdict.winner) == (False, 6)
 
 
-def test_every_live_critical_job_must_let_a_job_run_beside_it() -> None:
+def test_every_live_critical_job_must_let_a_job_run_co_run_it() -> None:
     lets, lets_not, dead = (
-        critical(35, active=-4, beside=-1),
-        critical(20, beside=0, slot=1),
-        critical(-90, beside=0, slot=1),
+        critical(35, active=-4, co_run=-1),
+        critical(20, co_run=0, slot=1),
+        critical(-90, co_run=0, slot=1),
     )
     jobs = [waiting(5, 1)]
-    assert not gate.decide(view([lets, lets_not], jobs=jobs, limit=2, beside=1), 5, NOW).admitted
-    assert gate.decide(view([lets, dead], jobs=jobs, limit=2, beside=1), 5, NOW).admitted
+    assert not admission.decide(view([lets, lets_not], jobs=jobs, limit=2, co_run=1), 5, NOW).admitted
+    assert admission.decide(view([lets, dead], jobs=jobs, limit=2, co_run=1), 5, NOW).admitted
 
 
-def test_where_nobody_may_run_beside_one_that_allows_it_all_the_same_lets_one_at_a_time() -> None:
-    too_long = critical(35, active=-4, beside=-1)
+def test_where_nobody_may_run_co_run_one_that_allows_it_all_the_same_lets_one_at_a_time() -> None:
+    too_long = critical(35, active=-4, co_run=-1)
     jobs = [waiting(5, 100)]
-    assert gate.decide(view([too_long], jobs=jobs, limit=2), 5, NOW).admitted
-    verdict = gate.decide(view([too_long], [Running(7, NOW, NOW + 50 * MS)], jobs, limit=2), 5, NOW)
-    assert (verdict.reason, verdict.blockers) == (gate.ACTIVE, (0, 7))
+    assert admission.decide(view([too_long], jobs=jobs, limit=2), 5, NOW).admitted
+    verdict = admission.decide(view([too_long], [Running(7, NOW, NOW + 50 * MS)], jobs, limit=2), 5, NOW)
+    assert (verdict.reason, verdict.blockers) == (admission.ACTIVE, (0, 7))
 
 
-def test_a_job_is_kept_apart_where_it_is_left_out_but_not_while_nobody_may_run_beside() -> None:
-    def apart(mask: int, beside: int = 1) -> bool:
-        return gate.kept_apart(view([critical(20, beside=mask)], beside=beside), 5, NOW)
+def test_a_job_is_kept_apart_where_it_is_left_out_but_not_while_nobody_may_run_co_run() -> None:
+    def apart(mask: int, co_run: int = 1) -> bool:
+        return admission.kept_apart(view([critical(20, co_run=mask)], co_run=co_run), 5, NOW)
 
     assert apart(1 << 6)
     assert not apart(1 << 5)
     assert not apart(0)
-    assert apart(0, beside=0)
-    assert not apart(-1, beside=0), "a critical job that takes longer than its period lets everyone"
+    assert apart(0, co_run=0)
+    assert not apart(-1, co_run=0), "a critical job that takes longer than its period lets everyone"
 
 
 def test_who_was_passed_over_is_not_waited_for() -> None:
     jobs = [waiting(5, 5, deadline=50), waiting(6, 5, deadline=40)]
-    assert gate.decide(view(jobs=jobs), 5, NOW, passed_over={6}).admitted
+    assert admission.decide(view(jobs=jobs), 5, NOW, passed_over={6}).admitted
 
 
 def test_within_its_turn_a_job_goes_on_before_an_earlier_deadline_that_is_met_all_the_same() -> None:
     jobs = [waiting(5, 2, deadline=50), waiting(6, 2, deadline=40)]
-    assert gate.decide(view(jobs=jobs), 5, NOW, turn_ends=NOW + 2 * MS).admitted
-    assert not gate.decide(view(jobs=jobs), 5, NOW, turn_ends=NOW + MS).admitted
+    assert admission.decide(view(jobs=jobs), 5, NOW, quantum_ends_ns=NOW + 2 * MS).admitted
+    assert not admission.decide(view(jobs=jobs), 5, NOW, quantum_ends_ns=NOW + MS).admitted
     urgent = [waiting(5, 2, deadline=50), waiting(6, 2, deadline=3)]
-    assert not gate.decide(view(jobs=urgent), 5, NOW, turn_ends=NOW + 2 * MS).admitted
+    assert not admission.decide(view(jobs=urgent), 5, NOW, quantum_ends_ns=NOW + 2 * MS).admitted
 
 
 def test_a_turn_ends_where_the_earlier_deadline_would_be_missed_behind_the_next_release() -> None:
     jobs = [waiting(5, 2, deadline=90), waiting(6, 2, deadline=13)]
-    alone = gate.decide(view([critical(9, budget=10)], jobs=jobs), 5, NOW, turn_ends=NOW + 30 * MS)
+    alone = admission.decide(view([critical(9, budget=10)], jobs=jobs), 5, NOW, quantum_ends_ns=NOW + 30 * MS)
     assert alone.admitted  # both fit before the release
     jobs = [waiting(5, 5, deadline=90), waiting(6, 5, deadline=20)]
-    assert not gate.decide(
-        view([critical(9, budget=10)], jobs=jobs), 5, NOW, turn_ends=NOW + 30 * MS
+    assert not admission.decide(
+        view([critical(9, budget=10)], jobs=jobs), 5, NOW, quantum_ends_ns=NOW + 30 * MS
     ).admitted
     jobs = [waiting(5, 5, deadline=90), waiting(6, 5, deadline=30)]
-    assert gate.decide(view([critical(9, budget=10)], jobs=jobs), 5, NOW, turn_ends=NOW + 30 * MS).admitted
+    assert admission.decide(
+        view([critical(9, budget=10)], jobs=jobs), 5, NOW, quantum_ends_ns=NOW + 30 * MS
+    ).admitted
 
 
 def test_a_turn_gives_no_right_to_run_into_a_release_or_over_the_limit() -> None:
     jobs = [waiting(5, 9, deadline=50), waiting(6, 2, deadline=40)]
-    assert not gate.decide(view([critical(8)], jobs=jobs), 5, NOW, turn_ends=NOW + 20 * MS).admitted
+    assert not admission.decide(
+        view([critical(8)], jobs=jobs), 5, NOW, quantum_ends_ns=NOW + 20 * MS
+    ).admitted
     running = [Running(7, NOW, NOW + MS)]
-    assert not gate.decide(view(running=running, jobs=jobs), 5, NOW, turn_ends=NOW + 20 * MS).admitted
+    assert not admission.decide(
+        view(running=running, jobs=jobs), 5, NOW, quantum_ends_ns=NOW + 20 * MS
+    ).admitted
 
 
 def test_slack_with_one_critical_job_is_period_minus_budget() -> None:
-    assert gate.largest_slack([critical(20, period=40, budget=10)], NOW) == 30 * MS
+    assert admission.largest_slack([critical(20, period=40, budget=10)], NOW) == 30 * MS
 
 
 def test_slack_is_unbounded_without_a_live_critical_job() -> None:
-    assert gate.largest_slack([], NOW) == -1
-    assert gate.largest_slack([critical(-100)], NOW) == -1
+    assert admission.largest_slack([], NOW) == -1
+    assert admission.largest_slack([critical(-100)], NOW) == -1
 
 
 def test_a_critical_job_longer_than_its_period_leaves_no_slack() -> None:
-    assert gate.largest_slack([critical(20, period=40, budget=50)], NOW) == 0
+    assert admission.largest_slack([critical(20, period=40, budget=50)], NOW) == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -214,7 +222,7 @@ def test_a_critical_job_longer_than_its_period_leaves_no_slack() -> None:
 def test_the_largest_slack_of_several_critical_jobs_is_a_gap_that_the_timeline_has(
     criticals: list[Critical],
 ) -> None:
-    found = gate.largest_slack(criticals, NOW) // MS
+    found = admission.largest_slack(criticals, NOW) // MS
     end = NOW // MS + 4 * max(c.period for c in criticals) // MS
     busy = set()
     for c in criticals:
@@ -242,7 +250,7 @@ def test_the_largest_slack_of_several_critical_jobs_is_a_gap_that_the_timeline_h
             active=st.one_of(st.none(), st.integers(-50, 0)),
             period=st.integers(10, 50),
             budget=st.integers(1, 10),
-            beside=st.integers(0, 2**36 - 1),
+            co_run=st.integers(0, 2**36 - 1),
         ),
         max_size=2,
     ),
@@ -251,19 +259,19 @@ def test_the_largest_slack_of_several_critical_jobs_is_a_gap_that_the_timeline_h
     ),
     lengths=st.lists(st.tuples(st.integers(1, 40), st.integers(-20, 60)), min_size=1, max_size=5),
     limit=st.integers(1, 3),
-    beside=st.integers(0, 2),
+    co_run=st.integers(0, 2),
 )
 def test_at_any_moment_at_most_one_waiter_is_told_to_start_and_all_know_which(
-    criticals, running, lengths, limit, beside
+    criticals, running, lengths, limit, co_run
 ) -> None:
     jobs = [waiting(30 + index, length, deadline) for index, (length, deadline) in enumerate(lengths)]
-    here = view(criticals, running, jobs, limit, beside=beside)
-    verdicts = {job.slot: gate.decide(here, job.slot, NOW) for job in jobs}
+    here = view(criticals, running, jobs, limit, co_run=co_run)
+    verdicts = {job.slot: admission.decide(here, job.slot, NOW) for job in jobs}
     admitted = [slot for slot, verdict in verdicts.items() if verdict.admitted]
     assert len(admitted) <= 1
     for slot, verdict in verdicts.items():
         assert verdict.winner == (admitted[0] if admitted else -1)
         if slot not in admitted:
-            assert NOW < verdict.look_again <= NOW + gate.LOOK_AGAIN
-            assert verdict.reason != gate.NONE
+            assert NOW < verdict.look_again <= NOW + admission.LOOK_AGAIN
+            assert verdict.reason != admission.NONE
             assert verdict.blockers

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_stack_core.admission import layout
 from edge_stack_core.admission.estimate import DurationEstimate, JobDurations
-from edge_stack_core.admission.oversize import LongRuns, refusal
+from edge_stack_core.admission.oversize import OversizeRuns, refusal
 from edge_stack_core.errors import ConfigurationError
 
 S = 1_000_000_000
@@ -64,7 +64,7 @@ def test_forgetting_the_slowest_leaves_a_few() -> None:
     assert estimate.value < 20
 
 
-def test_runs_beside_others_are_learned_apart() -> None:
+def test_runs_co_run_others_are_learned_apart() -> None:
     durations = JobDurations(0.95)
     for _ in range(8):
         durations.add("part", 10, together=False)
@@ -76,7 +76,7 @@ def test_runs_beside_others_are_learned_apart() -> None:
 
 
 def test_a_refused_job_is_tried_again_ever_more_rarely() -> None:
-    rule = LongRuns("refuse", 0)
+    rule = OversizeRuns("refuse", 0)
     now = first = 100 * S
     tries = []
     for _ in range(4):
@@ -88,7 +88,7 @@ def test_a_refused_job_is_tried_again_ever_more_rarely() -> None:
 
 
 def test_a_lower_rate_is_kept() -> None:
-    rule = LongRuns("lower_rate", S)
+    rule = OversizeRuns("lower_rate", S)
     assert rule.may_run_at(50 * S) <= 50 * S
     rule.ran(50 * S)
     assert rule.may_run_at(50 * S + 1) == 51 * S
@@ -96,7 +96,7 @@ def test_a_lower_rate_is_kept() -> None:
 
 def test_an_unknown_policy_is_named() -> None:
     with pytest.raises(ConfigurationError, match="'sometimes' is not one of refuse, lower_rate, split"):
-        LongRuns("sometimes", 0)
+        OversizeRuns("sometimes", 0)
 
 
 def test_a_refusal_says_what_would_fit() -> None:

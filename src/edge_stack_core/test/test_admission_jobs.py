@@ -29,7 +29,7 @@ LIMIT_S = 60.0
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
     return tmp_path
 
 
@@ -258,7 +258,7 @@ def test_a_job_at_the_lower_rate_runs_right_after_a_critical_end_and_then_pauses
         stop.set()
         thread.join(LIMIT_S)
     assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 0.29
-    assert background_status("segment").long_runs == 3
+    assert background_status("segment").oversize_runs == 3
 
 
 def test_a_critical_job_learns_its_budget() -> None:
@@ -301,18 +301,18 @@ def test_a_job_that_was_killed_while_it_ran_does_not_count_as_running_for_ever()
         "with BackgroundJob('gpu', 'other').admitted(expected_s=0.001):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    device = AdmissionDevice("gpu", limit=3, beside=1)
+    device = AdmissionDevice("gpu", limit=3, co_run=1)
     critical, job = CriticalJob(device, "policy", period_s=5.0), BackgroundJob(device, "detect")
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
 
-    def may_run_beside() -> bool:
+    def may_run_co_run() -> bool:
         for _ in range(30):
             with critical:
                 time.sleep(0.001)
         return "detect" not in read_status("gpu").critical[0].apart
 
     # Nobody ever waits, so that nobody looks whether its owner lives.
-    until(may_run_beside)
+    until(may_run_co_run)
     job.close()
 
 
@@ -397,13 +397,13 @@ def test_what_a_job_learned_is_known_after_a_restart() -> None:
 
 def test_limits_that_are_given_hold_for_all_and_others_stay() -> None:
     AdmissionDevice("gpu", limit=3, guard_s=0.002)
-    AdmissionDevice("gpu", beside=1)
+    AdmissionDevice("gpu", co_run=1)
     status = read_status("gpu")
-    assert (status.limit, status.guard_ms, status.beside) == (3, 2.0, 1)
+    assert (status.limit, status.guard_ms, status.co_run) == (3, 2.0, 1)
 
 
-def test_a_job_runs_beside_the_critical_one_once_it_is_known_how_long_that_takes_alone() -> None:
-    device = AdmissionDevice("gpu", limit=2, beside=1)
+def test_a_job_runs_co_run_the_critical_one_once_it_is_known_how_long_that_takes_alone() -> None:
+    device = AdmissionDevice("gpu", limit=2, co_run=1)
     critical = CriticalJob(device, "policy", period_s=5.0)
     job = BackgroundJob(device, "detect")
     critical.begin()
@@ -434,11 +434,11 @@ def test_a_critical_job_that_takes_longer_than_its_period_starves_nobody_after_i
     assert job.expected_s() > 0.001, "what it takes is learned, though it never ran alone"
 
 
-def test_on_processor_cores_all_but_one_may_run_beside_the_critical_job() -> None:
+def test_on_processor_cores_all_but_one_may_run_co_run_the_critical_job() -> None:
     cores = len(os.sched_getaffinity(0))
     AdmissionDevice("cpu")
     status = read_status("cpu")
-    assert (status.limit, status.beside) == (cores, cores - 1)
+    assert (status.limit, status.co_run) == (cores, cores - 1)
 
 
 def test_the_table_shows_every_job(capsys: pytest.CaptureFixture[str]) -> None:
@@ -457,7 +457,9 @@ def test_the_table_shows_every_job(capsys: pytest.CaptureFixture[str]) -> None:
     assert status["background"][0]["admitted"] == 1
 
 
-def test_asking_for_a_gate_that_is_not_there_names_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_asking_for_a_admission_that_is_not_there_names_those_that_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     AdmissionDevice("cpu")
     assert table.main(["gpu", "--once"]) == 1
     assert "there are: cpu" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Real processes on one gate, killed with SIGKILL at random moments and at every single store of the protocol."""
+"""Real processes on one admission, killed with SIGKILL at random moments and at every single store of the protocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIMIT_S = 60.0
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
 
 
 def fork(work: Callable[[], None]) -> int:
@@ -81,7 +81,7 @@ def start(index: int, seed: int) -> int:
 
 
 @pytest.mark.exclusive
-def test_kill_9_of_any_process_at_any_moment_leaves_the_gate_usable_within_one_period() -> None:
+def test_kill_9_of_any_process_at_any_moment_leaves_the_admission_usable_within_one_period() -> None:
     moments = random.Random(20260801)
     survivor = BackgroundJob(AdmissionDevice("gpu", limit=1), "survivor")
     parties = [start(index, index) for index in range(4)]

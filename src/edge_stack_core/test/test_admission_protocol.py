@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The gate's protocol, with parties killed after any store and critical ones seen in the middle of a step."""
+"""Admission's protocol, with parties killed after any store and critical ones seen in the middle of a step."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ SEEN = st.one_of(st.none(), st.none(), st.none(), st.integers(0, 6))
 STORES = st.one_of(st.none(), st.none(), st.integers(0, 20))
 
 
-class GateMachine(RuleBasedStateMachine):
+class AdmissionMachine(RuleBasedStateMachine):
     """
-    Any number of critical and background jobs on one gate.
+    Any number of critical and background jobs on one admission.
 
     Background steps are atomic (they hold the mutex) unless their party is killed inside. Critical steps take no lock:
     others run between any two of their stores.
@@ -38,9 +38,9 @@ class GateMachine(RuleBasedStateMachine):
 
     background = Bundle("background")
 
-    @initialize(target=background, limit=st.sampled_from((1, 2, 2, 3)), beside=st.sampled_from((0, 1, 1, 2)))
-    def start(self, limit: int, beside: int) -> MultipleResults[Party]:
-        self.world = World(limit, guard=2 * MS, beside=beside)
+    @initialize(target=background, limit=st.sampled_from((1, 2, 2, 3)), co_run=st.sampled_from((0, 1, 1, 2)))
+    def start(self, limit: int, co_run: int) -> MultipleResults[Party]:
+        self.world = World(limit, guard=2 * MS, co_run=co_run)
         self.critical_joins(period=30, share=3, first=5, mask=-1, seen=None)
         return multiple(*(self.world.join(layout.IDLE) for _ in range(3)))
 
@@ -74,9 +74,9 @@ class GateMachine(RuleBasedStateMachine):
             return  # another critical job was due first
         if self.world.now < release + party.lease:
             jobs = [j for j in self.world.background if j.running and j.admitted_at > party.announced_at]
-            assert len(jobs) <= max(self.world.beside, 1), f"{jobs} still run when {party.name} begins"
+            assert len(jobs) <= max(self.world.co_run, 1), f"{jobs} still run when {party.name} begins"
             for job in jobs:
-                assert party.beside >> job.slot & 1 or job.admitted_at < party.allowed_at, (
+                assert party.co_run >> job.slot & 1 or job.admitted_at < party.allowed_at, (
                     f"{job.name} runs beside {party.name}, which does not let it"
                 )
         party.pending = self.world.begin(party)
@@ -91,7 +91,7 @@ class GateMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: any(not p.pending for p in self.world.criticals))
     @rule(data=st.data(), mask=st.one_of(st.just(0), st.just(-1), st.integers(0, 255)))
-    def critical_says_who_may_run_beside_it(self, data: st.DataObject, mask: int) -> None:
+    def critical_says_who_may_run_co_run_it(self, data: st.DataObject, mask: int) -> None:
         party = data.draw(st.sampled_from([p for p in self.world.criticals if not p.pending]))
         self.world.allow(party, mask)
 
@@ -235,16 +235,16 @@ class GateMachine(RuleBasedStateMachine):
             world.look(survivor, passed_over=passed_over)
 
 
-GateMachine.TestCase.settings = settings(
+AdmissionMachine.TestCase.settings = settings(
     max_examples=100,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
-TestGateMachine = GateMachine.TestCase
+TestAdmissionMachine = AdmissionMachine.TestCase
 
 
-def test_a_party_killed_at_any_store_of_a_step_leaves_the_gate_to_the_next() -> None:
+def test_a_party_killed_at_any_store_of_a_step_leaves_the_admission_to_the_next() -> None:
     for step in ("join", "ask", "look", "finish"):
         for stores in range(140):
             world = World(limit=1)

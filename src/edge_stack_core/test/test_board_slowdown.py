@@ -12,7 +12,7 @@ from board_tree import put, write_tree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_stack_core.board.slowdown import MOST, Stretch, slowdown
+from edge_stack_core.board.slowdown import MOST, ClockSlowdown, slowdown
 
 GPU = "sys/class/devfreq/17000000.gpu"
 EMC = "sys/kernel/debug/bpmp/debug/clk/emc"
@@ -25,26 +25,26 @@ HALF = {
 
 
 def test_at_half_the_clock_the_compute_share_takes_twice_as_long(tmp_path: Path) -> None:
-    stretch = Stretch(str(write_tree(tmp_path, HALF)), compute_share=0.6)
+    slowdown = ClockSlowdown(str(write_tree(tmp_path, HALF)), compute_share=0.6)
     began = time.perf_counter()
-    slept = stretch.pad(0.05)
+    slept = slowdown.pad(0.05)
     assert slept == pytest.approx(0.03)
     assert time.perf_counter() - began >= 0.03
 
 
 def test_at_full_clock_nothing_is_added(tmp_path: Path) -> None:
     put(write_tree(tmp_path, HALF), f"{GPU}/cur_freq", "1020000000\n")
-    assert Stretch(str(tmp_path)).pad(1000.0) == 0.0
+    assert ClockSlowdown(str(tmp_path)).pad(1000.0) == 0.0
 
 
 @pytest.mark.parametrize("root", ["", "/nowhere"])
 def test_without_a_board_nothing_is_added(root: str) -> None:
-    assert Stretch(root).pad(1000.0) == 0.0
+    assert ClockSlowdown(root).pad(1000.0) == 0.0
 
 
 def test_a_clock_that_tells_nonsense_does_not_stop_a_model(tmp_path: Path) -> None:
     put(write_tree(tmp_path, HALF), f"{GPU}/cur_freq", "1\n")
-    assert Stretch(str(tmp_path)).pad(0.001) <= 0.001 * MOST
+    assert ClockSlowdown(str(tmp_path)).pad(0.001) <= 0.001 * MOST
 
 
 @given(gpu=st.floats(0.01, 1.0), memory=st.floats(0.01, 1.0), share=st.floats(0.0, 1.0))

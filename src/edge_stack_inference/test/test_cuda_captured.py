@@ -183,27 +183,27 @@ def test_a_producer_that_fails_halfway_leaves_nothing():
 
 
 @pytest.fixture
-def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the name of an device whose gate is this test's own."""
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+def admission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of an device whose admission is this test's own."""
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
     return "cuda:0"
 
 
-def test_a_real_gate_admits_each_piece_on_its_own(gate: str):
+def test_a_real_admission_admits_each_piece_on_its_own(admission: str):
     inference, _ = capture(HostDevice(), (1.0, 2.0, 4.0))
-    job = BackgroundJob(gate, "segment", "split")
+    job = BackgroundJob(admission, "segment", "split")
     inference.prime(job)
     assert all(job.expected_s(part) > 0.0 for part in range(3))
     inference.run(ONES, job)
-    (status,) = read_status(gate).background
+    (status,) = read_status(admission).background
     assert status.admitted == 3
 
 
-def test_nothing_is_launched_while_a_critical_inference_runs(gate: str):
+def test_nothing_is_launched_while_a_critical_inference_runs(admission: str):
     device = HostDevice()
     inference, _ = capture(device)
-    critical = CriticalJob(gate, "policy", period_s=0.5, lease_s=5.0)
-    job = BackgroundJob(gate, "segment")
+    critical = CriticalJob(admission, "policy", period_s=0.5, lease_s=5.0)
+    job = BackgroundJob(admission, "segment")
     with critical, pytest.raises(Refused):
         inference.run(ONES, job, wait_s=0.02)
     assert device.log == []

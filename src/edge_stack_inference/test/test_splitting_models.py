@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Models cut into segments give what the whole model gives, also when the gate admits each segment."""
+"""Models cut into segments give what the whole model gives, also when admission admits each segment."""
 
 from __future__ import annotations
 
@@ -160,10 +160,10 @@ def test_the_command_says_what_it_made(model: Path, capsys: pytest.CaptureFixtur
     assert "none.onnx" in capsys.readouterr().err
 
 
-def test_each_segment_is_admitted_by_the_gate(
+def test_each_segment_is_admitted_by_the_admission(
     model: Path, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
     segmented = SegmentedModel.open(model, pieces=3)
     job = BackgroundJob("gpu", "net", policy="split")
     segmented.prime(job)
@@ -174,7 +174,7 @@ def test_each_segment_is_admitted_by_the_gate(
 def test_a_refused_segment_ends_the_inference(
     model: Path, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
     segmented = SegmentedModel.open(model, pieces=3)
     job, critical = BackgroundJob("gpu", "net"), CriticalJob("gpu", "policy", period_s=30.0, budget_s=10.0)
     critical.begin()

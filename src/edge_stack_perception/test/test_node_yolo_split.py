@@ -37,8 +37,8 @@ SLACK = 0.8  # of the time of one inference
 
 
 @pytest.fixture(autouse=True)
-def gate_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+def admission_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
 
 
 def write_long_model(path: Path, layers: int = 14, channels: int = 48) -> Path:
@@ -78,7 +78,7 @@ def write_long_model(path: Path, layers: int = 14, channels: int = 48) -> Path:
 def critical_job(period_s: float) -> Iterator[CriticalJob]:
     """Keep a critical job at work in a thread of this process; nobody may run beside it, so that only its slack counts."""
     job, ended = (
-        CriticalJob(AdmissionDevice("cpu", beside=0), "policy", period_s, BUDGET_S),
+        CriticalJob(AdmissionDevice("cpu", co_run=0), "policy", period_s, BUDGET_S),
         threading.Event(),
     )
 
@@ -101,7 +101,7 @@ def critical_job(period_s: float) -> Iterator[CriticalJob]:
         job.close()
 
 
-def gate_status() -> BackgroundStatus:
+def admission_status() -> BackgroundStatus:
     (status,) = read_status("cpu").background
     return status
 
@@ -133,9 +133,9 @@ def test_a_model_longer_than_the_slack_makes_progress_when_it_is_split(peer: Pee
         send_frames(peer)
         peer.spin_until(lambda: len(results) >= 10, what="10 results beside the critical job")
         assert results[-1].detections[0].results[0].hypothesis.class_id == "hand"
-        status = gate_status()
+        status = admission_status()
         assert status.policy == "split"
-        assert status.long_runs == 0 and status.fits_ms == 0.0
+        assert status.oversize_runs == 0 and status.fits_ms == 0.0
         assert status.admitted >= len(results) * pieces
         peer.spin_until(lambda: peer.statuses["yolo"].processed >= 10)
         stages = {stage.name for stage in peer.statuses["yolo"].stages}

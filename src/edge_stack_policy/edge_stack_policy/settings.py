@@ -14,7 +14,7 @@ from typing import Any
 from edge_stack_core.device import parse_device
 from edge_stack_core.robot import Robot, load_robot
 from edge_stack_policy.contract import PolicyContract, load_contract
-from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.remote.settings import RemoteSettings
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PolicySettings:
     contract: PolicyContract | None = None
     device: str = ""
     threads: int = 1
-    off_board: OffBoardSettings = field(default_factory=OffBoardSettings)
+    remote: RemoteSettings = field(default_factory=RemoteSettings)
 
 
 NO_CONTRACT = "none"

@@ -238,10 +238,10 @@ def test_an_endpoint_that_takes_over_forgets_what_it_knew_before_others_had_the_
     assert policy._sites[1].policy.resets == 1  # type: ignore[attr-defined]
 
 
-def test_only_what_this_computer_computes_enters_its_gate() -> None:
+def test_only_what_this_computer_computes_enters_its_admission() -> None:
     entered: list[str] = []
 
-    class Gate:
+    class Admission:
         def __enter__(self) -> None:
             entered.append(policy.endpoint)
 
@@ -250,6 +250,6 @@ def test_only_what_this_computer_computes_enters_its_gate() -> None:
 
     world = World(durations={0: lambda _: 0.01, 1: lambda _: 0.01})
     policy = two_endpoints(world)
-    policy.while_on_board = Gate()
+    policy.while_on_board = Admission()
     run = drive(world, policy, 8.0, NAMES)
     assert len(entered) == run.endpoints.count("local") < len(run.endpoints)

@@ -100,8 +100,8 @@ def test_what_follows_an_address_sets_how_its_server_is_spoken_to() -> None:
     pytest.importorskip("grpc")
     endpoint = make_endpoint("grpc://10.0.0.1:8443?images=raw&timeout_s=1.5", "visual_servo", SETTINGS)
     assert endpoint.name == "grpc://10.0.0.1:8443" and not endpoint.on_board
-    off_board = endpoint.policy._off_board  # type: ignore[attr-defined]
-    assert (off_board.images, off_board.timeout_s, off_board.load_timeout_s) == ("raw", 1.5, 2.0)
+    remote = endpoint.policy._remote  # type: ignore[attr-defined]
+    assert (remote.images, remote.timeout_s, remote.load_timeout_s) == ("raw", 1.5, 2.0)
     for wrong, said in (("imgs=raw", "'imgs' is not known"), ("timeout_s=soon", "'soon' is not a number")):
         with pytest.raises(ConfigurationError, match=said):
             make_endpoint(f"grpc://10.0.0.1:8443?{wrong}", "visual_servo", SETTINGS)

@@ -26,8 +26,8 @@ ROBOT = load_robot(ROBOT_FILE)
 
 
 @pytest.fixture(autouse=True)
-def gate_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGE_STACK_GATE_DIR", str(tmp_path))
+def admission_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from edge_stack_policy.registry import make_policy
 from edge_stack_policy.remote import lerobot_transport_pb2 as lerobot
 from edge_stack_policy.remote import policy_service_pb2 as pb
 from edge_stack_policy.remote.description import describe
-from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.remote.settings import RemoteSettings
 from edge_stack_policy.remote.wire import REPLY_BYTES_MAX, encode_array
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -39,13 +39,13 @@ CONTRACT = replace(plain_contract(ROBOT), images=(ImageFeature(TABLE, "image_raw
 
 
 def client_of(kind: str, port: int, limit_s: float = LIMIT_S) -> Policy:
-    off_board = OffBoardSettings(
+    remote = RemoteSettings(
         timeout_s=limit_s, load_timeout_s=limit_s, server_load_timeout_s=limit_s, policy_type="act"
     )
     scheme = {"remote": "grpc", "lerobot_server": "lerobot"}[kind]
     changes: dict[str, Any] = {"contract": CONTRACT, "path": "anything"} if kind == "lerobot_server" else {}
     address = f"{scheme}://127.0.0.1:{port}"
-    return make_policy(kind, replace(SETTINGS, address=address, off_board=off_board, **changes))
+    return make_policy(kind, replace(SETTINGS, address=address, remote=remote, **changes))
 
 
 # ---- what is no gRPC server

@@ -22,7 +22,7 @@ from edge_stack_core.testing import free_port
 from edge_stack_policy.base import IMAGES, STATE, TASK, Policy, PolicyUnavailable
 from edge_stack_policy.contract import ImageFeature, PolicyContract, load_contract, plain_contract
 from edge_stack_policy.registry import make_policy
-from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.remote.settings import RemoteSettings
 from edge_stack_policy.settings import PolicySettings
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -34,7 +34,7 @@ ROBOT = load_robot(find_robot("so101_sim"))
 IMAGE = IMAGES + "table"
 CONTRACT = replace(plain_contract(ROBOT), images=(ImageFeature(IMAGE, "image_raw", "table", SIDE, SIDE),))
 START_S = 120.0
-RAW = OffBoardSettings(timeout_s=30.0, images="raw")
+RAW = RemoteSettings(timeout_s=30.0, images="raw")
 
 
 class Server:
@@ -94,7 +94,7 @@ def client_of(port: int, path: Path, contract: PolicyContract = CONTRACT) -> Ite
         horizon=12,
         device="cpu",
         address=f"lerobot://127.0.0.1:{port}",
-        off_board=OffBoardSettings(timeout_s=30.0),
+        remote=RemoteSettings(timeout_s=30.0),
     )
     client = make_policy("lerobot_server", settings)
     try:
@@ -196,7 +196,7 @@ def test_our_own_server_serves_the_same_checkpoint(act: Path) -> None:
     here = local(act)
     settings = PolicySettings(ROBOT, path=str(act), contract=CONTRACT, device="cpu")
     server = PolicyServer([local(act)], settings)
-    there = make_policy("remote", replace(settings, address=f"grpc://127.0.0.1:{server.port}", off_board=RAW))
+    there = make_policy("remote", replace(settings, address=f"grpc://127.0.0.1:{server.port}", remote=RAW))
     try:
         there.load()
         assert set(there.input_features) == {IMAGE, STATE}

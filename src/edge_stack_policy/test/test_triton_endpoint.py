@@ -32,7 +32,7 @@ from edge_stack_policy.base import STATE, Policy, PolicyUnavailable
 from edge_stack_policy.contract import ImageFeature, plain_contract
 from edge_stack_policy.failover.policy import FailoverPolicy, make_failover
 from edge_stack_policy.registry import make_policy
-from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.remote.settings import RemoteSettings
 from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.testing.micro_smolvla import FOLDER, IMAGE, TASK, make_case
 from edge_stack_policy.triton.repository import write_repository
@@ -75,9 +75,9 @@ def serve(request: pytest.FixtureRequest, repository: Path) -> Serve:
 
 def settings(port: int) -> PolicySettings:
     contract = replace(plain_contract(ROBOT), images=(ImageFeature(IMAGE, "image_raw"),))
-    limits = OffBoardSettings(timeout_s=LIMIT_S)
+    limits = RemoteSettings(timeout_s=LIMIT_S)
     return PolicySettings(
-        ROBOT, path=str(FOLDER), contract=contract, address=f"triton://127.0.0.1:{port}", off_board=limits
+        ROBOT, path=str(FOLDER), contract=contract, address=f"triton://127.0.0.1:{port}", remote=limits
     )
 
 
@@ -152,9 +152,7 @@ def test_a_triton_that_stands_still_is_left_within_the_same_chunk(repository: Pa
 @pytest.mark.parametrize("what", TCP)
 def test_what_is_no_triton_is_given_up_in_time(what: str) -> None:
     with tcp_server(TCP[what]) as port:
-        policy = make_policy(
-            "triton", replace(settings(port), off_board=OffBoardSettings(load_timeout_s=0.3))
-        )
+        policy = make_policy("triton", replace(settings(port), remote=RemoteSettings(load_timeout_s=0.3)))
         began_s = time.monotonic()
         with pytest.raises(PolicyUnavailable, match="no Triton server answers"):
             policy.load()

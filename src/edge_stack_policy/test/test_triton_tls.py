@@ -33,7 +33,7 @@ from edge_stack_inference.tls_files import TlsFiles
 from edge_stack_policy.base import STATE, PolicyUnavailable
 from edge_stack_policy.contract import ImageFeature, plain_contract
 from edge_stack_policy.registry import make_policy
-from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.remote.settings import RemoteSettings
 from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.testing.micro_smolvla import FOLDER, IMAGE, TASK, make_case
 from edge_stack_policy.triton.repository import write_repository
@@ -114,7 +114,7 @@ def detect(port: int, tls: TlsFiles, scheme: str = "tritons") -> list[np.ndarray
 def chunk(port: int, tls: TlsFiles, scheme: str = "tritons") -> np.ndarray:
     """Load the policy and ask for one chunk."""
     contract = replace(plain_contract(ROBOT), images=(ImageFeature(IMAGE, "image_raw"),))
-    off_board = OffBoardSettings(
+    remote = RemoteSettings(
         tls.ca_file, tls.certificate_file, tls.key_file, timeout_s=PATIENCE_S, load_timeout_s=PATIENCE_S
     )
     settings = PolicySettings(
@@ -122,7 +122,7 @@ def chunk(port: int, tls: TlsFiles, scheme: str = "tritons") -> np.ndarray:
         path=str(FOLDER),
         contract=contract,
         address=f"{scheme}://127.0.0.1:{port}",
-        off_board=off_board,
+        remote=remote,
     )
     policy = make_policy("triton", settings)
     try:

@@ -17,7 +17,7 @@ from edge_stack_core.robot import find_robot, load_robot
 from edge_stack_policy.base import IMAGES, STATE, TASK, TIME_S, Observation
 from edge_stack_policy.remote.policy import RemotePolicy
 from edge_stack_policy.remote.service import PolicyServer
-from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.remote.settings import RemoteSettings
 from edge_stack_policy.settings import PolicySettings
 
 ROBOT = load_robot(find_robot("so101_sim"))
@@ -90,10 +90,8 @@ def serving(*policies: ToyPolicy, **options: Any) -> Iterator[PolicyServer]:
 def connected(address: str | PolicyServer, **options: Any) -> Iterator[RemotePolicy]:
     """Load a client for a server. options: of OffBoardSettings."""
     where = address if isinstance(address, str) else f"grpc://127.0.0.1:{address.port}"
-    off_board = OffBoardSettings(
-        **{"timeout_s": LIMIT_S, "load_timeout_s": LIMIT_S, "images": "raw", **options}
-    )
-    client = RemotePolicy(replace(SETTINGS, address=where, off_board=off_board))
+    remote = RemoteSettings(**{"timeout_s": LIMIT_S, "load_timeout_s": LIMIT_S, "images": "raw", **options})
+    client = RemotePolicy(replace(SETTINGS, address=where, remote=remote))
     try:
         client.load()
         yield client

@@ -1,10 +1,10 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Benchmark `gate`: what it costs to ask the admission gate, alone and with others, and how soon one that waits is woken.
+Benchmark `admission`: what it costs to ask admission, alone and with others, and how soon one that waits is woken.
 
-Its unit of work is one row: one configuration in processes of its own, on a gate of its own in a temporary folder. The
-admitted work is empty, so that only the gate is measured.
+Its unit of work is one row: one configuration in processes of its own, on admission of its own in a temporary folder. The
+admitted work is empty, so that only admission is measured.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def main(argv: list[str] | None = None) -> int:
     ]
     waiting = next(row for row in rows if row["config"] == "waiting")
     notes.append(f"a job that waits uses {waiting['cpu_pct']} % of one core")
-    return common.report(arguments, "gate", rows, notes)
+    return common.report(arguments, "admission", rows, notes)
 
 
 def _row(config: str, processes: int, samples: Any) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _row(config: str, processes: int, samples: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _children(count: int, seconds: float, limit: int) -> Iterator[list[subprocess.Popen[str]]]:
-    """Start children that have joined the gate and begin together when the block is entered."""
+    """Start children that have joined admission and begin together when the block is entered."""
     children = []
     try:
         for index in range(count):

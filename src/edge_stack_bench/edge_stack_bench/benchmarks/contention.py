@@ -30,13 +30,13 @@ CPU_CONFIGS = (
     Config("priority_nice", priority="nice"),
     Config("priority", priority="fifo"),
     Config("partition", partition=True),
-    Config("gate_without_rights", gate="whole", extra=True),
-    Config("gate", priority="fifo", gate="whole", times=2),
-    Config("gate_apart", priority="fifo", gate="whole", beside=0),
+    Config("admission_without_rights", admission="whole", extra=True),
+    Config("admission", priority="fifo", admission="whole", times=2),
+    Config("admission_apart", priority="fifo", admission="whole", co_run=0),
     Config("background_alone_long", critical=False, background="long"),
     Config("uncoordinated_long", background="long"),
-    Config("gate_whole_long", background="long", priority="fifo", gate="whole", extra=True),
-    Config("gate_segmented", background="long", priority="fifo", gate="segmented", times=2),
+    Config("admission_whole_long", background="long", priority="fifo", admission="whole", extra=True),
+    Config("admission_sliced", background="long", priority="fifo", admission="segmented", times=2),
 )
 _EXTRA = ", ".join(config.name for config in CPU_CONFIGS if config.extra)
 

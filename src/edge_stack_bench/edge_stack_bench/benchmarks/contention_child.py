@@ -36,9 +36,9 @@ def main(spec: dict[str, Any]) -> int:
 
         print(json.dumps(contention_gpu.time_model(spec)), flush=True)
         return 0
-    # The gate's folder is the benchmark's own.
+    # Admission's folder is the benchmark's own.
     name = spec["device"]
-    device = AdmissionDevice(name, limit=spec["limit"], beside=spec["beside"]) if spec["gate"] else None
+    device = AdmissionDevice(name, limit=spec["limit"], co_run=spec["beside"]) if spec["admission"] else None
     work = _critical if spec["role"] == "critical" else _background
     result = work(spec, device)
     print(json.dumps(result), flush=True)
@@ -79,7 +79,7 @@ class _ModelOnCores:
 
 
 def _is_segmented(spec: dict[str, Any]) -> bool:
-    return bool(spec["gate"] == "segmented" and spec["role"] == "background")
+    return bool(spec["admission"] == "segmented" and spec["role"] == "background")
 
 
 def _open_model(spec: dict[str, Any]) -> Model:
@@ -188,7 +188,7 @@ def _background(spec: dict[str, Any], device: AdmissionDevice | None) -> dict[st
     }
     if job:
         status = next(one for one in read_status(spec["device"]).background if one.name == spec["name"])
-        result["gate"] = {
+        result["admission"] = {
             "expected_ms": status.expected_ms,
             "shared_ms": status.shared_ms,
             "delayed": status.delayed,

@@ -1,7 +1,8 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Benchmark `contention --device cuda`: the ways in which processes can share a GPU, on the same models, statistics and gate.
+Benchmark `contention --device cuda`: the ways in which processes can share a GPU, on the same models, statistics and
+admission.
 
 Its unit of work is one row. The critical model is calibrated to a third of the period on the GPU at hand; every model is
 captured as CUDA graphs. What cannot be measured here is a row with the reason.
@@ -32,11 +33,11 @@ CONFIGS = (
     Config("partition", priority="stream", partition=True),
     Config("mps", mps=True),
     Config("mps_priority", priority="stream", mps=True),
-    Config("gate", priority="stream", gate="whole", times=2),
+    Config("admission", priority="stream", admission="whole", times=2),
     Config("background_alone_long", critical=False, background="long"),
     Config("uncoordinated_long", background="long"),
-    Config("gate_whole_long", background="long", priority="stream", gate="whole"),
-    Config("gate_segmented", background="long", priority="stream", gate="segmented", times=2),
+    Config("admission_whole_long", background="long", priority="stream", admission="whole"),
+    Config("admission_sliced", background="long", priority="stream", admission="segmented", times=2),
 )
 # Enough to saturate the GPU, where they take turns.
 _SHORT_JOBS, _LONG_JOBS = 3, 1
@@ -100,12 +101,14 @@ class CudaBench(Bench):
         )
         self.figures["critical_model"] = figures
         if arguments.long is None:
-            self._long, figures = contention_models.long_model(self._folder, 1.5e3 * PERIOD_S, self._ms, size)
+            self._oversize, figures = contention_models.long_model(
+                self._folder, 1.5e3 * PERIOD_S, self._ms, size
+            )
         else:
             # Not beside the user's file: segments are written there.
-            self._long = self._folder / arguments.long.name
-            self._long.write_bytes(arguments.long.read_bytes())
-            figures = {"file": arguments.long.name, "ms": round(self._ms(self._long), 2)}
+            self._oversize = self._folder / arguments.long.name
+            self._oversize.write_bytes(arguments.long.read_bytes())
+            figures = {"file": arguments.long.name, "ms": round(self._ms(self._oversize), 2)}
         self.figures["long_model"] = figures
         self._long_jobs = _LONG_JOBS
         self._short = [short[index % len(short)] for index in range(_SHORT_JOBS)]

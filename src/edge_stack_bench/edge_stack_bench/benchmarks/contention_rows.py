@@ -38,9 +38,9 @@ class Config:
 
     background: "" none, "short" YOLO models, "long" the model longer than the slack. priority: "fifo": critical SCHED_FIFO,
     background 10 nicer; "nice": background 19 nicer; "stream": the critical one's CUDA stream is urgent. partition: cores or
-    multiprocessors of its own for the critical one. mps: processes share the GPU through MPS. gate: "": none; "whole" or
-    "segmented": inferences are admitted. beside: how many may run beside the critical inference; None: the gate's default.
-    times: in each round. extra: measured only if asked for by name.
+    multiprocessors of its own for the critical one. mps: processes share the GPU through MPS. admission: "": none;
+    "whole" or "segmented": inferences are admitted. beside: how many may run beside the critical inference; None:
+    admission's default. times: in each round. extra: measured only if asked for by name.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Config:
     priority: str = ""
     partition: bool = False
     mps: bool = False
-    gate: str = ""
-    beside: int | None = None
+    admission: str = ""
+    co_run: int | None = None
     times: int = 1
     extra: bool = False
 
@@ -59,7 +59,7 @@ class Bench:
     """The models and the measurements of one run."""
 
     def __init__(self, arguments: argparse.Namespace, short: Sequence[Path], folder: Path) -> None:
-        """Make or copy the models into a folder, where the gate lives, too."""
+        """Make or copy the models into a folder, where admission lives, too."""
         self._seconds, self._rounds = arguments.seconds, arguments.rounds
         self._segment_ms = arguments.segment_ms
         self._folder = folder
@@ -77,11 +77,11 @@ class Bench:
         self._critical, figures = contention_models.policy_model(folder, arguments.critical_ms)
         self.figures["critical_model"] = figures
         if arguments.long is None:
-            self._long, figures = contention_models.long_model(folder, 1.5e3 * PERIOD_S)
+            self._oversize, figures = contention_models.long_model(folder, 1.5e3 * PERIOD_S)
             self.figures["long_model"] = figures
         else:
             # Its segments are written beside it.
-            self._long = Path(shutil.copy(arguments.long, folder))
+            self._oversize = Path(shutil.copy(arguments.long, folder))
             self.figures["long_model"] = {"file": arguments.long.name}
         # One more than there are cores: the cores stay busy while one waits.
         self._long_jobs = len(self._cores)
@@ -117,8 +117,8 @@ class Bench:
 
     def _measure(self, config: Config) -> list[dict[str, Any]]:
         """Run the processes of a configuration once and return what they report."""
-        gate = Path(tempfile.mkdtemp(dir=self._folder))
-        environment = {**os.environ, DIRECTORY_VARIABLE: str(gate), **self._variables(config)}
+        admission = Path(tempfile.mkdtemp(dir=self._folder))
+        environment = {**os.environ, DIRECTORY_VARIABLE: str(admission), **self._variables(config)}
         children: list[subprocess.Popen[str]] = []
         try:
             for spec in self._specs(config):
@@ -153,9 +153,9 @@ class Bench:
         """Say what each process does."""
         common_part = {
             "device": "cpu",
-            "gate": config.gate,
+            "admission": config.admission,
             "limit": len(self._cores),
-            "beside": config.beside,
+            "beside": config.co_run,
             "period_s": PERIOD_S,
             "segment_ms": self._segment_ms,
             "fifo": config.priority == "fifo",
@@ -166,7 +166,7 @@ class Bench:
         if config.critical:
             cores = self._cores[:1] if config.partition else []
             specs.append({**common_part, "role": "critical", "model": str(self._critical), "cores": cores})
-        models = {"": [], "short": self._short, "long": [self._long] * self._long_jobs}[config.background]
+        models = {"": [], "short": self._short, "long": [self._oversize] * self._long_jobs}[config.background]
         for index, model in enumerate(models):
             spec = {**common_part, "role": "background", "name": f"{model.stem} {index}", "model": str(model)}
             spec["cores"] = self._cores[1:] if config.partition else []
@@ -188,7 +188,7 @@ class Bench:
             }
             row["critical"]["misses"] = sum(result["misses"] for result in critical)
             row["critical"]["n"] = sum(result["n"] for result in critical)
-            if config.gate:
+            if config.admission:
                 row["critical"]["began_beside_background"] = sum(result["disturbed"] for result in critical)
         if background:
             done = sum(result["n"] for result in background)
@@ -201,9 +201,9 @@ class Bench:
                 counts = row["background_by_job"]
                 counts[result["name"]] = counts.get(result["name"], 0) + result["n"]
             row["least_per_s_of_a_job"] = round(min(row["background_by_job"].values()) / measured_s, 2)
-            if config.gate:
+            if config.admission:
                 row["refused"] = sum(result["refused"] for result in background)
-                row["gate"] = {result["name"]: result["gate"] for result in background}
+                row["admission"] = {result["name"]: result["admission"] for result in background}
         self.notes += [note for result in results for note in result["notes"] if note not in self.notes]
         return row
 

@@ -3,7 +3,7 @@
 """
 Benchmark `thermal`: an hour of full load at 35 C on a simulated board, under each governor.
 
-Its unit of work is one run of a whole hour in a few seconds: the board is simulated; the governor and the gate's
+Its unit of work is one run of a whole hour in a few seconds: the board is simulated; the governor and admission's
 decisions are the real ones. It says how the governors compare on this model of a board, not how warm a board gets.
 """
 

@@ -3,7 +3,7 @@
 """
 A stack on a simulated board, as discrete events: a policy at 24 Hz, models in its slack, heat, clocks, a governor.
 
-Its unit of work is one event: a release, or the end of an inference. The gate's decisions and learned durations, the
+Its unit of work is one event: a release, or the end of an inference. Admission's decisions and learned durations, the
 governor and the board are the real code; what is simulated is the device, which runs one inference at a time and
 never interrupts it, and time. The same seed gives the same run.
 """
@@ -28,7 +28,7 @@ CONTROL_RATE_HZ = 24.0
 CONTROL_DEADLINE_S = 0.6 / CONTROL_RATE_HZ  # the rest of the period is for fusion, the command and the motors
 GOVERNOR_PERIOD_S = 1.0
 BOARD_PERIOD_S = 0.25
-GUARD_NS = 500_000  # that the gate keeps before a release
+GUARD_NS = 500_000  # that admission keeps before a release
 JITTER = 0.02  # standard deviation of one inference's duration, relative
 WINDOW_S = 10.0  # over which a node's rate is measured, as in node_status
 _NS = 1_000_000_000
@@ -83,7 +83,7 @@ class _Job:
         self.durations = DurationEstimate(prior=round(model.nominal_s * _NS))
         self.release = 0
         self.waiting_since = -1
-        self.deadline = 0  # by which the gate orders
+        self.deadline = 0  # by which admission orders
         self.late_after = 0  # from which it counts as missed
         self.done = 0
         self.missed = 0
@@ -163,7 +163,7 @@ class StackSimulation:
         self._dispatch(now)
 
     def _dispatch(self, now: int) -> None:
-        """Begin what may begin now: the policy at once, a model as the gate decides."""
+        """Begin what may begin now: the policy at once, a model as admission decides."""
         if self._busy is not None:
             return
         if self._critical_due:

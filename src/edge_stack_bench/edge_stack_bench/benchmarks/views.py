@@ -86,7 +86,7 @@ def _contention(result: Result) -> View:
             continue  # the background alone is what the shares are of
         long = row.get("background") == "long" or row["config"].endswith("_long")
         group = "models longer than the slack" if long else "short background models"
-        series = next((name for name in ("gate", "alone") if row["config"].startswith(name)), "other")
+        series = next((name for name in ("admission", "alone") if row["config"].startswith(name)), "other")
         misses = critical.get("misses", 0)
         bars.append(
             Bar(row["config"], percentiles, group, series, beside, f"{misses} missed" if misses else "")
@@ -111,7 +111,7 @@ def _contention(result: Result) -> View:
     )
 
 
-def _gate(result: Result) -> View:
+def _admission(result: Result) -> View:
     rows = [row for row in result["rows"] if "ns" in row]
     lines, bars = [], []
     for row in rows:
@@ -139,7 +139,7 @@ def _gate(result: Result) -> View:
         )
     )
     return View(
-        "Asking the admission gate",
+        "Asking admission",
         ("configuration", "processes", "p50 us", "p99 us", "max us", "admitted/s", "CPU us each", "n"),
         lines,
         Chart("from asking to being admitted, us", grouped(bars), throughput="admitted/s"),
@@ -231,7 +231,7 @@ _VIEWS: dict[str, Callable[[Result], View]] = {
     "tick": _tick,
     "stack": views_stack.stack,
     "contention": _contention,
-    "gate": _gate,
+    "admission": _admission,
     "transport": _transport,
     "thermal": views_stack.thermal,
     "faults": views_stack.faults,

@@ -123,8 +123,8 @@ class OffloadStack:
         """Let a phase's episodes happen and return its row."""
         self.network.set(phase.network)
         all_before = self._task()
-        if not phase.network.cut and not self._off_board():
-            self._wait(self._off_board, SETTLE_LIMIT_S)
+        if not phase.network.cut and not self._remote():
+            self._wait(self._remote, SETTLE_LIMIT_S)
             # The episode in which it moved was not driven under this row's conditions.
             self._wait(partial(self._ended, self._task()[0]), EPISODE_LIMIT_S)
         before = self.network.counts()
@@ -181,7 +181,7 @@ class OffloadStack:
         """Whether an episode runs since so long, and from off board."""
         since_s = self._running_since_s
         in_window = since_s is not None and 0.0 <= time.time() - since_s - after_s <= _CUT_WINDOW_S
-        return in_window and self._off_board()
+        return in_window and self._remote()
 
     def _ended(self, attempts: int) -> bool:
         return self._task()[0] > attempts
@@ -194,7 +194,7 @@ class OffloadStack:
             time.sleep(0.02)
         return True
 
-    def _off_board(self) -> bool:
+    def _remote(self) -> bool:
         """Whether the newest chunk came from the server."""
         with self._lock:
             return bool(self.seen.reports) and "://" in self.seen.reports[-1].endpoint

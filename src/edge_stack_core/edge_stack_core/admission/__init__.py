@@ -1,10 +1,10 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The admission gate: critical jobs say when they run, background jobs run in the slack between, on one device.
+Admission: critical jobs say when they run, background jobs run in the slack between, on one device.
 
 A background job asks before each inference and is admitted only if it ends before the next critical release. Between the
-processes of one user on one machine, through shared memory; there is no server. docs/gate.md has the protocol.
+processes of one user on one machine, through shared memory; there is no server. docs/admission.md has the protocol.
 """
 
 from edge_stack_core.admission.background import Admission, BackgroundJob

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Shows the gate of an device: ./edge admission [cpu|cuda:0|...] [--once] [--json]."""
+"""Shows admission of an device: ./edge admission [cpu|cuda:0|...] [--once] [--json]."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 
 from edge_stack_core.admission.choice import explain_auto
-from edge_stack_core.admission.status import GateStatus, devices, read_status
+from edge_stack_core.admission.status import AdmissionStatus, devices, read_status
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.runtime.process import fifo_refusal
 
@@ -50,15 +50,15 @@ _BACKGROUND = (
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="edge admission", description="Show an device's gate.")
-    parser.add_argument("device", nargs="?", help="its name; default: every gate there is")
+    parser = argparse.ArgumentParser(prog="edge admission", description="Show an device's admission.")
+    parser.add_argument("device", nargs="?", help="its name; default: every device there is")
     parser.add_argument("--once", action="store_true", help="print once instead of every second")
     parser.add_argument("--json", action="store_true", help="print JSON, once")
     parser.add_argument("--period", type=float, default=1.0, help="seconds between two looks (default: 1)")
     arguments = parser.parse_args(argv)
     names = [arguments.device] if arguments.device else devices()
     if not names:
-        print("no gate: nothing has used one since the last boot", file=sys.stderr)
+        print("no admission: nothing has used one since the last boot", file=sys.stderr)
         return 1
     try:
         if arguments.json:
@@ -81,11 +81,11 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def render(status: GateStatus) -> str:
-    """Return a gate as what auto means there and two tables of plain text; times in ms."""
+def render(status: AdmissionStatus) -> str:
+    """Return admission as what auto means there and two tables of plain text; times in ms."""
     slack = "all time" if math.isinf(status.slack_ms) else f"{status.slack_ms:.1f} ms"
     head = (
-        f"{status.device}: {status.limit} at once, {status.guard_ms:g} ms guard, {status.beside} beside critical, "
+        f"{status.device}: {status.limit} at once, {status.guard_ms:g} ms guard, {status.co_run} co-run, "
         f"largest slack {slack} (times in ms)"
     )
     critical = [
@@ -129,8 +129,8 @@ def render(status: GateStatus) -> str:
     )
 
 
-def auto_text(status: GateStatus) -> str:
-    """Return what `admission: auto` means at a gate now, and why."""
+def auto_text(status: AdmissionStatus) -> str:
+    """Return what `admission: auto` means at admission now, and why."""
     announced = [job.name for job in status.critical if job.state != "silent"]
     return explain_auto(status.device, announced, fifo_refusal() is None)
 

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A background job's side of the gate: it asks before each piece of work, waits for its slack, and learns how long it takes.
+A background job's side of admission: it asks before each piece of work, waits for its slack, and learns how long it takes.
 
 Its unit of work is one admission:
 
@@ -26,7 +26,7 @@ from edge_stack_core.admission.decision import Decision
 from edge_stack_core.admission.device import AdmissionDevice
 from edge_stack_core.admission.estimate import JobDurations
 from edge_stack_core.admission.membership import Member
-from edge_stack_core.admission.oversize import LongRuns, Refused
+from edge_stack_core.admission.oversize import OversizeRuns, Refused
 
 # No deadline orders a job later than this: none waits for ever behind more urgent ones.
 _LATEST_DEADLINE = 1_000_000_000
@@ -34,7 +34,7 @@ _LATEST_DEADLINE = 1_000_000_000
 _PATIENCE = 5_000_000
 # One that asks again at once may go on for so long before an earlier deadline, if that is met all the same: about the slack
 # of a 24 Hz loop, so that jobs mostly change places at the critical one, where all of them sleep anyway.
-_TURN = 30_000_000
+_QUANTUM_NS = 30_000_000
 _AT_ONCE = 300_000
 # After so many requests at once the next is counted on: within the turn, those who wait are not woken in between.
 _USUALLY = 3
@@ -101,7 +101,7 @@ class BackgroundJob(Member):
         quantile: float = 0.95,
     ) -> None:
         """
-        Join the gate of an device.
+        Join admission of an device.
 
         Args:
             device: the AdmissionDevice or its name.
@@ -115,7 +115,7 @@ class BackgroundJob(Member):
             quantile: of recent durations that counts as the expected one.
         """
         super().__init__(device, name)
-        self._long = LongRuns(policy, round(lower_rate_s * 1e9))
+        self._oversize = OversizeRuns(policy, round(lower_rate_s * 1e9))
         self._by_cpu = self._device.measure == "cpu"
         self._period = round(period_s * 1e9)
         self._durations = JobDurations(quantile)
@@ -123,11 +123,11 @@ class BackgroundJob(Member):
         self._asking_since = 0
         self._forgot_at = 0
         # Of the run that is admitted.
-        self._running = self._is_long = False
+        self._running = self._is_oversize = False
         self._part: Hashable = None
         self._started = self._ends = self._cpu = self._admissions = 0
         # Of the run before, and of the turn that it was in.
-        self._ended = self._turn_ends = self._requests_at_once = 0
+        self._ended = self._quantum_ends_ns = self._requests_at_once = 0
         self._join()
         learned = self._words[self._base + at.S_LEARNED]
         if learned:
@@ -136,7 +136,7 @@ class BackgroundJob(Member):
     @property
     def policy(self) -> str:
         """What happens if the job is longer than any slack."""
-        return self._long.policy
+        return self._oversize.policy
 
     def admitted(
         self,
@@ -178,7 +178,7 @@ class BackgroundJob(Member):
         return any(self._page.alive(slot) for slot in protocol.live_criticals(self._words, now))
 
     def close(self) -> None:
-        """Leave the gate. Happens by itself when the process ends."""
+        """Leave admission. Happens by itself when the process ends."""
         if not self._page.stale:
             self._page.release(self._slot, self._token)
 
@@ -188,7 +188,7 @@ class BackgroundJob(Member):
         """Return the delay, its first reason, and the expected duration."""
         if self._running:
             raise RuntimeError(
-                f"gate: job {self.name!r} is already admitted; it runs one piece of work at a time"
+                f"admission: job {self.name!r} is already admitted; it runs one piece of work at a time"
             )
         asked = time.monotonic_ns()
         if asked >= self._look_at or self._page.stale or self._words[self._base + at.S_TOKEN] != self._token:
@@ -198,7 +198,7 @@ class BackgroundJob(Member):
         due = since + (deadline if deadline < _LATEST_DEADLINE else _LATEST_DEADLINE)
         request = _Request(asked, wait, due, alone, shared)
         self._part = part
-        self._is_long = False
+        self._is_oversize = False
         reason = why.NONE
         try:
             now, seen, verdict = self._ask(request)
@@ -209,15 +209,15 @@ class BackgroundJob(Member):
             self._asking_since = since
             self._step_back()
             raise
-        if self._is_long:
-            self._long.ran(now)
-            self._words[self._base + at.B_LONG_RUNS] += 1
+        if self._is_oversize:
+            self._oversize.ran(now)
+            self._words[self._base + at.B_OVERSIZE_RUNS] += 1
         self._running = True
         self._asking_since = 0
         protocol.count_delay(self._words, self._slot, now - asked, reason)
         self._started = now
-        if now > self._ended + _AT_ONCE or now > self._turn_ends:
-            self._turn_ends = now + _TURN
+        if now > self._ended + _AT_ONCE or now > self._quantum_ends_ns:
+            self._quantum_ends_ns = now + _QUANTUM_NS
         self._ends = self._words[self._base + at.B_ENDS_AT]
         if self._by_cpu:
             self._cpu = time.thread_time_ns()
@@ -238,7 +238,7 @@ class BackgroundJob(Member):
             if words[self._base + at.S_TOKEN] != self._token:
                 return  # closed meanwhile: the slot may be another job's
             now = time.monotonic_ns()
-            goes_on = self._requests_at_once >= _USUALLY and now + (now - started) <= self._turn_ends
+            goes_on = self._requests_at_once >= _USUALLY and now + (now - started) <= self._quantum_ends_ns
             self._ended = now
             other = protocol.finish(words, self._slot, now, self._page.alive)
             overlap, first = protocol.critical_overlap(words, started, now)
@@ -280,8 +280,8 @@ class BackgroundJob(Member):
             protocol.ask(words, slot, now, alone, shared, request.due)
             at_once = now < self._ended + _AT_ONCE
             self._requests_at_once = self._requests_at_once + 1 if at_once else 0
-            turn_ends = self._turn_ends if at_once else 0
-            verdict, other = protocol.consider(words, slot, now, page.alive, (), turn_ends)
+            quantum_ends_ns = self._quantum_ends_ns if at_once else 0
+            verdict, other = protocol.consider(words, slot, now, page.alive, (), quantum_ends_ns)
             self._admissions = words[at.H_ADMISSIONS]
         finally:
             page.mutex.unlock()
@@ -345,21 +345,21 @@ class BackgroundJob(Member):
         room = largest - view.guard
         may_cross = not why.kept_apart(view, self._slot, now)
         if largest < 0 or may_cross or request.alone <= room:
-            self._long.fits()
+            self._oversize.fits()
             words[base + at.B_FITS] = 0
             if may_cross or not 0 <= room < request.shared:
                 return False
             words[base + at.B_SHARED] = request.alone  # beside others it never fits; alone it does
             return True
         words[base + at.B_FITS] = max(room, 1)
-        may_run_at = self._long.may_run_at(now)
+        may_run_at = self._oversize.may_run_at(now)
         if may_run_at > limit or room <= 0:
             if now >= self._forgot_at + _FORGET_EVERY:
                 self._forgot_at = now
                 self._durations.forget_slowest(self._part)
             words[base + (at.B_MUST_SPLIT if self.policy == "split" else at.B_NEVER_FITS)] += 1
             raise oversize.refusal(self.name, self._device.name, self.policy, request.alone, room)
-        self._is_long = True
+        self._is_oversize = True
         if may_run_at > now:
             self._step_back()
             time.sleep((may_run_at - now) * 1e-9)
@@ -402,7 +402,7 @@ class BackgroundJob(Member):
             self._page.mutex.lock()
         except system.MutexBusy as error:
             self._words[self._base + at.B_STUCK] += 1
-            text = f"{self.name}: a stopped process holds the gate of {self._device.name}: {error}"
+            text = f"{self.name}: a stopped process holds admission of {self._device.name}: {error}"
             raise Refused(text, "stuck") from None
 
     def _join(self) -> None:

@@ -18,7 +18,7 @@ from edge_stack_core.admission.estimate import DurationEstimate
 from edge_stack_core.admission.layout import mask_of
 
 # Background jobs may make the critical inference longer by this share, or by this time where that is more.
-STRETCH = 0.15
+SLOWDOWN = 0.15
 LEAST_NS = 500_000
 # Inferences that tell how long it takes alone: so many first, then one in so many, while nobody may run beside it.
 _FIRST = 8
@@ -38,7 +38,7 @@ EVERYONE = -1
 _RETRY_NS = 30_000_000_000
 
 
-class Neighbours:
+class InterferenceModel:
     """What the background jobs do to one critical job. A job is known by its slot and the slot's token. For one thread."""
 
     def __init__(self, period: int) -> None:
@@ -48,11 +48,11 @@ class Neighbours:
         self._since_alone = 0
         self._retry_at = 0
         # How far each job stretches the inference if it runs all along; 1: as far as it may.
-        self._stretch: dict[tuple[int, int], float] = {}
+        self._slowdown: dict[tuple[int, int], float] = {}
 
-    def learn(self, duration: int, beside: Mapping[tuple[int, int], int]) -> None:
+    def learn(self, duration: int, co_run: Mapping[tuple[int, int], int]) -> None:
         """Learn from one inference. beside: how long each background job there is ran meanwhile."""
-        shares = {job: min(1.0, ran / max(1, duration)) for job, ran in beside.items() if ran > 0}
+        shares = {job: min(1.0, ran / max(1, duration)) for job, ran in co_run.items() if ran > 0}
         self._since_alone += 1
         if sum(shares.values()) < _ALONE_SHARE:
             self._alone.add(duration)
@@ -62,14 +62,14 @@ class Neighbours:
                 self._alone.add(duration)
         elif len(self._alone) >= _FIRST:
             alone = self._alone.value
-            stretch = (duration - alone) / max(STRETCH * alone, LEAST_NS)
-            known = sum(self._stretch.get(job, 0.0) * share for job, share in shares.items())
-            error = max(-_MOST, min(_MOST, stretch)) - known
+            slowdown = (duration - alone) / max(SLOWDOWN * alone, LEAST_NS)
+            known = sum(self._slowdown.get(job, 0.0) * share for job, share in shares.items())
+            error = max(-_MOST, min(_MOST, slowdown)) - known
             rate = _RISE if error > 0.0 else _FALL
             for job, share in shares.items():
-                self._stretch[job] = self._stretch.get(job, 0.0) + rate * error * share
-        if self._stretch.keys() - beside.keys():
-            self._stretch = {job: value for job, value in self._stretch.items() if job in beside}
+                self._slowdown[job] = self._slowdown.get(job, 0.0) + rate * error * share
+        if self._slowdown.keys() - co_run.keys():
+            self._slowdown = {job: value for job, value in self._slowdown.items() if job in co_run}
 
     @property
     def too_long(self) -> bool:
@@ -92,12 +92,12 @@ class Neighbours:
             return 0
         calm: list[float] = []
         apart = []
-        for stretch, slot in sorted((stretch, slot) for (slot, _), stretch in self._stretch.items()):
+        for slowdown, slot in sorted((slowdown, slot) for (slot, _), slowdown in self._slowdown.items()):
             # In rising order, the last ones are those that stretch it most.
-            if sum(max(0.0, other) for other in [*calm, stretch][-at_once:]) > 1.0:
+            if sum(max(0.0, other) for other in [*calm, slowdown][-at_once:]) > 1.0:
                 apart.append(slot)
             else:
-                calm.append(stretch)
+                calm.append(slowdown)
         if not apart:
             self._retry_at = now + _RETRY_NS
         elif now >= self._retry_at:

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A critical job's side of the gate: it says when it will run, and never asks or waits.
+A critical job's side of admission: it says when it will run, and never asks or waits.
 
 Its unit of work is one inference: announce() when its release is known, begin() and end() around it. Each is a few stores
 into shared memory and at most one system call that cannot block. Background jobs keep clear of what it announces for one
@@ -15,7 +15,7 @@ from types import TracebackType
 
 from edge_stack_core.admission import layout as at
 from edge_stack_core.admission import protocol
-from edge_stack_core.admission.co_run import Neighbours
+from edge_stack_core.admission.co_run import InterferenceModel
 from edge_stack_core.admission.device import AdmissionDevice
 from edge_stack_core.admission.estimate import DurationEstimate
 from edge_stack_core.admission.membership import Member
@@ -39,7 +39,7 @@ class CriticalJob(Member):
         lease_s: float | None = None,
     ) -> None:
         """
-        Join the gate of an device.
+        Join admission of an device.
 
         Args:
             device: the AdmissionDevice or its name.
@@ -53,7 +53,7 @@ class CriticalJob(Member):
         self._period = round(period_s * 1e9)
         self._lease_s = lease_s
         self._estimate = DurationEstimate(quantile=0.9)
-        self._neighbours = Neighbours(self._period)
+        self._interference = InterferenceModel(self._period)
         self._ran: dict[tuple[int, int], int] | None = None
         self._join()
         learned = self._words[self._base + at.S_LEARNED]
@@ -83,7 +83,7 @@ class CriticalJob(Member):
             self._announce(now)
         protocol.begin(self._words, self._slot, now)
         # Where nobody may run beside it, nobody is looked for.
-        open_to_others = self._words[at.H_BESIDE] or self._words[self._base + at.C_BESIDE]
+        open_to_others = self._words[at.H_CO_RUN] or self._words[self._base + at.C_CO_RUN]
         self._ran = protocol.time_run(self._words, now) if open_to_others else {}
 
     def end(self) -> None:
@@ -103,9 +103,9 @@ class CriticalJob(Member):
         self._page.wake(words[at.H_HEADS] or 0xFFFFFFFF)
         if began and ran is not None:
             # After the wake-up: it concerns the next inference only.
-            beside = {job: time_run - ran.get(job, time_run) for job, time_run in ran_since.items()}
-            self._neighbours.learn(now - began, beside)
-            protocol.allow_beside(words, self._slot, self._neighbours.allowed(now, words[at.H_BESIDE]))
+            co_run = {job: time_run - ran.get(job, time_run) for job, time_run in ran_since.items()}
+            self._interference.learn(now - began, co_run)
+            protocol.allow_co_run(words, self._slot, self._interference.allowed(now, words[at.H_CO_RUN]))
 
     def withdraw(self) -> None:
         """Take the announcement back, for example when the node is deactivated. Others may use all the time."""
@@ -113,7 +113,7 @@ class CriticalJob(Member):
         self._page.wake(0xFFFFFFFF)
 
     def close(self) -> None:
-        """Leave the gate. Happens by itself when the process ends."""
+        """Leave admission. Happens by itself when the process ends."""
         if not self._page.stale:
             self.withdraw()
             self._page.release(self._slot, self._token)

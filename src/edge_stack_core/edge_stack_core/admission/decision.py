@@ -3,7 +3,7 @@
 """
 Decides which waiting background job may start now: slack stealing, non-preemptive, earliest deadline first.
 
-Its unit of work is one decision over one view of the gate. It is arithmetic on integers of one time base (nanoseconds of
+Its unit of work is one decision over one view of admission. It is arithmetic on integers of one time base (nanoseconds of
 CLOCK_MONOTONIC): no clock, no shared memory, no waiting. It never reorders what runs, and never delays a critical job.
 """
 
@@ -48,7 +48,7 @@ class Critical(NamedTuple):
     budget: int
     lease: int
     active: int
-    beside: int = 0
+    co_run: int = 0
 
 
 class Running(NamedTuple):
@@ -73,7 +73,7 @@ class View(NamedTuple):
 
     limit: int
     guard: int
-    beside: int
+    co_run: int
     criticals: Sequence[Critical]
     running: Sequence[Running]
     waiting: Sequence[Waiting]
@@ -137,7 +137,7 @@ def slack(criticals: Sequence[Critical], now: int) -> Slack:
 
 
 def decide(
-    view: View, slot: int, now: int, passed_over: Collection[int] = (), turn_ends: int = 0
+    view: View, slot: int, now: int, passed_over: Collection[int] = (), quantum_ends_ns: int = 0
 ) -> Decision:
     """
     Decide for the waiting job of a slot.
@@ -145,7 +145,7 @@ def decide(
     passed_over: slots that had their turn and did not take it; they are not waited for. turn_ends: until then the job may
     go on before an earlier deadline, if that is met all the same: handing the device over costs time, too.
     """
-    limit, guard, beside, criticals, running, waiting = view
+    limit, guard, co_run, criticals, running, waiting = view
     window = slack(criticals, now)
     counted = [job for job in running if now < job.ends + RUN_LEASE]
     if len(counted) >= limit:
@@ -158,7 +158,7 @@ def decide(
         crossing = sum(
             1 for job in counted if window.busy_until or (window.until and job.ends + guard > window.until)
         )
-        if crossing >= max(beside, 1):
+        if crossing >= max(co_run, 1):
             may_cross = 0
     together = limit > 1 and (bool(counted) or len(waiting) > 1)
     winner = -1
@@ -176,7 +176,7 @@ def decide(
         return Decision(True, NONE, now, (), slot, granted)
     blockers: tuple[int, ...] = (winner,) if winner >= 0 else ()
     if winner >= 0 and (mine := _fitting(view, slot, now, window, may_cross, together)):
-        if now + mine <= turn_ends and _after(view, window, now + mine, granted) <= earliest:
+        if now + mine <= quantum_ends_ns and _after(view, window, now + mine, granted) <= earliest:
             return Decision(True, NONE, now, (), slot, mine)
         return Decision(False, ORDER, now + LOOK_AGAIN, blockers, winner)
     blockers += tuple(job.slot for job in counted)
@@ -196,9 +196,9 @@ def heads(view: View) -> list[int]:
 def kept_apart(view: View, slot: int, now: int) -> bool:
     """Return whether a job may not run beside the critical ones, and not just for the next inference."""
     live = [c for c in view.criticals if _is_live(c, now)]
-    if not view.beside:
-        return any(not c.beside >> slot & 1 for c in live)
-    return any(c.beside and not c.beside >> slot & 1 for c in live)
+    if not view.co_run:
+        return any(not c.co_run >> slot & 1 for c in live)
+    return any(c.co_run and not c.co_run >> slot & 1 for c in live)
 
 
 def largest_slack(criticals: Sequence[Critical], now: int) -> int:
@@ -244,7 +244,7 @@ def _allowed(criticals: Sequence[Critical], now: int) -> int:
     allowed = -1
     for c in criticals:
         if _is_live(c, now):
-            allowed &= c.beside
+            allowed &= c.co_run
     return allowed
 
 

@@ -28,11 +28,11 @@ class AdmissionDevice:
         name: str,
         limit: int | None = None,
         guard_s: float | None = None,
-        beside: int | None = None,
+        co_run: int | None = None,
         measure: str | None = None,
     ) -> None:
         """
-        Open or make the gate of an device.
+        Open or make admission of an device.
 
         Args:
             name: the same word in every process.
@@ -50,10 +50,10 @@ class AdmissionDevice:
         self._limits = (
             limit if limit is not None else cores,
             round((guard_s if guard_s is not None else DEFAULT_GUARD_S) * 1e9),
-            beside if beside is not None else cores - 1,
+            co_run if co_run is not None else cores - 1,
         )
         page = self.page()
-        given = ((at.H_LIMIT, limit), (at.H_GUARD, guard_s), (at.H_BESIDE, beside))
+        given = ((at.H_LIMIT, limit), (at.H_GUARD, guard_s), (at.H_CO_RUN, co_run))
         for (word, value), figure in zip(given, self._limits, strict=True):
             if value is not None and page.words[word] != figure:
                 page.words[word] = figure

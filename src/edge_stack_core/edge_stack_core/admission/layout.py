@@ -1,11 +1,11 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Where every figure of a gate lies in its shared page, in 64-bit words.
+Where every figure of admission lies in its shared page, in 64-bit words.
 
 Its unit is one word: a signed integer that is read and written whole. Times are CLOCK_MONOTONIC nanoseconds, durations
 nanoseconds. Only the owner of a slot writes that slot, except that a dead owner's slot may be freed by anyone who holds
-the gate's mutex. docs/gate.md says what the words mean together. Change anything here, and VERSION must change.
+admission's mutex. docs/admission.md says what the words mean together. Change anything here, and VERSION must change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SLOTS = 64
 H_MAGIC = 0
 H_LIMIT = 1  # background jobs at once
 H_GUARD = 2  # ns kept free before a critical release
-H_BESIDE = 3  # background jobs that may run beside an active critical job
+H_CO_RUN = 3  # background jobs that may run beside an active critical job
 H_USED = 4  # slots ever used: a scan ends here
 H_HEADS = 5  # bits of the waiters to wake when a critical job ends
 H_ADMISSIONS = 6  # count of admissions
@@ -53,7 +53,7 @@ C_LEASE = 11  # how long a release or a begin binds others without news
 C_ACTIVE = 12  # when the running inference began; 0: none runs
 C_BEGAN = 13  # last begin
 C_ENDED = 14  # last end
-C_BESIDE = 15  # a bit for each slot whose job may run beside the next inference; 0: nobody may
+C_CO_RUN = 15  # a bit for each slot whose job may run beside the next inference; 0: nobody may
 C_JOBS = 16  # counts from here on
 C_OVERRUNS = 17  # inferences longer than the budget
 C_DISTURBED = 18  # inferences that began while a background job ran
@@ -77,7 +77,7 @@ B_MUST_SPLIT = 21  # refused
 B_STUCK = 22  # refused: a stopped process held the mutex
 B_OVERRAN = 23  # took longer than expected
 B_OVERLAPPED = 24  # still ran when a critical job began
-B_LONG_RUNS = 25  # run although longer than any slack, at the lower rate
+B_OVERSIZE_RUNS = 25  # run although longer than any slack, at the lower rate
 B_PASSED_OVER = 26  # admitted ahead of an earlier one that did not take its turn
 B_DELAYED_BY = 27  # 5 words, by the reason of the first wait, see decision.REASONS
 B_DELAY_TOTAL = 32  # ns

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What every job has of a gate: a slot in its page, and a look now and then whether it still is there.
+What every job has of admission: a slot in its page, and a look now and then whether it still is there.
 
 Its unit is one job's slot. Neither is the page for ever the one that others open (its file may be removed), nor the slot
 the job's (somebody who takes it for dead may free it): then the job joins anew.
@@ -21,7 +21,7 @@ _LOOK_AFTER_NS = 1_000_000_000
 
 
 class Member:
-    """A job's place in a gate. Used by one thread at a time. STATE: of the slot when it is taken."""
+    """A job's place in admission. Used by one thread at a time. STATE: of the slot when it is taken."""
 
     STATE: ClassVar[int]
 
@@ -42,7 +42,7 @@ class Member:
         self._look_at = now + _LOOK_AFTER_NS
         if self._page.stale:
             raise RuntimeError(
-                f"gate: job {self.name!r} was made before this process was forked; make it anew"
+                f"admission: job {self.name!r} was made before this process was forked; make it anew"
             )
         if self._words[self._base + at.S_TOKEN] != self._token or self._page.was_replaced():
             self._join()

@@ -18,7 +18,7 @@ _FOREVER = 1 << 62
 
 class Refused(Exception):
     """
-    The gate did not admit a job; the work must not run now.
+    Admission did not admit a job; the work must not run now.
 
     reason: "never_fits", "split", "timeout" or "stuck". expected_s: the job's duration. fits_s: the longest duration that
     would fit (never_fits and split). pieces: into how many pieces to split it, at least.
@@ -33,13 +33,13 @@ class Refused(Exception):
         self.pieces = int(expected_s / fits_s) + 1 if fits_s > 0.0 else 0
 
 
-class LongRuns:
+class OversizeRuns:
     """Says when a job that is longer than any slack may run whole all the same."""
 
     def __init__(self, policy: str, lower_rate: int) -> None:
         """policy: one of POLICIES. lower_rate: time between two such runs under "lower_rate", ns."""
         if policy not in POLICIES:
-            raise ConfigurationError(f"gate policy {policy!r} is not one of {', '.join(POLICIES)}")
+            raise ConfigurationError(f"admission policy {policy!r} is not one of {', '.join(POLICIES)}")
         self.policy = policy
         self._lower_rate = lower_rate
         self._probe_after = _FIRST_PROBE

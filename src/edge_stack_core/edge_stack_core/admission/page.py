@@ -26,7 +26,7 @@ from edge_stack_core.admission.layout import Words
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.runtime import futex
 
-DIRECTORY_VARIABLE = "EDGE_STACK_GATE_DIR"
+DIRECTORY_VARIABLE = "EDGE_STACK_ADMISSION_DIR"
 _SIZE = at.WORDS * 8
 _NAME = re.compile(r"[A-Za-z0-9_:.-]{1,64}")
 # Bytes to lock lie behind the page: one for making it, one for each slot.
@@ -55,7 +55,7 @@ class Page:
     _open: ClassVar[dict[Path, Page]] = {}
     _opening: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, path: Path, file: int, limit: int, guard_ns: int, beside: int) -> None:
+    def __init__(self, path: Path, file: int, limit: int, guard_ns: int, co_run: int) -> None:
         """Map a file that is open for writing, and make the page if it has none."""
         self.path = path
         self.stale = False
@@ -76,12 +76,12 @@ class Page:
             self.mutex = system.SharedMutex(address + 8 * at.H_MUTEX)
             if self.words[at.H_MAGIC] != at.MAGIC:
                 self.mutex.create()
-                protocol.format_page(self.words, limit, guard_ns, beside)
+                protocol.format_page(self.words, limit, guard_ns, co_run)
         finally:
             system.unlock_byte(file, _MAKING)
 
     @classmethod
-    def open(cls, device: str, limit: int, guard_ns: int, beside: int) -> Page:
+    def open(cls, device: str, limit: int, guard_ns: int, co_run: int) -> Page:
         """
         Return this process's page of an device, made with these limits if there is none yet.
 
@@ -94,11 +94,11 @@ class Page:
             if page is None or page.was_replaced():
                 file = _open_file(path)
                 try:
-                    page = cls._open[path] = cls(path, file, limit, guard_ns, beside)
+                    page = cls._open[path] = cls(path, file, limit, guard_ns, co_run)
                 except OSError as error:
                     os.close(file)
                     raise ConfigurationError(
-                        f"{path}: the gate's shared memory cannot be made: {error.strerror}; it needs"
+                        f"{path}: admission's shared memory cannot be made: {error.strerror}; it needs"
                         f" {_SIZE // 1024 + 1} KiB"
                     ) from None
             return page
@@ -129,7 +129,7 @@ class Page:
             slot = protocol.claim(self.words, state, name, token, self._acquire)
             if slot < 0:
                 raise ConfigurationError(
-                    f"{self.path}: all {at.SLOTS} slots of the gate are taken by running jobs"
+                    f"{self.path}: all {at.SLOTS} slots of admission are taken by running jobs"
                 )
             self.words[at.base_of(slot) + at.S_PID] = os.getpid()
             return slot, token
@@ -192,13 +192,13 @@ def _open_file(path: Path) -> int:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise ConfigurationError(
-            f"{path}: the gate's shared memory cannot be opened: {error.strerror}"
+            f"{path}: admission's shared memory cannot be opened: {error.strerror}"
         ) from None
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         os.close(file)
         raise ConfigurationError(
-            f"{path}: the gate's shared memory must be a regular file of this user with mode 0600; remove it and start again"
+            f"{path}: must be a regular file of this user with mode 0600; remove it and start again"
         )
     return file
 

@@ -1,10 +1,10 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What each party reads and writes in the shared page, store by store. docs/gate.md explains it.
+What each party reads and writes in the shared page, store by store. docs/admission.md explains it.
 
 Its unit of work is one step of one job. A critical job takes no lock: it writes only words of its own slot, each of which
-binds others by itself. A background job's steps run under the gate's mutex. The words may be any mutable sequence, so that
+binds others by itself. A background job's steps run under admission's mutex. The words may be any mutable sequence, so that
 tests can stop a party after each store. Nothing here reads a clock, waits, or calls the kernel; whether the owner of a slot
 lives is asked of the caller.
 """
@@ -30,11 +30,11 @@ from edge_stack_core.admission.layout import Words
 Alive = Callable[[int], bool]
 
 
-def format_page(words: Words, limit: int, guard: int, beside: int) -> None:
-    """Make an empty gate of zeroed words. The magic comes last: a page without it is unfinished and is made anew."""
+def format_page(words: Words, limit: int, guard: int, co_run: int) -> None:
+    """Make an empty admission of zeroed words. The magic comes last: a page without it is unfinished and is made anew."""
     words[at.H_LIMIT] = limit
     words[at.H_GUARD] = guard
-    words[at.H_BESIDE] = beside
+    words[at.H_CO_RUN] = co_run
     words[at.H_MAGIC] = at.MAGIC
 
 
@@ -134,13 +134,13 @@ def withdraw(words: Words, slot: int) -> None:
     words[base + at.C_RELEASE] = 0
 
 
-def allow_beside(words: Words, slot: int, mask: int) -> None:
+def allow_co_run(words: Words, slot: int, mask: int) -> None:
     """Say who may run beside a critical job's next inference: a bit for each slot. Without a lock, one store."""
-    words[at.SLOT_BASE + slot * at.SLOT_WORDS + at.C_BESIDE] = mask
+    words[at.SLOT_BASE + slot * at.SLOT_WORDS + at.C_CO_RUN] = mask
 
 
 def view_of(words: Words) -> View:
-    """Read the gate as decisions need it."""
+    """Read admission as decisions need it."""
     criticals = []
     running = []
     waiting = []
@@ -150,8 +150,8 @@ def view_of(words: Words) -> View:
             # Active is read after release: a begin in between is seen as active with the old release, never as neither.
             release = words[b + at.C_RELEASE]
             period, budget, lease = words[b + at.C_PERIOD], words[b + at.C_BUDGET], words[b + at.C_LEASE]
-            active, beside = words[b + at.C_ACTIVE], words[b + at.C_BESIDE]
-            criticals.append(Critical(slot, release, period, budget, lease, active, beside))
+            active, co_run = words[b + at.C_ACTIVE], words[b + at.C_CO_RUN]
+            criticals.append(Critical(slot, release, period, budget, lease, active, co_run))
         elif state == at.WAITING:
             b = at.SLOT_BASE + slot * at.SLOT_WORDS
             waiting.append(
@@ -160,7 +160,7 @@ def view_of(words: Words) -> View:
         elif state == at.RUNNING:
             b = at.SLOT_BASE + slot * at.SLOT_WORDS
             running.append(Running(slot, words[b + at.B_STARTED_AT], words[b + at.B_ENDS_AT]))
-    return View(words[at.H_LIMIT], words[at.H_GUARD], words[at.H_BESIDE], criticals, running, waiting)
+    return View(words[at.H_LIMIT], words[at.H_GUARD], words[at.H_CO_RUN], criticals, running, waiting)
 
 
 def live_criticals(words: Words, now: int) -> list[int]:
@@ -194,7 +194,7 @@ def consider(
     now: int,
     alive: Alive,
     passed_over: Collection[int] = (),
-    turn_ends: int = 0,
+    quantum_ends_ns: int = 0,
 ) -> tuple[Decision, int]:
     """
     Decide for a waiting slot and, if it is admitted, mark it as running; under the mutex.
@@ -206,7 +206,7 @@ def consider(
     """
     while True:
         view = view_of(words)
-        decision = decide(view, slot, now, passed_over, turn_ends)
+        decision = decide(view, slot, now, passed_over, quantum_ends_ns)
         dead = [other for other in decision.blockers if not alive(other)]
         if not dead:
             break

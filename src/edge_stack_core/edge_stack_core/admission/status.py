@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a gate has decided, for anyone of its user to read: every job with its counts, delays and figures.
+What admission has decided, for anyone of its user to read: every job with its counts, delays and figures.
 
 Its unit of work is one look at one device. It takes no lock and writes nothing; a figure may be one decision older
 than the next.
@@ -78,19 +78,19 @@ class BackgroundStatus:
     refused: dict[str, int]
     overran: int
     overlapped: int
-    long_runs: int
+    oversize_runs: int
     passed_over: int
     fits_ms: float
 
 
 @dataclasses.dataclass(frozen=True)
-class GateStatus:
-    """An device's gate. slack_ms: the largest slack that recurs; infinite without critical jobs."""
+class AdmissionStatus:
+    """An device's admission. slack_ms: the largest slack that recurs; infinite without critical jobs."""
 
     device: str
     limit: int
     guard_ms: float
-    beside: int
+    co_run: int
     slack_ms: float
     critical: tuple[CriticalStatus, ...]
     background: tuple[BackgroundStatus, ...]
@@ -101,7 +101,7 @@ class GateStatus:
 
 
 def devices() -> list[str]:
-    """Return the names of all devices that this user has a gate for."""
+    """Return the names of all devices that this user has admission for."""
     start = path_of("x")
     prefix = start.name[:-1]
     try:
@@ -110,16 +110,16 @@ def devices() -> list[str]:
         return []
 
 
-def read_status(device: str, now_ns: int | None = None) -> GateStatus:
+def read_status(device: str, now_ns: int | None = None) -> AdmissionStatus:
     """
-    Return what a gate says now. Jobs whose process ended are left out.
+    Return what admission says now. Jobs whose process ended are left out.
 
     Raises:
-        ConfigurationError: there is no such gate.
+        ConfigurationError: there is no such admission.
     """
     if device not in devices():
         raise ConfigurationError(
-            f"{path_of(device)}: no gate of this name; there are: {', '.join(devices()) or 'none'}"
+            f"{path_of(device)}: no admission of this name; there are: {', '.join(devices()) or 'none'}"
         )
     page = Page.open(device, 1, 0, 0)
     words = page.words
@@ -134,7 +134,7 @@ def read_status(device: str, now_ns: int | None = None) -> GateStatus:
             dead.add(slot)
         elif state == at.CRITICAL:
             critical.append(_critical(words, at.base_of(slot), now))
-            allowed.append(words[at.base_of(slot) + at.C_BESIDE])
+            allowed.append(words[at.base_of(slot) + at.C_CO_RUN])
         else:
             background.append(_background(words, at.base_of(slot), state))
             slots.append(slot)
@@ -142,11 +142,11 @@ def read_status(device: str, now_ns: int | None = None) -> GateStatus:
         apart = tuple(job.name for job, slot in zip(background, slots, strict=True) if not mask >> slot & 1)
         critical[index] = dataclasses.replace(critical[index], apart=apart)
     room = largest_slack([job for job in view_of(words).criticals if job.slot not in dead], now)
-    return GateStatus(
+    return AdmissionStatus(
         device=device,
         limit=words[at.H_LIMIT],
         guard_ms=words[at.H_GUARD] * 1e-6,
-        beside=words[at.H_BESIDE],
+        co_run=words[at.H_CO_RUN],
         slack_ms=float("inf") if room < 0 else room * 1e-6,
         critical=tuple(critical),
         background=tuple(background),
@@ -208,11 +208,11 @@ def _background(words: Words, base: int, state: int) -> BackgroundStatus:
             "never fits": words[base + at.B_NEVER_FITS],
             "must be split": words[base + at.B_MUST_SPLIT],
             "timed out": words[base + at.B_TIMED_OUT],
-            "gate stuck": words[base + at.B_STUCK],
+            "admission stuck": words[base + at.B_STUCK],
         },
         overran=words[base + at.B_OVERRAN],
         overlapped=words[base + at.B_OVERLAPPED],
-        long_runs=words[base + at.B_LONG_RUNS],
+        oversize_runs=words[base + at.B_OVERSIZE_RUNS],
         passed_over=words[base + at.B_PASSED_OVER],
         fits_ms=words[base + at.B_FITS] * 1e-6,
     )

@@ -1,10 +1,10 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The Linux calls a gate stands on: a mutex that survives its owner, and locks that end with a process.
+The Linux calls admission stands on: a mutex that survives its owner, and locks that end with a process.
 
 Each function is one call. The mutex is the C library's: process-shared, robust (the kernel hands it on when its owner is
-killed), with priority inheritance. Nothing here knows what a gate is. Waiting on a shared word: see runtime/futex.py.
+killed), with priority inheritance. Nothing here knows what admission is. Waiting on a shared word: see runtime/futex.py.
 """
 
 from __future__ import annotations

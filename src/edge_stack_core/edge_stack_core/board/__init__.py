@@ -7,7 +7,7 @@ open_reader() chooses the best reader for this machine; docs/board.md says what 
 """
 
 from edge_stack_core.board.reader import READERS, BoardReader, open_reader
-from edge_stack_core.board.slowdown import Stretch
+from edge_stack_core.board.slowdown import ClockSlowdown
 from edge_stack_core.board.types import BoardState
 
-__all__ = ["READERS", "BoardReader", "BoardState", "Stretch", "open_reader"]
+__all__ = ["READERS", "BoardReader", "BoardState", "ClockSlowdown", "open_reader"]

@@ -31,11 +31,11 @@ def slowdown(gpu_ratio: float, memory_ratio: float = 1.0, compute_share: float =
     return compute_share / gpu_ratio + (1.0 - compute_share) / memory_ratio
 
 
-class Stretch:
+class ClockSlowdown:
     """
     Makes an inference of this process last as long as it would on the simulated board below board_root.
 
-    pad() is called right after the inference, inside what the admission gate measures, so that the gate learns the
+    pad() is called right after the inference, inside what admission measures, so that admission learns the
     stretched duration. (It sleeps: an device that is measured in processor time, "cpu", does not see it.)
     """
 

@@ -3,7 +3,7 @@
 """
 An inference that was captured once as CUDA graphs: fixed buffers, and a replay for each piece.
 
-Its unit of work is one inference: copy in, launch each piece, copy out. Around each piece the gate may be asked; inside, an
+Its unit of work is one inference: copy in, launch each piece, copy out. Around each piece admission may be asked; inside, an
 event is waited for, so that what was admitted is over when its block ends. Tensors between pieces stay on the device.
 """
 
@@ -95,7 +95,7 @@ class CapturedInference:
             The outputs in the model's order; the next run overwrites them.
 
         Raises:
-            Refused: the gate did not admit a piece.
+            Refused: admission did not admit a piece.
             ValueError: an input is missing or has another shape.
         """
         admissions = Admissions(job, wait_s)

@@ -74,7 +74,8 @@ class Device(Protocol):
     """
     One device, or a part of it.
 
-    name: as gates call it, "cuda:0". kind, index: as ONNX Runtime calls it, "cuda" and 0. description: of the hardware.
+    name: as admission pages call it, "cuda:0". kind, index: as ONNX Runtime calls it, "cuda" and 0. description: of
+    the hardware.
     """
 
     name: str

@@ -4,7 +4,7 @@
 An engine of vision models on an NVIDIA GPU: ONNX Runtime's CUDA provider, captured as CUDA graphs at low priority.
 
 Its unit of work is one input tensor in, the model's raw outputs out, as with every engine; it returns when the GPU is done.
-Where it runs in segments, each is admitted by the gate on its own.
+Where it runs in segments, each is admitted by admission on its own.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class CudaEngine:
         Run the model once; see :meth:`Engine.run <edge_stack_inference.engines.base.Engine.run>`.
 
         Raises:
-            Refused: the gate did not admit a segment.
+            Refused: admission did not admit a segment.
         """
         inference = self._opened()
         return inference.run_admitted({inference.inputs[0].name: tensor}, self._admissions)

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Long background models in segments, with admission by the gate between them.
+Long background models in segments, with admission by admission between them.
 
 A model that takes longer than the slack between two critical inferences is cut at layer boundaries into models of bounded
 time. Cutting needs the onnx package and is done once; running does not.

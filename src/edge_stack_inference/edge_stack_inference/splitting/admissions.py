@@ -17,7 +17,7 @@ from edge_stack_core.admission import BackgroundJob
 
 class Admissions:
     """
-    Asks the gate before each piece. Without a job, pieces run at once.
+    Asks admission before each piece. Without a job, pieces run at once.
 
     job: may be given later. delay_s: how long the pieces since begin() waited.
     """
@@ -51,7 +51,7 @@ class Admissions:
         Run the block once the piece is admitted. part: the piece's name; its duration is learned under it.
 
         Raises:
-            Refused: the gate did not admit it.
+            Refused: admission did not admit it.
         """
         if self.job is None:
             yield

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-An engine of vision models that runs an ONNX model in segments on the CPU, each admitted by the gate on its own.
+An engine of vision models that runs an ONNX model in segments on the CPU, each admitted by admission on its own.
 
 Its unit of work is one input tensor in, the model's raw outputs out, as with every engine. Opening it cuts the model the
 first time, which takes seconds and needs the onnx package; from then on the segments are read from their folder.
@@ -73,7 +73,7 @@ class SegmentedEngine:
         Run the model once; see :meth:`Engine.run <edge_stack_inference.engines.base.Engine.run>`.
 
         Raises:
-            Refused: the gate did not admit a segment.
+            Refused: admission did not admit a segment.
         """
         model = self._opened()
         ((name, dtype),) = model.input_types().items()

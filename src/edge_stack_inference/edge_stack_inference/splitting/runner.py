@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Runs a model in segments, each of which is admitted by the gate on its own.
+Runs a model in segments, each of which is admitted by admission on its own.
 
 Its unit of work is one inference. Between two segments a critical job may run, and other background jobs by their deadlines.
 A refusal in the middle ends the inference: nothing of it is kept.
@@ -87,7 +87,7 @@ class SegmentedModel:
             The model's outputs in its order.
 
         Raises:
-            Refused: the gate did not admit a segment.
+            Refused: admission did not admit a segment.
         """
         admissions = Admissions(job, wait_s)
         admissions.begin(deadline_s)

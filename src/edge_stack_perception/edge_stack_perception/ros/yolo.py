@@ -27,7 +27,7 @@ from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
 from edge_stack_core.admission import Refused
 from edge_stack_core.admission.choice import OFF
-from edge_stack_core.board.slowdown import Stretch
+from edge_stack_core.board.slowdown import ClockSlowdown
 from edge_stack_core.device import is_cuda, parse_device
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.image_codec import ImageError
@@ -78,7 +78,7 @@ class YoloNode(StackNode):
         self._admission: YoloAdmission | None = None
         self._admissions = Admissions()
         self._pieces: PieceEngine | None = None
-        self._stretch = Stretch("")
+        self._clock_slowdown = ClockSlowdown("")
         self._frames: FrameSubscription | None = None
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._mask_image = Image()
@@ -92,7 +92,7 @@ class YoloNode(StackNode):
         p = self.params
         device = parse_device(p.device)
         cv2.setNumThreads(p.threads)
-        self._stretch = Stretch(p.board)
+        self._clock_slowdown = ClockSlowdown(p.board)
         self._admissions = Admissions(None, WAIT_LIMIT_S, self.work.waiting, self.work.busy)
         try:
             if is_served(p.model):
@@ -101,7 +101,7 @@ class YoloNode(StackNode):
                 self._model = self._open_model(find_model(p.model, p.task), device)
         except ModelError as error:
             raise ConfigurationError(f"model: {error}") from error
-        self._join_gate(device)
+        self._join_admission(device)
         topics: dict[str, type] = {"timing": ModelTiming, "debug_image": Image}
         if p.task == "classify":
             topics["classification"] = Classification
@@ -152,7 +152,7 @@ class YoloNode(StackNode):
         return model
 
     def _open_served(self, device: str) -> VisionModel:
-        """Use a model on a server. The gate, if one is asked, admits what is done here: preparing and decoding."""
+        """Use a model on a server. Admission, if one is asked, admits what is done here: preparing and decoding."""
         p = self.params
         if p.when_too_long == "split" or is_cuda(device):
             raise ConfigurationError(
@@ -175,7 +175,7 @@ class YoloNode(StackNode):
                 f"{path} cannot be cut finer: its longest piece takes {longest_ms:.1f} ms, split_ms is {split_ms:g}"
             )
 
-    def _join_gate(self, device: str) -> None:
+    def _join_admission(self, device: str) -> None:
         p = self.params
         name = self.get_fully_qualified_name()
         self._admission = admission = YoloAdmission(
@@ -357,7 +357,7 @@ class YoloNode(StackNode):
     def _stretched(self, result: tuple[Detections, StageTimes]) -> tuple[Detections, StageTimes]:
         """Let the inference last as long as on the simulated board, if there is one."""
         detections, times = result
-        padding_s = self._stretch.pad(times.inference_ms * 1e-3)
+        padding_s = self._clock_slowdown.pad(times.inference_ms * 1e-3)
         return detections, replace(times, inference_ms=times.inference_ms + padding_s * 1e3)
 
     def _look_at_noise(self, rgb: NDArray[np.uint8], limit: float) -> None:

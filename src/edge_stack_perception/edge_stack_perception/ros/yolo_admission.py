@@ -22,20 +22,20 @@ def refusal_text(refusal: Refused) -> str:
 
 
 class YoloAdmission:
-    """One model's job at the gate of its device."""
+    """One model's job at admission of its device."""
 
     def __init__(self, setting: str, device: str, name: str, when_too_long: str, deadline_s: float) -> None:
         """
-        Decide, and join the gate unless it is never asked.
+        Decide, and join admission unless it is never asked.
 
         Args:
-            setting: one of gate.choice.SETTINGS.
+            setting: one of admission.choice.SETTINGS.
             device: canonical.
             name: of the job.
             when_too_long, deadline_s: policy and period of a BackgroundJob.
 
         Raises:
-            ConfigurationError: the gate cannot be joined. Where auto may do without it, `problem` says so instead.
+            ConfigurationError: admission cannot be joined. Where auto may do without it, `problem` says so instead.
         """
         self._choice = choose_background(setting, device)
         self.device = device
@@ -68,7 +68,7 @@ class YoloAdmission:
         return self.problem or f"admission on {self.device}: {self._choice.why if self.job else self.text()}"
 
     def close(self) -> None:
-        """Leave the gate."""
+        """Leave admission."""
         job, self.job = self.job, None
         if job is not None:
             job.close()

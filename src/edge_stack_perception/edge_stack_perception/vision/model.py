@@ -144,7 +144,7 @@ class VisionModel:
             The results in pixels of ``rgb`` and how long each stage took.
 
         Raises:
-            Refused: the gate did not admit a piece.
+            Refused: admission did not admit a piece.
         """
         admissions, waited_s = self._admissions, self._admissions.delay_s
         with self._admitted("preprocess"):

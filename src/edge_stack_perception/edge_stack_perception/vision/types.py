@@ -53,7 +53,7 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """How long one inference took, stage by stage, ms. admission_ms: how long it waited for the gate; in no other stage."""
+    """How long one inference took, stage by stage, ms. admission_ms: how long it waited for admission; in no other stage."""
 
     preprocess_ms: float
     inference_ms: float

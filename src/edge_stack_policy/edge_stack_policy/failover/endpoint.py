@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_policy.base import Policy
 from edge_stack_policy.registry import make_policy
-from edge_stack_policy.remote.settings import OffBoardSettings
+from edge_stack_policy.remote.settings import RemoteSettings
 from edge_stack_policy.settings import PolicySettings
 
 LOCAL = "local"
@@ -60,10 +60,10 @@ def make_endpoint(text: str, policy: str, settings: PolicySettings) -> Endpoint:
             server, _, query = rest.partition("?")
             address = f"{scheme}://{server}"
             options = dict(parse_qsl(query, keep_blank_values=True))
-            remote = replace(settings, address=address, path=options.pop("path", settings.path))
-            off_board = replace(settings.off_board, load_timeout_s=_LOAD_TIMEOUT_S)
-            remote = replace(remote, off_board=_with_options(off_board, options))
-            return Endpoint(address, make_policy(SCHEMES[scheme], remote), on_board=False)
+            there = replace(settings, address=address, path=options.pop("path", settings.path))
+            remote = replace(settings.remote, load_timeout_s=_LOAD_TIMEOUT_S)
+            there = replace(there, remote=_with_options(remote, options))
+            return Endpoint(address, make_policy(SCHEMES[scheme], there), on_board=False)
         name, _, path = text.partition(":")
         kind = policy if name == LOCAL else name
         default = settings.path if name == LOCAL else ""
@@ -72,9 +72,9 @@ def make_endpoint(text: str, policy: str, settings: PolicySettings) -> Endpoint:
         raise ConfigurationError(f"endpoints: '{text}': {error}") from None
 
 
-def _with_options(off_board: OffBoardSettings, options: Mapping[str, str]) -> OffBoardSettings:
+def _with_options(remote: RemoteSettings, options: Mapping[str, str]) -> RemoteSettings:
     """Return settings with options put in; each value gets the type of its default."""
-    types: dict[str, Any] = {field.name: type(field.default) for field in fields(OffBoardSettings)}
+    types: dict[str, Any] = {field.name: type(field.default) for field in fields(RemoteSettings)}
     values: dict[str, Any] = {}
     for name, text in options.items():
         if name not in types:
@@ -83,4 +83,4 @@ def _with_options(off_board: OffBoardSettings, options: Mapping[str, str]) -> Of
             values[name] = types[name](text)
         except ValueError:
             raise ConfigurationError(f"{name}: '{text}' is not a number") from None
-    return replace(off_board, **values)
+    return replace(remote, **values)

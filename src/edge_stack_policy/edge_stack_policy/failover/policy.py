@@ -91,7 +91,7 @@ class FailoverPolicy:
         self.time_limit_s: float | None = None
         """How long until the actions run out, set before each call, s; None: no limit."""
         self.while_on_board: AbstractContextManager[object] = contextlib.nullcontext()
-        """Entered while this computer computes: an admission gate, for example. A call to elsewhere leaves it alone."""
+        """Entered while this computer computes: admission, for example. A call to elsewhere leaves it alone."""
         self.guided = False
         """Whether the last chunk continues LEFTOVER."""
         self.problem = ""

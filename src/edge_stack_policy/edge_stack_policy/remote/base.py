@@ -35,12 +35,12 @@ class ServedPolicy:
         self.bytes_sent = 0
         self.bytes_received = 0
         self._settings = settings
-        self._off_board = settings.off_board
+        self._remote = settings.remote
         self._address = address
 
     def _limit_s(self) -> float:
         """Return how long this prediction may take, s; PolicyUnavailable if there is no time."""
-        limit_s = self._off_board.timeout_s if self.time_limit_s is None else self.time_limit_s
+        limit_s = self._remote.timeout_s if self.time_limit_s is None else self.time_limit_s
         if limit_s <= 0.0:
             raise self._unavailable("there was no time to ask")
         return limit_s

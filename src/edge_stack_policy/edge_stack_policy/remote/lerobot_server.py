@@ -81,7 +81,7 @@ class LeRobotServerPolicy(ServedPolicy):
         self._channel = channel
         try:
             self._set_up(channel)
-            self.time_limit_s, wanted = self._settings.off_board.server_load_timeout_s, self.time_limit_s
+            self.time_limit_s, wanted = self._settings.remote.server_load_timeout_s, self.time_limit_s
             try:
                 self.predict_action_chunk(self._example())
             finally:
@@ -221,7 +221,7 @@ class LeRobotServerPolicy(ServedPolicy):
 
     def _set_up(self, channel: grpc.Channel) -> None:
         """Let the server load the checkpoint. PolicyUnavailable with what it says."""
-        settings, limits = self._settings, self._settings.off_board
+        settings, limits = self._settings, self._settings.remote
         setup = encode_setup(
             self._policy_type,
             str(Path(settings.path).resolve()) if Path(settings.path).exists() else settings.path,
@@ -310,7 +310,7 @@ def _policy_type(settings: PolicySettings) -> str:
             f"policy_path: {path} looks back over {steps} observations, and LeRobot's server keeps none; the stack's own"
             " does: ./edge policy-server --policy lerobot"
         )
-    kind = settings.off_board.policy_type or config.get("type")
+    kind = settings.remote.policy_type or config.get("type")
     if isinstance(kind, str):
         return kind
     raise ConfigurationError(

@@ -38,9 +38,9 @@ class RemotePolicy(ServedPolicy):
 
     def __init__(self, settings: PolicySettings) -> None:
         super().__init__("remote", settings, parse_address(settings.address, "grpc", "grpcs"))
-        if self._off_board.images not in IMAGE_ENCODINGS:
+        if self._remote.images not in IMAGE_ENCODINGS:
             raise ConfigurationError(
-                f"images: '{self._off_board.images}' is not known; known are {', '.join(IMAGE_ENCODINGS)}"
+                f"images: '{self._remote.images}' is not known; known are {', '.join(IMAGE_ENCODINGS)}"
             )
         self._channel: grpc.Channel | None = None
         self._session: Session | None = None
@@ -57,7 +57,7 @@ class RemotePolicy(ServedPolicy):
         """
         self.close()
         if self._address.scheme == "grpcs":
-            credentials = channel_credentials(self._off_board)
+            credentials = channel_credentials(self._remote)
             channel = grpc.secure_channel(self._address.target, credentials, channel_options())
         else:
             channel = grpc.insecure_channel(self._address.target, channel_options())
@@ -86,7 +86,7 @@ class RemotePolicy(ServedPolicy):
             raise self._unavailable("not connected")
         until_s = time.monotonic() + self._limit_s()
         message = encode_observation(
-            observation, self.input_features, self._off_board.images, self._off_board.jpeg_quality
+            observation, self.input_features, self._remote.images, self._remote.jpeg_quality
         )
         self._sequence += 1
         message.sequence, message.task_count = self._sequence, self._task_count
@@ -125,7 +125,7 @@ class RemotePolicy(ServedPolicy):
     def _metadata(self, channel: grpc.Channel) -> pb.Metadata:
         try:
             call = pb_grpc.PolicyServiceStub(channel).GetMetadata
-            return call(pb.MetadataRequest(), timeout=self._off_board.load_timeout_s)
+            return call(pb.MetadataRequest(), timeout=self._remote.load_timeout_s)
         except grpc.RpcError as error:
             raise self._unavailable(error_text(error)) from None
 

@@ -14,7 +14,7 @@ IMAGE_ENCODINGS = ("jpeg", "png", "raw")
 
 
 @dataclass(frozen=True)
-class OffBoardSettings(TlsFiles):
+class RemoteSettings(TlsFiles):
     """
     What every policy on a server is made from, beside its address.
 

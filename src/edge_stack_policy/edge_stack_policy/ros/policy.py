@@ -22,7 +22,7 @@ import numpy as np
 from edge_stack_msgs.msg import ActionChunk, PolicyStatus
 from numpy.typing import NDArray
 
-from edge_stack_core.board.slowdown import Stretch
+from edge_stack_core.board.slowdown import ClockSlowdown
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.node_statistics import StatisticsSnapshot
 from edge_stack_core.ros import qos
@@ -38,7 +38,7 @@ from edge_stack_policy.registry import make_policy
 from edge_stack_policy.ros.policy_admission import PolicyAdmission, device_of
 from edge_stack_policy.ros.policy_inputs import PolicyInputs
 from edge_stack_policy.ros.policy_messages import chunk_message, policy_status, status_texts
-from edge_stack_policy.ros.policy_parameters import PARAMETERS, off_board_settings
+from edge_stack_policy.ros.policy_parameters import PARAMETERS, remote_settings
 from edge_stack_policy.settings import PolicySettings, policy_settings
 
 START_S = 0.5  # after activation, inputs that have not come yet are no problem
@@ -80,7 +80,7 @@ class PolicyNode(StackNode):
             horizon=p.horizon,
             path=p.policy_path,
             address=p.policy_address,
-            off_board=off_board_settings(p),
+            remote=remote_settings(p),
             device=p.device,
             threads=p.threads,
         )
@@ -91,15 +91,15 @@ class PolicyNode(StackNode):
             policy.load()
         except PolicyUnavailable as error:
             raise ConfigurationError(f"policy {p.policy}: {error}") from error
-        self._stretch = Stretch(p.board)
+        self._clock_slowdown = ClockSlowdown(p.board)
         elsewhere = bool(p.policy_address) and not p.endpoints
         device = "" if elsewhere else device_of(policy, settings.device)
         # With one thread the library computes in the calling one; what it started then does something else.
         library_threads = set(thread_ids()) - threads if p.threads > 1 else ()
         self._admission = PolicyAdmission(self, device, library_threads)
-        self._at_gate: AbstractContextManager[object] = self._admission
-        if hasattr(policy, "while_on_board"):  # it enters the gate itself, where this computer computes
-            policy.while_on_board, self._at_gate = self._at_gate, contextlib.nullcontext()
+        self._admitted: AbstractContextManager[object] = self._admission
+        if hasattr(policy, "while_on_board"):  # it enters admission itself, where this computer computes
+            policy.while_on_board, self._admitted = self._admitted, contextlib.nullcontext()
         robot = settings.robot
         self._base_frame = robot.base_frame
         self._inputs = PolicyInputs(self, policy, robot, settings.contract, self._take_new_instruction)
@@ -252,9 +252,9 @@ class PolicyNode(StackNode):
         followed = inputs.followed
         stream.prepare(observation, start_ns / _NS, followed=followed)
         observed = time.perf_counter()
-        with self._at_gate:
+        with self._admitted:
             chunk = np.asarray(policy.predict_action_chunk(observation), dtype=np.float64)
-            self._stretch.pad(time.perf_counter() - observed)
+            self._clock_slowdown.pad(time.perf_counter() - observed)
             if self.params.fault == "slow":
                 self._stop.wait(SLOW_FAULT_S)
         if self.params.fault == "nan":

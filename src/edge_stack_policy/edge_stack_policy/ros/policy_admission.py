@@ -34,7 +34,7 @@ class PolicyAdmission:
 
     def __init__(self, node: StackNode, device: str, threads: Collection[int] = ()) -> None:
         """
-        Decide and join the gate, at configure.
+        Decide and join admission, at configure.
 
         Args:
             node: whose parameters count.
@@ -42,7 +42,7 @@ class PolicyAdmission:
             threads: ids of threads that its library computes in, besides the calling one.
 
         Raises:
-            ConfigurationError: the gate cannot be joined, and auto may not do without it.
+            ConfigurationError: admission cannot be joined, and auto may not do without it.
         """
         p = node.params
         self._node, self._device, self._library_threads = node, device, tuple(threads)
@@ -92,7 +92,7 @@ class PolicyAdmission:
             self._job.announce(release_s)
 
     def close(self) -> None:
-        """Leave the gate."""
+        """Leave admission."""
         job, self._job = self._job, None
         if job is not None:
             job.close()

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from edge_stack_core.ros.parameters import ADMISSION, Parameter, ParameterValues
 from edge_stack_inference.ros.tls_parameters import TLS_PARAMETERS, tls_files
 from edge_stack_policy.chunking.merging import BLEND, MERGES
-from edge_stack_policy.remote.settings import IMAGE_ENCODINGS, OffBoardSettings
+from edge_stack_policy.remote.settings import IMAGE_ENCODINGS, RemoteSettings
 from edge_stack_policy.settings import NO_CONTRACT
 
 PARAMETERS: tuple[Parameter, ...] = (
@@ -136,9 +136,9 @@ PARAMETERS: tuple[Parameter, ...] = (
 )
 
 
-def off_board_settings(p: ParameterValues) -> OffBoardSettings:
+def remote_settings(p: ParameterValues) -> RemoteSettings:
     """Return how policies reach their servers."""
-    return OffBoardSettings(
+    return RemoteSettings(
         **asdict(tls_files(p)),
         timeout_s=p.server_timeout_s,
         load_timeout_s=p.server_load_timeout_s,

@@ -62,7 +62,7 @@ class TritonPolicy(SmolVLAPolicy):
             ConfigurationError: the folder is wrong, or the server has other graphs.
             PolicyUnavailable: nobody answers there, or nothing that makes sense.
         """
-        self._due_s = time.monotonic() + self._settings.off_board.load_timeout_s
+        self._due_s = time.monotonic() + self._settings.remote.load_timeout_s
         try:
             super().load()
         except (BadAnswer, ServerUnavailable) as error:
@@ -72,7 +72,7 @@ class TritonPolicy(SmolVLAPolicy):
         """Return positions [H, A], rad; PolicyUnavailable when the time limit passes at the latest."""
         if self._runtime is None:
             raise PolicyUnavailable(f"{self._address}: not connected")
-        limit_s = self._settings.off_board.timeout_s if self.time_limit_s is None else self.time_limit_s
+        limit_s = self._settings.remote.timeout_s if self.time_limit_s is None else self.time_limit_s
         self._due_s = time.monotonic() + limit_s
         self.rtt_s = 0.0
         try:
@@ -87,13 +87,13 @@ class TritonPolicy(SmolVLAPolicy):
         """Connect to one graph and compare it with the folder's."""
         a = self._address
         address = replace(a, model=f"{a.model}_{name}")
-        limit_s = self._settings.off_board.load_timeout_s
+        limit_s = self._settings.remote.load_timeout_s
         model = ServedModel(
             address,
             "critical",
             lambda: self._due_s - time.monotonic(),
             connect_limit_s=limit_s,
-            tls=self._settings.off_board,
+            tls=self._settings.remote,
         )
         model.connect()
         graph = _ServedGraph(self, model, output_shapes(description)[name])

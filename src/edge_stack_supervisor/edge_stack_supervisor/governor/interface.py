@@ -27,7 +27,7 @@ class NodeDemand:
     wanted_hz: the rate without any trouble. floor_hz: the rate that a governor may lower it to; at least wanted_hz
     for one that must not be lowered. rate_hz: measured rate. duration_s: time of one inference on the gpu,
     None while unknown. deadline_misses: since the node is active; None where others are not to blame for them.
-    admission_delay_s: typical wait for the gate. memory_mb: what its process holds. variants: how many smaller variants
+    admission_delay_s: typical wait for admission. memory_mb: what its process holds. variants: how many smaller variants
     of its model there are. pinned: to be left alone.
     """
 
