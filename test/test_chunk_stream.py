@@ -20,7 +20,7 @@ from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, TIME_S, Policy
 from edge_stack_policy.chunking.chunk_stream import GUIDED, ChunkStream
 from edge_stack_policy.chunking.latency import LearnedLatency
 from edge_stack_policy.chunking.merging import BLEND, MERGES, WEIGHTS, merge
-from edge_stack_policy.chunking.timeline import SentChunk, Timeline
+from edge_stack_policy.chunking.timeline import ChunkTimeline, SentChunk
 
 STEP_S = 1.0 / 24.0
 T0 = 1.7e9  # as a clock gives it
@@ -88,7 +88,7 @@ def test_a_clock_that_is_set_teaches_no_latency() -> None:
 @given(st.integers(2, 40), st.floats(0.0, 2.5), st.integers(0, 2**31))
 def test_what_is_left_over_is_what_fusion_will_execute(horizon: int, later_s: float, seed: int) -> None:
     positions = np.random.default_rng(seed).uniform(-1, 1, (horizon, 2))
-    timeline, queue = Timeline(), ChunkQueue(2)
+    timeline, queue = ChunkTimeline(), ChunkQueue(2)
     timeline.add(sent(T0, positions), T0)
     queue.push(ActionChunk(T0, T0, STEP_S, ("a", "b"), positions), T0)
     leftover = timeline.leftover(T0 + later_s, STEP_S)
@@ -105,7 +105,7 @@ def test_what_is_left_over_is_what_fusion_will_execute(horizon: int, later_s: fl
 def test_nothing_is_left_over_before_the_first_chunk_after_forgetting_and_after_the_clock_was_set_back() -> (
     None
 ):
-    timeline = Timeline()
+    timeline = ChunkTimeline()
     assert timeline.leftover(T0, STEP_S) is None
     timeline.add(sent(T0), T0)
     assert timeline.leftover(T0 - 100.0, STEP_S) is None
@@ -116,7 +116,7 @@ def test_nothing_is_left_over_before_the_first_chunk_after_forgetting_and_after_
 
 
 def test_a_seam_is_measured_where_the_newer_chunk_takes_over() -> None:
-    timeline = Timeline()
+    timeline = ChunkTimeline()
     timeline.add(sent(T0, line(speed=1.0)), T0)
     timeline.add(sent(T0 + 0.2, line(first=0.5, speed=-1.0)), T0 + 0.3)
     # At 0.3 s the older is at 0.3 and rising, the newer at 0.5 - 0.1 and falling.
@@ -126,7 +126,7 @@ def test_a_seam_is_measured_where_the_newer_chunk_takes_over() -> None:
 
 
 def test_seam_quantiles_are_of_all_seams_and_the_largest_stays() -> None:
-    timeline = Timeline()
+    timeline = ChunkTimeline()
     rng = np.random.default_rng(1)
     for i in range(600):
         timeline.add(sent(T0 + i * 0.2, np.full((30, 1), rng.normal() if i else 9.0)), T0 + i * 0.2)
@@ -135,7 +135,7 @@ def test_seam_quantiles_are_of_all_seams_and_the_largest_stays() -> None:
 
 
 def test_an_underrun_is_counted_once_while_it_lasts_and_after_the_next_chunk() -> None:
-    timeline = Timeline()
+    timeline = ChunkTimeline()
     assert timeline.underruns(T0) == 0
     timeline.add(sent(T0), T0)
     end_s = T0 + 30 * STEP_S

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from edge_stack.runner import sessions
-from edge_stack.runner.processes import Limits, ProcessGroup, ProcessSpec, describe_exit
+from edge_stack.runner.processes import ProcessGroup, ProcessLimits, ProcessSpec, describe_exit
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
-FAST = Limits(respawn_delay_s=0.05, longest_delay_s=0.2, interrupt_s=0.5, terminate_s=0.5)
+FAST = ProcessLimits(respawn_delay_s=0.05, longest_delay_s=0.2, interrupt_s=0.5, terminate_s=0.5)
 
 OBEDIENT = "import time\nprint('up', flush=True)\ntime.sleep(60)"
 STUBBORN = """
@@ -98,7 +98,7 @@ def test_a_process_that_should_not_come_back_stays_away(
 
 
 def test_a_process_that_keeps_dying_is_started_ever_more_slowly(tmp_path: Path) -> None:
-    limits = Limits(respawn_delay_s=0.05, longest_delay_s=0.4)
+    limits = ProcessLimits(respawn_delay_s=0.05, longest_delay_s=0.4)
     with ProcessGroup(tmp_path, limits=limits) as group:
         # By the word of each process: it has begun before it ends, and the next one after the pause that follows its end.
         group.start(python("one", "import time; print('began', time.monotonic(), flush=True)"))
@@ -127,7 +127,9 @@ def test_two_processes_cannot_have_one_name(group: ProcessGroup) -> None:
 
 def test_stop_asks_politely_first(tmp_path: Path) -> None:
     code = "import time\ntry: print('up', flush=True); time.sleep(60)\nexcept KeyboardInterrupt: raise SystemExit(7)"
-    group = ProcessGroup(tmp_path, limits=Limits(interrupt_s=30.0))  # however slowly it takes the request
+    group = ProcessGroup(
+        tmp_path, limits=ProcessLimits(interrupt_s=30.0)
+    )  # however slowly it takes the request
     group.start(python("one", code))
     wait_for_output(group, "one", "up")
     assert group.stop() == {"one": 7}
@@ -142,7 +144,7 @@ def test_stop_kills_what_ignores_every_request(tmp_path: Path) -> None:
 
 
 def test_kill_does_not_wait_even_while_stop_waits(tmp_path: Path) -> None:
-    group = ProcessGroup(tmp_path, limits=Limits(interrupt_s=600.0))  # longer than this test may last
+    group = ProcessGroup(tmp_path, limits=ProcessLimits(interrupt_s=600.0))  # longer than this test may last
     group.start(python("one", STUBBORN))
     wait_for_output(group, "one", "up")
     stopper = threading.Thread(target=group.stop)

@@ -9,7 +9,7 @@ from edge_stack_core.package_files import share_folder
 from edge_stack_core.robot import load_robot
 from edge_stack_core.stack_config import load_config
 from edge_stack_supervisor.modes import load_modes
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.supervision import NodeState
 
 
 def test_the_shipped_stack_and_robots_are_valid() -> None:
@@ -40,4 +40,4 @@ def test_the_shipped_file_fits_the_shipped_stack_and_starts_as_it_is() -> None:
     )
     assert config.modes[config.start].nodes == config.base
     assert {"manipulate", "standby"} <= set(config.modes)
-    assert all(mode.nodes["fusion"].state is State.ACTIVE for mode in config.modes.values())
+    assert all(mode.nodes["fusion"].state is NodeState.ACTIVE for mode in config.modes.values())

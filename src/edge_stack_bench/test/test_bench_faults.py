@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_stack_bench.benchmarks.faults_limits import missed_limits
-from edge_stack_bench.benchmarks.faults_observe import Account, CommandLimits, Observations, trouble
+from edge_stack_bench.benchmarks.faults_observe import Account, CommandLimits, FaultObservations, trouble
 from edge_stack_bench.faults import KINDS, parse_fault
 from edge_stack_bench.ros.faults import CASES
 
@@ -20,11 +20,11 @@ LIMITS = CommandLimits(np.array([-1.0]), np.array([1.0]), np.array([2.0]), PERIO
 
 
 @pytest.fixture
-def seen() -> Observations:
-    return Observations(LIMITS)
+def seen() -> FaultObservations:
+    return FaultObservations(LIMITS)
 
 
-def commands(seen: Observations, begin_s: float, count: int, position: float = 0.0) -> None:
+def commands(seen: FaultObservations, begin_s: float, count: int, position: float = 0.0) -> None:
     for tick in range(count):
         seen.command(begin_s + tick * PERIOD_S, [position])
 
@@ -35,7 +35,7 @@ def test_every_kind_of_fault_has_a_row_and_every_row_is_a_fault() -> None:
         re.compile(case.sign)
 
 
-def test_the_first_sign_after_the_fault_counts(seen: Observations) -> None:
+def test_the_first_sign_after_the_fault_counts(seen: FaultObservations) -> None:
     seen.control(1.0, "hold", "stale_perception")
     seen.control(2.0, "run", "ok")
     seen.control(11.0, "hold", "stale_perception")
@@ -44,13 +44,13 @@ def test_the_first_sign_after_the_fault_counts(seen: Observations) -> None:
     assert seen.first_sign("stale_action", 10.0) is None
 
 
-def test_a_count_that_rises_or_begins_anew_is_a_sign(seen: Observations) -> None:
+def test_a_count_that_rises_or_begins_anew_is_a_sign(seen: FaultObservations) -> None:
     for now_s, count in ((1.0, 0), (2.0, 3), (3.0, 3), (4.0, 1)):
         seen.events(now_s, "detect", {"image_raw: flood": count})
     assert [s.began_s for s in seen.signs] == [2.0, 4.0]
 
 
-def test_all_is_well_only_when_the_stack_is_active_and_nobody_says_otherwise(seen: Observations) -> None:
+def test_all_is_well_only_when_the_stack_is_active_and_nobody_says_otherwise(seen: FaultObservations) -> None:
     seen.stack(1.0, True, {})
     seen.stack(5.0, False, {"detect": "died"})
     seen.stack(7.0, True, {})
@@ -62,7 +62,7 @@ def test_all_is_well_only_when_the_stack_is_active_and_nobody_says_otherwise(see
     assert seen.well_since(5.0, 2.0, 9.0) is None
 
 
-def test_the_gap_is_the_longest_time_without_a_command(seen: Observations) -> None:
+def test_the_gap_is_the_longest_time_without_a_command(seen: FaultObservations) -> None:
     commands(seen, 0.0, 24)
     commands(seen, 1.5, 24)
     assert seen.control_gap_s(0.5, 2.0) == pytest.approx(1.5 - 23 * PERIOD_S)
@@ -79,7 +79,7 @@ def test_the_gap_is_the_longest_time_without_a_command(seen: Observations) -> No
     ],
 )
 def test_commands_that_were_lost_on_the_way_here_are_no_gap_of_control(
-    seen: Observations, commander: str, given: int, gap_s: float
+    seen: FaultObservations, commander: str, given: int, gap_s: float
 ) -> None:
     commands(seen, 0.0, 24)
     seen.control(0.5, "run", "ok", Account(0.5, "fusion", 100, 0.042))
@@ -93,7 +93,7 @@ def test_commands_that_were_lost_on_the_way_here_are_no_gap_of_control(
     "measured_s", [9 * PERIOD_S, 12 * PERIOD_S]
 )  # what was measured may arrive after the command
 def test_a_command_that_begins_anew_at_the_measured_position_is_safe(
-    seen: Observations, measured_s: float
+    seen: FaultObservations, measured_s: float
 ) -> None:
     commands(seen, 0.0, 10, 0.9)
     seen.joints(measured_s, [-0.9])
@@ -105,7 +105,7 @@ def test_a_command_that_begins_anew_at_the_measured_position_is_safe(
 
 @pytest.mark.parametrize(("measured", "unsafe"), [(0.003, 0), (0.002, 1)])
 def test_a_hold_may_begin_anew_exactly_where_the_robot_is_measured(
-    seen: Observations, measured: float, unsafe: int
+    seen: FaultObservations, measured: float, unsafe: int
 ) -> None:
     commands(seen, 0.0, 10, 0.0)
     commands(seen, 10 * PERIOD_S, 10, 0.003)
@@ -115,7 +115,7 @@ def test_a_hold_may_begin_anew_exactly_where_the_robot_is_measured(
     assert len(seen.unsafe_commands(0.0, 1.0)) == unsafe
 
 
-def test_commands_that_were_missing_are_missing_from_a_later_account_too(seen: Observations) -> None:
+def test_commands_that_were_missing_are_missing_from_a_later_account_too(seen: FaultObservations) -> None:
     commands(seen, 0.0, 24)
     commands(seen, 1.5, 24)
     seen.control(0.5, "run", "ok", Account(0.5, "fusion", 100, 0.042))
@@ -131,14 +131,14 @@ def test_commands_that_were_missing_are_missing_from_a_later_account_too(seen: O
     [(0.05, 0), (1.5, 2), (0.9, 2), (math.nan, 1)],
     ids=["small", "range", "fast", "nan"],
 )
-def test_commands_beyond_limits_are_unsafe(seen: Observations, position: float, unsafe: int) -> None:
+def test_commands_beyond_limits_are_unsafe(seen: FaultObservations, position: float, unsafe: int) -> None:
     commands(seen, 0.0, 10)
     seen.command(10 * PERIOD_S, [position])
     commands(seen, 11 * PERIOD_S, 10)
     assert len(seen.unsafe_commands(0.0, 5.0)) == unsafe
 
 
-def test_a_command_that_moves_during_a_hold_is_unsafe(seen: Observations) -> None:
+def test_a_command_that_moves_during_a_hold_is_unsafe(seen: FaultObservations) -> None:
     for tick in range(24):
         seen.command(tick * PERIOD_S, [0.001 * tick])
     assert len(seen.unsafe_commands(0.0, 1.0)) == 0
@@ -171,7 +171,7 @@ def test_what_is_the_tasks_or_a_modes_is_no_trouble(
 
 
 def test_the_cause_of_what_the_governor_does_ends_when_the_board_is_no_longer_strained(
-    seen: Observations,
+    seen: FaultObservations,
 ) -> None:
     for now_s, strained in ((1.0, False), (5.0, True), (6.0, True), (9.0, False), (9.5, True), (9.7, False)):
         seen.board(now_s, strained)

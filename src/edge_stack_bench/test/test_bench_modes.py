@@ -11,27 +11,27 @@ from pathlib import Path
 import pytest
 
 from edge_stack.shipped import shipped_config
-from edge_stack_bench.benchmarks.modes_observe import Places, Switch, rows_of, tour
+from edge_stack_bench.benchmarks.modes_observe import NodeStates, Switch, rows_of, tour
 from edge_stack_bench.benchmarks.views import view_of
 from edge_stack_bench.ros import modes as bench
 from edge_stack_bench.ros.running import RunningDemo
 from edge_stack_core.ros.testing import ros_domain
 from edge_stack_core.stack_config import load_config
 from edge_stack_supervisor.modes import Mode, NodeTarget
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.supervision import NodeState
 
 PERIOD_S = 1.0 / 24.0
 MODE = Mode(
     "look",
     {
-        "detect": NodeTarget(State.ACTIVE, "essential", 5.0),
-        "obb": NodeTarget(State.UNCONFIGURED, "background", 5.0),
+        "detect": NodeTarget(NodeState.ACTIVE, "essential", 5.0),
+        "obb": NodeTarget(NodeState.UNCONFIGURED, "background", 5.0),
     },
 )
 
 
-def settled() -> Places:
-    places = Places(["detect", "obb"])
+def settled() -> NodeStates:
+    places = NodeStates(["detect", "obb"])
     places.stack(1.0, "look", {"detect": 7.0, "obb": 5.0})
     places.node(2.0, "detect", "active", 7.0)
     places.node(3.0, "obb", "unconfigured", 1.0)
@@ -47,7 +47,7 @@ def test_all_are_in_their_place_once_each_says_so_and_since_the_last_one_did() -
 
 
 def test_what_is_not_in_its_place_is_named() -> None:
-    assert Places(["detect"]).missing(MODE) == ["mode none is in force"]
+    assert NodeStates(["detect"]).missing(MODE) == ["mode none is in force"]
     places = settled()
     places.node(4.0, "detect", "active", 5.0)
     places.node(4.0, "obb", "inactive", 5.0)

@@ -11,14 +11,14 @@ import pytest
 from edge_stack.shipped import shipped_config
 from edge_stack_bench.benchmarks.offload_observe import (
     Chunk,
-    Observations,
+    OffloadObservations,
     PolicyReport,
     longest_gap_s,
     quantiles,
 )
 from edge_stack_bench.benchmarks.offload_plan import Subject, left_out, phases, subject_of
 from edge_stack_bench.benchmarks.views import view_of
-from edge_stack_bench.ros.offload_stack import Episodes
+from edge_stack_bench.ros.offload_stack import JudgedEpisodes
 from edge_stack_core.stack_config import load_config
 
 PERIOD_S = 1.0 / 24.0
@@ -32,7 +32,7 @@ def test_a_gap_that_begins_before_a_stretch_or_ends_after_it_counts() -> None:
 
 def test_actions_are_late_from_the_end_of_one_chunk_to_the_arrival_of_the_next() -> None:
     chunks = [Chunk(0.1, 0.0, 1.0, 0.1), Chunk(0.9, 0.8, 1.8, 0.1), Chunk(2.05, 1.6, 2.6, 0.1)]
-    seen = Observations(chunks=chunks)
+    seen = OffloadObservations(chunks=chunks)
     assert seen.late(0.0, 3.0) == (3, pytest.approx(0.25))
     assert seen.late(0.0, 1.0) == (0, 0.0)
 
@@ -43,18 +43,18 @@ def test_a_gap_far_from_any_change_is_not_the_fallbacks() -> None:
         PolicyReport(0.2 * i, "remote" if i < 15 else "local", int(i >= 15), "cut", 0.02, 0.03)
         for i in range(45)
     ]
-    figures = Observations(commands_s=times, reports=reports).figures(0.0, 9.0)
+    figures = OffloadObservations(commands_s=times, reports=reports).figures(0.0, 9.0)
     assert figures["fallback_gap_ms"] == pytest.approx(1e3 * PERIOD_S, abs=0.1)
     assert figures["control_gap_ms"] == pytest.approx(6e3 * PERIOD_S, abs=0.1)
     assert figures["changes"] == 1 and figures["reasons"] == ["cut"]
     assert figures["endpoints"] == {"local": 0.667, "remote": 0.333}
-    around_cut = Observations(commands_s=times, reports=reports).figures(0.0, 9.0, cuts_s=[6.0])
+    around_cut = OffloadObservations(commands_s=times, reports=reports).figures(0.0, 9.0, cuts_s=[6.0])
     assert around_cut["fallback_gap_ms"] == around_cut["control_gap_ms"]
 
 
 def test_what_has_not_happened_yet_at_the_end_of_a_stretch_is_no_gap() -> None:
     times = [i * PERIOD_S for i in range(240)]
-    figures = Observations(commands_s=times).figures(0.0, times[-1], cuts_s=[times[-1] - 0.1])
+    figures = OffloadObservations(commands_s=times).figures(0.0, times[-1], cuts_s=[times[-1] - 0.1])
     assert figures["fallback_gap_ms"] == pytest.approx(1e3 * PERIOD_S, abs=0.1)
 
 
@@ -104,24 +104,24 @@ def test_all_perception_runs_unless_it_is_left_out_and_what_the_policy_needs_alw
 
 
 def test_episodes_that_do_not_count_are_shown_beside_those_that_do() -> None:
-    row = Episodes(attempts=4, successes=3, cuts_s=[1.0, 6.0], not_cut=1).row(9, 7)
+    row = JudgedEpisodes(attempts=4, successes=3, cuts_s=[1.0, 6.0], not_cut=1).row(9, 7)
     assert (row["attempts"], row["successes"], row["success"], row["cuts"]) == (4, 3, 0.75, 1)
     assert (row["between_attempts"], row["between_successes"], row["not_cut"]) == (5, 4, 1)
     low, high = row["success_95"]
     assert low < 0.75 < high
-    assert Episodes().row(0, 0)["success"] is None and Episodes().row(0, 0)["success_95"] is None
+    assert JudgedEpisodes().row(0, 0)["success"] is None and JudgedEpisodes().row(0, 0)["success_95"] is None
 
 
 def test_a_result_is_shown_also_where_the_server_was_never_reached() -> None:
-    figures = Observations(reports=[PolicyReport(0.5, "local", 0, "start", math.nan, math.nan)]).figures(
-        0.0, 1.0
-    )
+    figures = OffloadObservations(
+        reports=[PolicyReport(0.5, "local", 0, "start", math.nan, math.nan)]
+    ).figures(0.0, 1.0)
     row = {
         "bytes": 0,
         "network": "on board",
         "transport": "none",
         "models_hz": {"detect": 5.0, "pose": 4.9},
-        **Episodes(attempts=2, successes=1, not_cut=3).row(2, 1),
+        **JudgedEpisodes(attempts=2, successes=1, not_cut=3).row(2, 1),
         **figures,
     }
     view = view_of({"bench": "offload", "device": "visual_servo", "notes": [], "rows": [row]})

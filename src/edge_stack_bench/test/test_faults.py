@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_stack.shipped import shipped_config
-from edge_stack_bench.faults import KINDS, Fault, FaultRunner, load_scenario, parse_fault
+from edge_stack_bench.faults import KINDS, FaultRunner, ScheduledFault, load_scenario, parse_fault
 from edge_stack_bench.faults.injections import Hang, Hog, Ramp
 from edge_stack_bench.faults.kinds import NODE
 from edge_stack_bench.faults.random_faults import random_faults
@@ -67,15 +67,15 @@ class RecordingStack:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("node_kill:detect@20", Fault("node_kill", "detect", 20.0, 0.0)),
-        ("node_hang:policy@3.5:2", Fault("node_hang", "policy", 3.5, 2.0)),
-        ("camera_stall@0", Fault("camera_stall", "", 0.0, 5.0)),
-        ("power_mode:7@4:10", Fault("power_mode", "7", 4.0, 10.0)),
-        ("power_mode:MAXN_SUPER@4", Fault("power_mode", "MAXN_SUPER", 4.0, 20.0)),
-        ("supervisor_kill@1", Fault("supervisor_kill", "", 1.0, 0.0)),
+        ("node_kill:detect@20", ScheduledFault("node_kill", "detect", 20.0, 0.0)),
+        ("node_hang:policy@3.5:2", ScheduledFault("node_hang", "policy", 3.5, 2.0)),
+        ("camera_stall@0", ScheduledFault("camera_stall", "", 0.0, 5.0)),
+        ("power_mode:7@4:10", ScheduledFault("power_mode", "7", 4.0, 10.0)),
+        ("power_mode:MAXN_SUPER@4", ScheduledFault("power_mode", "MAXN_SUPER", 4.0, 20.0)),
+        ("supervisor_kill@1", ScheduledFault("supervisor_kill", "", 1.0, 0.0)),
     ],
 )
-def test_a_fault_is_read_as_it_is_written(text: str, fault: Fault) -> None:
+def test_a_fault_is_read_as_it_is_written(text: str, fault: ScheduledFault) -> None:
     assert parse_fault(text) == fault
 
 

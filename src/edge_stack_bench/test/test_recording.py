@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_stack_bench.views.frame_files import GifWriter, Mp4Writer, open_writer
-from edge_stack_bench.views.recording import DRAWN, Figures, Status, View, compose, picture
+from edge_stack_bench.views.recording import DRAWN, ModelView, ShownFigures, Status, compose, picture
 from edge_stack_bench.views.report import RunRecord
 from edge_stack_perception.vision.types import Detections
 
@@ -27,13 +27,13 @@ STATUS = Status(
     24.0,
     0.3,
     {
-        "fusion": Figures(24.0, 24.0, 0.3, "critical", "active"),
-        "detect": Figures(5.0, 5.0, 21.0, "essential", "active"),
+        "fusion": ShownFigures(24.0, 24.0, 0.3, "critical", "active"),
+        "detect": ShownFigures(5.0, 5.0, 21.0, "essential", "active"),
     },
 )
 
 
-def view(*, classes: bool = False) -> View:
+def view(*, classes: bool = False) -> ModelView:
     if classes:
         none = np.zeros(0, np.float32)
         found = Detections(
@@ -43,7 +43,7 @@ def view(*, classes: bool = False) -> View:
         found = Detections(
             np.array([[100, 80, 140, 120]], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int32)
         )
-    return View(FRAME, found, ("red_cube", "mark"))
+    return ModelView(FRAME, found, ("red_cube", "mark"))
 
 
 VIEWS = {"detect": view(), "segment": view(), "pose": view(), "obb": view(), "classify": view(classes=True)}
@@ -69,8 +69,8 @@ def test_a_recording_shows_the_camera_before_there_are_results() -> None:
 
 
 def test_the_strip_tells_of_the_instruction_and_marks_a_node_that_is_too_slow() -> None:
-    slow = Status(nodes={"detect": Figures(3.0, 5.0, 21.0, "essential", "active")})
-    good = Status(nodes={"detect": Figures(5.0, 5.0, 21.0, "essential", "active")})
+    slow = Status(nodes={"detect": ShownFigures(3.0, 5.0, 21.0, "essential", "active")})
+    good = Status(nodes={"detect": ShownFigures(5.0, 5.0, 21.0, "essential", "active")})
     strips = [compose(FRAME, {}, s)[480:].astype(int) for s in (slow, good)]
     orange = [int(((s[..., 0] - s[..., 2]) > 100).sum()) for s in strips]
     assert orange[0] > 10
@@ -79,7 +79,7 @@ def test_the_strip_tells_of_the_instruction_and_marks_a_node_that_is_too_slow() 
 
 
 def test_more_nodes_than_fit_are_left_out_and_nothing_fails() -> None:
-    many = Status(nodes={f"a_node_with_a_long_name_{i}": Figures(5.0, 5.0) for i in range(40)})
+    many = Status(nodes={f"a_node_with_a_long_name_{i}": ShownFigures(5.0, 5.0) for i in range(40)})
     assert compose(FRAME, VIEWS, many).shape == compose(FRAME, VIEWS, STATUS).shape
     assert picture(FRAME, VIEWS, many).shape == picture(FRAME, VIEWS, STATUS).shape
 

@@ -34,7 +34,7 @@ _AT_REST_S = 1e-5
 
 
 @dataclass
-class _Entry:
+class _QueuedChunk:
     positions: FloatArray
     start_s: float
     step_s: float
@@ -100,7 +100,7 @@ class ChunkQueue:
         """joints: A. blend_s: duration of a blend, s."""
         self.blend_s = blend_s
         self.max_age_s = math.inf
-        self._entries: list[_Entry] = []
+        self._entries: list[_QueuedChunk] = []
         self._out = np.zeros(joints)
         self._upper = np.zeros(joints)
 
@@ -126,7 +126,7 @@ class ChunkQueue:
             # A slow way back to the actions stays slow when another chunk arrives on the way.
             blend_s = max(self.blend_s, before.blend_from_s + before.blend_s - begin_s)
         self._entries.append(
-            _Entry(chunk.positions, chunk.start_s, chunk.step_s, chunk.stamp_s, begin_s, blend_s)
+            _QueuedChunk(chunk.positions, chunk.start_s, chunk.step_s, chunk.stamp_s, begin_s, blend_s)
         )
         if len(self._entries) > MAX_CHUNKS:
             self._merge_oldest(now_s)
@@ -216,6 +216,8 @@ class ChunkQueue:
         self._entries[:2] = [merged]
 
 
-def _fixed(position: FloatArray) -> _Entry:
+def _fixed(position: FloatArray) -> _QueuedChunk:
     """Return an entry that stands for one position at all times; it has no observation."""
-    return _Entry(np.array(position, dtype=np.float64).reshape(1, -1), 0.0, 1.0, math.nan, -math.inf, 0.0)
+    return _QueuedChunk(
+        np.array(position, dtype=np.float64).reshape(1, -1), 0.0, 1.0, math.nan, -math.inf, 0.0
+    )

@@ -28,12 +28,12 @@ from edge_stack_control.chunk_intake import ActionChunk, ChunkIntake, ChunkRefus
 from edge_stack_control.chunk_queue import ChunkQueue
 from edge_stack_control.limits import JointLimiter, JointLimits
 from edge_stack_control.rules import (
-    Decision,
+    ControlState,
     Inputs,
     Reason,
     RuleLatch,
     RuleSettings,
-    State,
+    SafetyDecision,
     conditions,
     decide,
 )
@@ -98,7 +98,7 @@ class Command:
     """
 
     positions: FloatArray | None
-    state: State
+    state: ControlState
     reason: Reason
     speed: float
     action_age_s: float
@@ -226,7 +226,7 @@ class Controller:
         decision = decide(self._latch.update(present, monotonic_s, settings.rules), settings.rules, inputs)
         self._set_speed(decision, elapsed_s, settings)
         limited = False
-        if decision.state >= State.HOLD or not self._has_last:
+        if decision.state >= ControlState.HOLD or not self._has_last:
             queue.delay(max(0.0, now_s - self._last_now_s) if math.isfinite(self._last_now_s) else 0.0)
             self._moving = False
             self._limit_s = [0.0, 0.0]
@@ -292,7 +292,7 @@ class Controller:
             velocity_limit_s=self._limit_s[1],
         )
 
-    def _set_speed(self, decision: Decision, elapsed_s: float, settings: ControllerSettings) -> None:
+    def _set_speed(self, decision: SafetyDecision, elapsed_s: float, settings: ControllerSettings) -> None:
         """Follow a fall of speed at once and a rise gradually."""
         rise = elapsed_s / settings.speed_rise_s if settings.speed_rise_s > 0.0 else 1.0
         self._speed = min(decision.velocity, self._speed + rise)

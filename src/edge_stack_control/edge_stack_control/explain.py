@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_stack_control.controller import Command
 from edge_stack_control.limits import JointLimiter
-from edge_stack_control.rules import Reason, RuleSettings, State
+from edge_stack_control.rules import ControlState, Reason, RuleSettings
 from edge_stack_control.workspace import NOTHING, Sight
 
 
@@ -32,7 +32,7 @@ def explain(
 
     refusal: text of the last chunk that was refused. sight: what was seen. limiter: whose last hits are named.
     """
-    if command.state is State.RUN:
+    if command.state is ControlState.RUN:
         return ""
     inputs = command.inputs
     match command.reason:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 
-class State(enum.IntEnum):
+class ControlState(enum.IntEnum):
     """How the robot is commanded, from mild to severe; the numbers are those of FusionStatus.state."""
 
     RUN = 0  # follow the actions
@@ -92,11 +92,11 @@ class RuleSettings:
     limit_scale: float = 0.5
     clear_s: float = 0.2
     stop_clear_s: float = 2.0
-    reactions: Mapping[Reason, State] = field(default_factory=dict)
+    reactions: Mapping[Reason, ControlState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Rule:
+class SafetyRule:
     """
     One row of the table.
 
@@ -106,7 +106,7 @@ class Rule:
     """
 
     reason: Reason
-    reaction: State
+    reaction: ControlState
     holds: Callable[[Inputs, RuleSettings], bool]
     delay_s: Callable[[RuleSettings], float]
     scale: Callable[[Inputs, RuleSettings], float] = lambda _, s: s.slow_scale
@@ -131,63 +131,63 @@ def _older(age_s: float, timeout_s: float) -> bool:
 
 
 # Of rules with the same reaction, the first gives the reason.
-RULES: tuple[Rule, ...] = (
-    Rule(Reason.STOP_REQUESTED, State.STOP, lambda i, _: i.stop_requested, _at_once),
-    Rule(Reason.PERSON_IN_WORKSPACE, State.STOP, lambda i, _: i.person_in_workspace, _at_once),
-    Rule(
+RULES: tuple[SafetyRule, ...] = (
+    SafetyRule(Reason.STOP_REQUESTED, ControlState.STOP, lambda i, _: i.stop_requested, _at_once),
+    SafetyRule(Reason.PERSON_IN_WORKSPACE, ControlState.STOP, lambda i, _: i.person_in_workspace, _at_once),
+    SafetyRule(
         Reason.JOINT_STATE_STALE,
-        State.HOLD,
+        ControlState.HOLD,
         lambda i, s: math.isnan(i.joint_state_age_s) or _older(i.joint_state_age_s, s.joint_state_timeout_s),
         lambda s: s.joint_state_timeout_s,
     ),
-    Rule(Reason.INVALID_ACTION, State.HOLD, lambda i, _: i.invalid_action, _at_once),
-    Rule(Reason.STACK_STOPPING, State.HOLD, lambda i, _: i.stack_stopping, _at_once),
-    Rule(Reason.NO_ACTION, State.HOLD, lambda i, _: not i.has_action, _at_once),
-    Rule(
+    SafetyRule(Reason.INVALID_ACTION, ControlState.HOLD, lambda i, _: i.invalid_action, _at_once),
+    SafetyRule(Reason.STACK_STOPPING, ControlState.HOLD, lambda i, _: i.stack_stopping, _at_once),
+    SafetyRule(Reason.NO_ACTION, ControlState.HOLD, lambda i, _: not i.has_action, _at_once),
+    SafetyRule(
         Reason.STALE_ACTION,
-        State.HOLD,
+        ControlState.HOLD,
         lambda i, s: (
             i.has_action and (not i.action_cover_s > 0.0 or _older(i.action_age_s, s.max_action_age_s))
         ),
         lambda s: s.max_action_age_s,
     ),
-    Rule(
+    SafetyRule(
         Reason.STALE_PERCEPTION,
-        State.HOLD,
+        ControlState.HOLD,
         lambda i, s: _older(i.perception_age_s, s.perception_timeout_s),
         lambda s: s.perception_timeout_s,
     ),
-    Rule(
+    SafetyRule(
         Reason.SUPERVISOR_LOST,
-        State.SLOW,
+        ControlState.SLOW,
         lambda i, s: _older(i.supervisor_age_s, s.supervisor_timeout_s),
         lambda s: s.supervisor_timeout_s,
     ),
-    Rule(
+    SafetyRule(
         Reason.PERSON_NEAR,
-        State.SLOW,
+        ControlState.SLOW,
         lambda i, _: not i.person_distance >= 1.0,
         _at_once,
         scale=lambda i, s: _nearness(i.person_distance, s),
     ),
-    Rule(
+    SafetyRule(
         Reason.OBJECT_NEAR,
-        State.SLOW,
+        ControlState.SLOW,
         lambda i, _: not i.object_distance >= 1.0,
         _at_once,
         scale=lambda i, s: _nearness(i.object_distance, s),
     ),
-    Rule(
+    SafetyRule(
         Reason.LIMIT_POSITION,
-        State.SLOW,
+        ControlState.SLOW,
         lambda i, s: not i.position_limit_s < s.limit_persist_s,
         lambda s: s.limit_persist_s,
         scale=_limit_scale,
         keeps_velocity=True,
     ),
-    Rule(
+    SafetyRule(
         Reason.LIMIT_VELOCITY,
-        State.SLOW,
+        ControlState.SLOW,
         lambda i, s: not i.velocity_limit_s < s.limit_persist_s,
         lambda s: s.limit_persist_s,
         scale=_limit_scale,
@@ -197,24 +197,24 @@ RULES: tuple[Rule, ...] = (
 
 
 @dataclass(frozen=True)
-class Decision:
+class SafetyDecision:
     """
     What to do. progress: how fast time runs through the actions, 0..1. velocity: share of the speed limits, 0..1.
 
     Both are 0 in HOLD and STOP.
     """
 
-    state: State
+    state: ControlState
     reason: Reason
     progress: float
     velocity: float
 
 
 _NEAREST = Inputs(person_distance=0.0, object_distance=0.0)
-RUN = Decision(State.RUN, Reason.OK, 1.0, 1.0)
+RUN = SafetyDecision(ControlState.RUN, Reason.OK, 1.0, 1.0)
 
 
-def reaction(rule: Rule, settings: RuleSettings) -> State:
+def reaction(rule: SafetyRule, settings: RuleSettings) -> ControlState:
     """Return how a rule reacts under these settings."""
     return settings.reactions.get(rule.reason, rule.reaction)
 
@@ -224,7 +224,7 @@ def conditions(inputs: Inputs, settings: RuleSettings) -> frozenset[Reason]:
     return frozenset(rule.reason for rule in RULES if rule.holds(inputs, settings))
 
 
-def decide(reasons: Iterable[Reason], settings: RuleSettings, inputs: Inputs | None = None) -> Decision:
+def decide(reasons: Iterable[Reason], settings: RuleSettings, inputs: Inputs | None = None) -> SafetyDecision:
     """
     Return the decision for a set of reasons: the most severe reaction, at the lowest speed that any of them wants.
 
@@ -232,20 +232,20 @@ def decide(reasons: Iterable[Reason], settings: RuleSettings, inputs: Inputs | N
     """
     inputs = inputs or _NEAREST
     present = frozenset(reasons)
-    state, reason, progress, velocity = State.RUN, Reason.OK, 1.0, 1.0
+    state, reason, progress, velocity = ControlState.RUN, Reason.OK, 1.0, 1.0
     for rule in RULES:
         if rule.reason not in present:
             continue
         wanted = reaction(rule, settings)
         if wanted > state:
             state, reason = wanted, rule.reason
-        if wanted is State.SLOW:
+        if wanted is ControlState.SLOW:
             scale = rule.scale(inputs, settings)
             progress = min(progress, scale)
             velocity = min(velocity, 1.0 if rule.keeps_velocity else scale)
-    if state >= State.HOLD:
+    if state >= ControlState.HOLD:
         progress = velocity = 0.0
-    return Decision(state, reason, progress, velocity)
+    return SafetyDecision(state, reason, progress, velocity)
 
 
 class RuleLatch:
@@ -273,6 +273,6 @@ class RuleLatch:
         return frozenset(last_s)
 
 
-def clear_s(rule: Rule, settings: RuleSettings) -> float:
+def clear_s(rule: SafetyRule, settings: RuleSettings) -> float:
     """Return how long a rule's condition must be gone before its reaction ends, s."""
-    return settings.stop_clear_s if reaction(rule, settings) is State.STOP else settings.clear_s
+    return settings.stop_clear_s if reaction(rule, settings) is ControlState.STOP else settings.clear_s

@@ -24,7 +24,7 @@ from edge_stack_control.controller import (
 )
 from edge_stack_control.explain import explain
 from edge_stack_control.limits import JointLimits
-from edge_stack_control.rules import Reason, RuleSettings, State
+from edge_stack_control.rules import ControlState, Reason, RuleSettings
 from edge_stack_control.workspace import NOTHING, Sight
 from edge_stack_core.easing import EASING_S
 
@@ -99,7 +99,7 @@ def test_without_a_measured_position_nothing_is_commanded() -> None:
     bench.offer([0.5, 0.5])
     command = bench.tick(measured=None, joint_state_age_s=math.inf)
     assert command.positions is None
-    assert (command.state, command.reason) == (State.HOLD, Reason.JOINT_STATE_STALE)
+    assert (command.state, command.reason) == (ControlState.HOLD, Reason.JOINT_STATE_STALE)
 
 
 def test_the_first_command_is_the_measured_position() -> None:
@@ -107,13 +107,13 @@ def test_the_first_command_is_the_measured_position() -> None:
     command = bench.tick()
     assert command.positions is not None
     assert np.array_equal(command.positions, START)
-    assert (command.state, command.reason) == (State.HOLD, Reason.NO_ACTION)
+    assert (command.state, command.reason) == (ControlState.HOLD, Reason.NO_ACTION)
 
 
 def test_chunks_are_followed_to_their_target() -> None:
     bench = Bench()
     command = fed(bench, 120)
-    assert command.state is State.RUN
+    assert command.state is ControlState.RUN
     assert command.positions == pytest.approx([0.5, 0.5], abs=1e-6)
     assert command.queue_s > 0.0
 
@@ -133,7 +133,7 @@ def test_a_moving_target_is_followed_by_its_time_stamps() -> None:
 def test_when_chunks_stop_the_last_command_is_held_and_the_reason_given() -> None:
     bench = Bench()
     fed(bench, 60)
-    held = bench.run_until(lambda c: c.state is State.HOLD)
+    held = bench.run_until(lambda c: c.state is ControlState.HOLD)
     assert held.reason is Reason.STALE_ACTION
     before = bench.commands[-1]
     bench.run(50)
@@ -145,25 +145,25 @@ def test_it_continues_when_chunks_come_again() -> None:
     fed(bench, 60)
     bench.run_until(lambda c: c.reason is Reason.STALE_ACTION)
     command = fed(bench, 120, [-0.5, -0.5])
-    assert command.state is State.RUN
+    assert command.state is ControlState.RUN
     assert command.positions == pytest.approx([-0.5, -0.5], abs=1e-6)
 
 
 @pytest.mark.parametrize(
     ("around", "state", "reason"),
     [
-        ({"stop_requested": True}, State.STOP, Reason.STOP_REQUESTED),
-        ({"sight": INSIDE}, State.STOP, Reason.PERSON_IN_WORKSPACE),
-        ({"sight": Sight(person_distance=0.5)}, State.SLOW, Reason.PERSON_NEAR),
-        ({"sight": Sight(object_distance=0.5)}, State.SLOW, Reason.OBJECT_NEAR),
-        ({"perception_age_s": 5.0}, State.HOLD, Reason.STALE_PERCEPTION),
-        ({"joint_state_age_s": 5.0}, State.HOLD, Reason.JOINT_STATE_STALE),
-        ({"supervisor_age_s": 5.0}, State.SLOW, Reason.SUPERVISOR_LOST),
-        ({"stack_stopping": True}, State.HOLD, Reason.STACK_STOPPING),
+        ({"stop_requested": True}, ControlState.STOP, Reason.STOP_REQUESTED),
+        ({"sight": INSIDE}, ControlState.STOP, Reason.PERSON_IN_WORKSPACE),
+        ({"sight": Sight(person_distance=0.5)}, ControlState.SLOW, Reason.PERSON_NEAR),
+        ({"sight": Sight(object_distance=0.5)}, ControlState.SLOW, Reason.OBJECT_NEAR),
+        ({"perception_age_s": 5.0}, ControlState.HOLD, Reason.STALE_PERCEPTION),
+        ({"joint_state_age_s": 5.0}, ControlState.HOLD, Reason.JOINT_STATE_STALE),
+        ({"supervisor_age_s": 5.0}, ControlState.SLOW, Reason.SUPERVISOR_LOST),
+        ({"stack_stopping": True}, ControlState.HOLD, Reason.STACK_STOPPING),
     ],
 )
 def test_a_condition_is_reacted_to_in_the_very_next_tick(
-    around: dict[str, Any], state: State, reason: Reason
+    around: dict[str, Any], state: ControlState, reason: Reason
 ) -> None:
     bench = Bench()
     fed(bench, 60)
@@ -173,7 +173,7 @@ def test_a_condition_is_reacted_to_in_the_very_next_tick(
     before = moving.copy()
     command = bench.tick(**around)
     assert (command.state, command.reason) == (state, reason)
-    if state >= State.HOLD:
+    if state >= ControlState.HOLD:
         assert np.array_equal(command.positions, before)
 
 
@@ -182,8 +182,8 @@ def test_a_person_stops_until_the_workspace_was_clear_for_the_clear_time() -> No
     fed(bench, 60)
     bench.tick(sight=INSIDE)
     cleared = fed(bench, int(1.8 / PERIOD_S), sight=NOTHING)
-    assert cleared.state is State.STOP
-    assert fed(bench, int(0.4 / PERIOD_S)).state is State.RUN
+    assert cleared.state is ControlState.STOP
+    assert fed(bench, int(0.4 / PERIOD_S)).state is ControlState.RUN
 
 
 def test_in_slow_no_joint_is_faster_than_its_share_of_full_speed() -> None:
@@ -213,7 +213,7 @@ def test_a_requested_stop_lasts_until_it_was_released_for_the_clear_time() -> No
     before = held.copy()
     assert np.array_equal(fed(bench, 200, [1.5, 1.5]).positions, before)
     assert fed(bench, int(1.8 / PERIOD_S), stop_requested=False).reason is Reason.STOP_REQUESTED
-    assert fed(bench, int(0.4 / PERIOD_S)).state is State.RUN
+    assert fed(bench, int(0.4 / PERIOD_S)).state is ControlState.RUN
 
 
 def test_after_a_hold_speed_rises_gradually() -> None:
@@ -232,9 +232,9 @@ def test_a_malformed_chunk_holds_until_a_right_one_comes() -> None:
     with pytest.raises(ChunkRefused):
         bench.offer([math.nan, 0.0])
     command = bench.tick()
-    assert (command.state, command.reason) == (State.HOLD, Reason.INVALID_ACTION)
+    assert (command.state, command.reason) == (ControlState.HOLD, Reason.INVALID_ACTION)
     assert bench.run(5).reason is Reason.INVALID_ACTION
-    assert fed(bench, 10).state is State.RUN
+    assert fed(bench, 10).state is ControlState.RUN
 
 
 def test_a_chunk_that_is_only_late_is_refused_without_a_hold() -> None:
@@ -242,14 +242,14 @@ def test_a_chunk_that_is_only_late_is_refused_without_a_hold() -> None:
     fed(bench, 60)
     with pytest.raises(ChunkRefused):
         bench.offer([0.0, 0.0], stamp_s=bench.now_s - 60.0, start_s=bench.now_s - 60.0)
-    assert bench.tick().state is State.RUN
+    assert bench.tick().state is ControlState.RUN
 
 
 def test_actions_beyond_the_limits_slow_down_and_are_named() -> None:
     bench = Bench()
     fed(bench, 60)
     command = fed(bench, 100, [5.0, 0.0])
-    assert (command.state, command.reason) == (State.SLOW, Reason.LIMIT_POSITION)
+    assert (command.state, command.reason) == (ControlState.SLOW, Reason.LIMIT_POSITION)
     assert command.limited
     assert command.positions is not None and command.positions[0] <= 2.0
     assert "pan" in explain(command, RuleSettings(), limiter=bench.controller.limiter)
@@ -268,7 +268,7 @@ def test_a_position_just_beyond_the_limit_is_clipped_without_slowing() -> None:
     bench = Bench()
     fed(bench, 120, [2.04, 0.0])
     command = fed(bench, 20, [2.04, 0.0])
-    assert command.state is State.RUN
+    assert command.state is ControlState.RUN
     assert command.positions is not None and command.positions[0] == pytest.approx(2.0)
 
 
@@ -280,7 +280,7 @@ def test_when_joint_states_return_commands_begin_at_the_measured_position() -> N
     held = bench.commands[-1]
     assert not np.array_equal(held, moved)
     command = bench.tick(joint_state_age_s=0.0, measured=moved)
-    assert command.state is State.HOLD
+    assert command.state is ControlState.HOLD
     assert np.array_equal(command.positions, moved)
 
 
@@ -288,7 +288,7 @@ def test_a_clock_set_back_voids_what_was_queued() -> None:
     bench = Bench()
     fed(bench, 60)
     command = bench.controller.tick(bench.now_s - 100.0, bench.now_s + PERIOD_S, bench.around)
-    assert (command.state, command.reason) == (State.HOLD, Reason.NO_ACTION)
+    assert (command.state, command.reason) == (ControlState.HOLD, Reason.NO_ACTION)
 
 
 def test_reset_begins_anew_from_the_measured_position() -> None:
@@ -320,10 +320,10 @@ def test_every_reason_is_explained_in_words() -> None:
     bench = Bench()
     command = bench.tick()
     for reason in Reason:
-        for state in (State.SLOW, State.HOLD):
+        for state in (ControlState.SLOW, ControlState.HOLD):
             text = explain(replace(command, reason=reason, state=state), RuleSettings(), refusal="nan")
             assert bool(text) == (reason is not Reason.OK)
-    assert explain(replace(command, state=State.RUN), RuleSettings()) == ""
+    assert explain(replace(command, state=ControlState.RUN), RuleSettings()) == ""
 
 
 def test_joint_states_are_put_in_the_robots_order_and_must_be_complete() -> None:
@@ -375,7 +375,7 @@ def test_whatever_arrives_no_command_is_ever_unsafe(events: list[tuple[str, Any,
             assert np.isfinite(after).all()
             assert (after >= LIMITS.position_min).all() and (after <= LIMITS.position_max).all()
             assert (np.abs(after - before) <= LIMITS.velocity_max * PERIOD_S * command.speed + 1e-9).all()
-            if command.state >= State.HOLD:
+            if command.state >= ControlState.HOLD:
                 assert np.array_equal(after, before)
 
 
@@ -396,16 +396,16 @@ def test_the_reaction_to_any_mixture_is_the_most_severe_of_them(around: dict[str
     fed(bench, 60)
     bench.offer([1.0, 1.0])
     command = bench.tick(**around)
-    expected = State.RUN
+    expected = ControlState.RUN
     sight = around["sight"]
     if not around["supervisor_age_s"] <= 2.0 or min(sight.person_distance, sight.object_distance) < 1.0:
-        expected = State.SLOW
+        expected = ControlState.SLOW
     if around["stack_stopping"] or not (
         around["perception_age_s"] <= 1.0 and around["joint_state_age_s"] <= 0.5
     ):
-        expected = State.HOLD
+        expected = ControlState.HOLD
     if sight.person_inside:
-        expected = State.STOP
+        expected = ControlState.STOP
     assert command.state is expected
 
 
@@ -421,7 +421,7 @@ def test_when_chunks_stop_while_the_robot_moves_it_comes_to_rest_smoothly_and_th
     fed(bench, 60, START)
     bench.offer(ramp(bench, 0.5))
     begin = len(bench.commands) + 6  # the blend is over
-    held = bench.run_until(lambda c: c.state is State.HOLD)
+    held = bench.run_until(lambda c: c.state is ControlState.HOLD)
     bench.run(3)
     assert (held.reason, held.underruns) == (Reason.STALE_ACTION, 1)
     speeds = np.diff(bench.commands[begin:], axis=0) / PERIOD_S
@@ -441,7 +441,7 @@ def test_a_chunk_that_comes_late_while_the_robot_slows_down_takes_it_along_witho
         # Computed from an observation when all went on, it is ahead of the robot by now.
         bench.offer(ramp(bench, speed) + np.sign(speed) * np.array([0.1, -0.1]))
         begin = len(bench.commands) - 1
-        assert bench.run(12).state is State.RUN
+        assert bench.run(12).state is ControlState.RUN
         speeds = np.diff(bench.commands[begin:], axis=0) / PERIOD_S
         assert np.abs(np.diff(speeds, axis=0)).max() < 0.4
     assert bench.tick().underruns == 3

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from edge_stack_control.rules import (
     RULES,
-    Decision,
+    ControlState,
     Inputs,
     Reason,
     RuleLatch,
     RuleSettings,
-    State,
+    SafetyDecision,
     clear_s,
     conditions,
     decide,
@@ -43,19 +43,19 @@ WRONG: dict[Reason, Inputs] = {
     Reason.LIMIT_VELOCITY: replace(GOOD, velocity_limit_s=0.3),
 }
 REACTIONS = {
-    Reason.STOP_REQUESTED: State.STOP,
-    Reason.PERSON_IN_WORKSPACE: State.STOP,
-    Reason.JOINT_STATE_STALE: State.HOLD,
-    Reason.INVALID_ACTION: State.HOLD,
-    Reason.STACK_STOPPING: State.HOLD,
-    Reason.NO_ACTION: State.HOLD,
-    Reason.STALE_ACTION: State.HOLD,
-    Reason.STALE_PERCEPTION: State.HOLD,
-    Reason.SUPERVISOR_LOST: State.SLOW,
-    Reason.PERSON_NEAR: State.SLOW,
-    Reason.OBJECT_NEAR: State.SLOW,
-    Reason.LIMIT_POSITION: State.SLOW,
-    Reason.LIMIT_VELOCITY: State.SLOW,
+    Reason.STOP_REQUESTED: ControlState.STOP,
+    Reason.PERSON_IN_WORKSPACE: ControlState.STOP,
+    Reason.JOINT_STATE_STALE: ControlState.HOLD,
+    Reason.INVALID_ACTION: ControlState.HOLD,
+    Reason.STACK_STOPPING: ControlState.HOLD,
+    Reason.NO_ACTION: ControlState.HOLD,
+    Reason.STALE_ACTION: ControlState.HOLD,
+    Reason.STALE_PERCEPTION: ControlState.HOLD,
+    Reason.SUPERVISOR_LOST: ControlState.SLOW,
+    Reason.PERSON_NEAR: ControlState.SLOW,
+    Reason.OBJECT_NEAR: ControlState.SLOW,
+    Reason.LIMIT_POSITION: ControlState.SLOW,
+    Reason.LIMIT_VELOCITY: ControlState.SLOW,
 }
 reasons = st.frozensets(st.sampled_from([rule.reason for rule in RULES]))
 ages = st.one_of(st.floats(0.0, 10.0), st.sampled_from([math.inf, math.nan]))
@@ -86,7 +86,7 @@ def test_every_reason_but_ok_has_exactly_one_rule() -> None:
 
 def test_nothing_wrong_means_run_at_full_speed() -> None:
     assert conditions(GOOD, SETTINGS) == frozenset()
-    assert decide((), SETTINGS) == Decision(State.RUN, Reason.OK, 1.0, 1.0)
+    assert decide((), SETTINGS) == SafetyDecision(ControlState.RUN, Reason.OK, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("reason", list(WRONG), ids=lambda r: r.value)
@@ -127,9 +127,9 @@ def test_a_position_never_known_holds_even_without_a_timeout() -> None:
 
 
 def test_a_configured_reaction_replaces_the_rules_own() -> None:
-    settings = replace(SETTINGS, reactions={Reason.STALE_PERCEPTION: State.SLOW})
+    settings = replace(SETTINGS, reactions={Reason.STALE_PERCEPTION: ControlState.SLOW})
     decision = decide({Reason.STALE_PERCEPTION}, settings)
-    assert decision.state is State.SLOW
+    assert decision.state is ControlState.SLOW
     assert decision.velocity == settings.slow_scale
 
 
@@ -179,15 +179,15 @@ def test_the_decision_is_as_severe_as_every_rule_that_holds(inputs: Inputs) -> N
     present = conditions(inputs, SETTINGS)
     decision = decide(present, SETTINGS)
     wanted = [reaction(rule, SETTINGS) for rule in RULES if rule.reason in present]
-    assert decision.state == max(wanted, default=State.RUN)
-    assert (decision.reason is Reason.OK) == (decision.state is State.RUN)
+    assert decision.state == max(wanted, default=ControlState.RUN)
+    assert (decision.reason is Reason.OK) == (decision.state is ControlState.RUN)
     assert decision.reason is Reason.OK or decision.reason in present
 
 
 @given(any_inputs)
 def test_hold_and_stop_always_mean_standstill(inputs: Inputs) -> None:
     decision = decide(conditions(inputs, SETTINGS), SETTINGS)
-    if decision.state >= State.HOLD:
+    if decision.state >= ControlState.HOLD:
         assert decision.progress == decision.velocity == 0.0
     assert 0.0 <= decision.velocity <= 1.0
 

@@ -197,7 +197,7 @@ class World:
 
     def _consider(
         self, words: Mortal, party: Party, passed_over: set[int] = frozenset()
-    ) -> decision.Decision:
+    ) -> decision.AdmissionDecision:
         verdict, _ = protocol.consider(words, party.slot, self.now, self.alive, passed_over)
         party.look_again = verdict.look_again
         if verdict.admitted:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_stack_core.admission import decision as admission
-from edge_stack_core.admission.decision import Critical, Running, View, Waiting
+from edge_stack_core.admission.decision import Critical, PageView, Running, Waiting
 
 MS = 1_000_000
 NOW = 1000 * MS
@@ -41,8 +41,8 @@ def waiting(slot: int, expected: float, deadline: float = 100, shared: float | N
     )
 
 
-def view(criticals=(), running=(), jobs=(), limit: int = 1, guard: float = 0.5, co_run: int = 0) -> View:
-    return View(limit, int(guard * MS), co_run, list(criticals), list(running), list(jobs))
+def view(criticals=(), running=(), jobs=(), limit: int = 1, guard: float = 0.5, co_run: int = 0) -> PageView:
+    return PageView(limit, int(guard * MS), co_run, list(criticals), list(running), list(jobs))
 
 
 def test_a_job_that_ends_a_guard_before_the_release_is_admitted() -> None:

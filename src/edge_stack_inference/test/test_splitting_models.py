@@ -15,7 +15,7 @@ import pytest
 from edge_stack_core.admission import BackgroundJob, CriticalJob, Refused
 from edge_stack_core.admission.status import read_status
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_inference.splitting import Plan, SegmentedModel, segment
+from edge_stack_inference.splitting import SegmentedModel, SlicePlan, segment
 from edge_stack_inference.splitting import __main__ as command
 from edge_stack_inference.splitting.build import open_session
 
@@ -137,7 +137,7 @@ def test_a_damaged_plan_is_named(model: Path) -> None:
     _, folder = segment(model, pieces=2)
     (folder / "plan.json").write_text("{}")
     with pytest.raises(ConfigurationError, match="remove the folder"):
-        Plan.read(folder)
+        SlicePlan.read(folder)
 
 
 def test_a_missing_segment_is_named(model: Path) -> None:

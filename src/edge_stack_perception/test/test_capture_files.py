@@ -16,7 +16,7 @@ import pytest
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_perception.capture import folder as capture_folder
 from edge_stack_perception.capture import video as capture_video
-from edge_stack_perception.capture.base import EndOfSourceError, Frame, FrameSource, wait_until
+from edge_stack_perception.capture.base import CapturedFrame, EndOfSourceError, FrameSource, wait_until
 from edge_stack_perception.capture.folder import FolderSource
 from edge_stack_perception.capture.reopening import ReopeningSource
 from edge_stack_perception.capture.video import VideoSource
@@ -29,7 +29,7 @@ def picture(number: int) -> np.ndarray:
     return np.full((48, 64, 3), 20 * number + 10, np.uint8)
 
 
-def number_of(frame: Frame | None) -> int:
+def number_of(frame: CapturedFrame | None) -> int:
     assert frame is not None
     assert frame.encoding == "bgr8"
     return round((float(frame.image.mean()) - 10) / 20)

@@ -20,7 +20,7 @@ import pytest
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_perception.capture import v4l2
-from edge_stack_perception.capture.base import EndOfSourceError, Frame, SourceLostError
+from edge_stack_perception.capture.base import CapturedFrame, EndOfSourceError, SourceLostError
 from edge_stack_perception.capture.reopening import FIRST_PAUSE_S, LONGEST_PAUSE_S, ReopeningSource
 from edge_stack_perception.capture.v4l2 import DeviceSettings, V4L2Source, describe_devices, parse_options
 
@@ -272,7 +272,7 @@ class Scripted:
         if outcome is not None:
             raise outcome
 
-    def read(self, _due_s: float, _timeout_s: float) -> Frame | None:
+    def read(self, _due_s: float, _timeout_s: float) -> CapturedFrame | None:
         outcome = self.reads.popleft()
         if isinstance(outcome, Exception):
             raise outcome
@@ -282,7 +282,7 @@ class Scripted:
         pass
 
 
-FRAME = Frame(np.zeros((1, 1, 3), np.uint8), "rgb8", 0.0, 0)
+FRAME = CapturedFrame(np.zeros((1, 1, 3), np.uint8), "rgb8", 0.0, 0)
 
 
 def test_pauses_between_attempts_grow_up_to_a_limit() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edge_stack_policy.base import STATE, TASK, TIME_S
 from edge_stack_policy.failover.endpoint import Endpoint
-from edge_stack_policy.failover.endpoint_worker import Call, Outcome, compute
+from edge_stack_policy.failover.endpoint_worker import Call, CallOutcome, compute
 from edge_stack_policy.failover.policy import FailoverPolicy
 
 STEP_S, HORIZON, JOINTS = 1.0 / 24.0, 30, ("a", "b")
@@ -73,7 +73,7 @@ class FakeWorker:
 
     def __init__(self, world: World, policy: Still, duration: Callable[[float], float]) -> None:
         self._world, self._policy, self._duration = world, policy, duration
-        self._outcome: Outcome | None = None
+        self._outcome: CallOutcome | None = None
         self._ready_s = math.inf
 
     @property
@@ -86,10 +86,12 @@ class FakeWorker:
         outcome = compute(self._policy, call)
         lost = took_s > TIMEOUT_S
         took_s = min(took_s, TIMEOUT_S)
-        self._outcome = Outcome(None if lost else outcome.chunk, "lost" if lost else outcome.error, took_s)
+        self._outcome = CallOutcome(
+            None if lost else outcome.chunk, "lost" if lost else outcome.error, took_s
+        )
         self._ready_s = self._world.now_s + took_s
 
-    def take(self, timeout_s: float | None) -> Outcome | None:
+    def take(self, timeout_s: float | None) -> CallOutcome | None:
         until_s = math.inf if timeout_s is None else self._world.now_s + timeout_s
         if self._ready_s > until_s:
             self._world.now_s = until_s

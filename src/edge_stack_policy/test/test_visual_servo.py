@@ -17,7 +17,7 @@ from edge_stack_policy.visual_servo.policy import (
     CLASS_NAMES,
     TRANSITIONS,
     InstructionError,
-    Phase,
+    ServoPhase,
     VisualServo,
     parse_instruction,
 )
@@ -85,9 +85,9 @@ def servo() -> VisualServo:
 
 
 def run(
-    policy: VisualServo, table: Table, limit_s: float = 20.0, until: Phase = Phase.DONE, **kwargs
-) -> list[Phase]:
-    phases: list[Phase] = []
+    policy: VisualServo, table: Table, limit_s: float = 20.0, until: ServoPhase = ServoPhase.DONE, **kwargs
+) -> list[ServoPhase]:
+    phases: list[ServoPhase] = []
     end_s = table.now_s + limit_s
     while table.now_s < end_s:
         table.follow(policy.predict_action_chunk(table.observation(**kwargs)), policy.step_s)
@@ -107,8 +107,9 @@ def test_the_named_object_ends_up_on_the_mark() -> None:
     phases = run(servo(), table)
     assert on_mark(table)
     assert phases == [
-        Phase.SEARCH, Phase.REACH, Phase.DESCEND, Phase.CLOSE, Phase.LIFT, Phase.CARRY, Phase.LOWER, Phase.OPEN,
-        Phase.RETREAT, Phase.VERIFY, Phase.DONE,
+        ServoPhase.SEARCH, ServoPhase.REACH, ServoPhase.DESCEND, ServoPhase.CLOSE,
+        ServoPhase.LIFT, ServoPhase.CARRY, ServoPhase.LOWER, ServoPhase.OPEN,
+        ServoPhase.RETREAT, ServoPhase.VERIFY, ServoPhase.DONE,
     ]  # fmt: skip
 
 
@@ -116,12 +117,12 @@ def test_a_grasp_that_fails_is_tried_again() -> None:
     table = Table(slippery=1)
     phases = run(servo(), table, 30.0)
     assert on_mark(table)
-    assert phases.count(Phase.CLOSE) == 2
+    assert phases.count(ServoPhase.CLOSE) == 2
 
 
 def test_an_object_that_is_moved_before_the_grasp_is_found_again() -> None:
     table, policy = Table(), servo()
-    run(policy, table, until=Phase.REACH)
+    run(policy, table, until=ServoPhase.REACH)
     table.cube = np.array((0.24, -0.02, 0.015))
     run(policy, table, 30.0)
     assert on_mark(table)
@@ -131,14 +132,14 @@ def test_an_object_taken_off_the_mark_is_put_back() -> None:
     table, policy = Table(), servo()
     run(policy, table)
     table.cube = np.array((0.2, 0.12, 0.015))
-    run(policy, table, until=Phase.REACH)
+    run(policy, table, until=ServoPhase.REACH)
     run(policy, table, 30.0)
     assert on_mark(table)
 
 
 def test_an_object_lost_on_the_way_is_picked_up_again() -> None:
     table, policy = Table(), servo()
-    run(policy, table, until=Phase.CARRY)
+    run(policy, table, until=ServoPhase.CARRY)
     table.held = False
     table.joints[5] = 0.2
     table.cube = np.array((0.2, 0.05, 0.015))
@@ -151,14 +152,14 @@ def test_without_detections_the_arm_waits_at_home() -> None:
     nothing = np.zeros((0, 8), dtype=np.float32)
     for _ in range(20):
         table.follow(policy.predict_action_chunk(table.observation(detections=nothing)), policy.step_s)
-    assert policy.phase is Phase.SEARCH
+    assert policy.phase is ServoPhase.SEARCH
     np.testing.assert_allclose(table.joints, ROBOT.home, atol=0.02)
 
 
 def test_detections_that_stop_after_the_approach_do_not_stop_the_task() -> None:
     table, policy = Table(), servo()
-    run(policy, table, until=Phase.DESCEND)
-    run(policy, table, until=Phase.VERIFY, detections=np.zeros((0, 8), dtype=np.float32))
+    run(policy, table, until=ServoPhase.DESCEND)
+    run(policy, table, until=ServoPhase.VERIFY, detections=np.zeros((0, 8), dtype=np.float32))
     assert on_mark(table)
 
 
@@ -194,17 +195,17 @@ def test_an_object_out_of_reach_is_a_problem_and_the_arm_waits() -> None:
     for _ in range(10):
         table.follow(policy.predict_action_chunk(table.observation()), policy.step_s)
     assert "out of reach" in policy.problem
-    assert policy.phase is Phase.SEARCH
+    assert policy.phase is ServoPhase.SEARCH
 
 
 def test_an_object_that_is_held_when_the_task_changes_is_put_down_first() -> None:
     table, policy = Table(), servo()
-    run(policy, table, until=Phase.CARRY)
+    run(policy, table, until=ServoPhase.CARRY)
     assert table.held
     policy.reset()
     policy.predict_action_chunk(table.observation())
-    assert policy.phase is Phase.LOWER
-    run(policy, table, until=Phase.RETREAT)
+    assert policy.phase is ServoPhase.LOWER
+    run(policy, table, until=ServoPhase.RETREAT)
     assert table.cube[2] == pytest.approx(0.015)
     run(policy, table, 30.0)
     assert on_mark(table)
@@ -212,28 +213,28 @@ def test_an_object_that_is_held_when_the_task_changes_is_put_down_first() -> Non
 
 def test_a_policy_that_starts_with_an_object_in_the_gripper_puts_it_down_first() -> None:
     table, policy = Table(), servo()
-    run(policy, table, until=Phase.CARRY)
+    run(policy, table, until=ServoPhase.CARRY)
     policy = servo()  # the process died and came back
     policy.predict_action_chunk(table.observation())
-    assert policy.phase is Phase.LOWER
+    assert policy.phase is ServoPhase.LOWER
     run(policy, table, 30.0)
     assert on_mark(table)
 
 
 def test_an_arm_that_is_held_for_a_while_goes_on_where_it_was() -> None:
     table, policy = Table(), servo()
-    run(policy, table, until=Phase.CARRY)
+    run(policy, table, until=ServoPhase.CARRY)
     for _ in range(40):  # 8 s: commands are not executed
         policy.predict_action_chunk(table.observation())
         table.now_s += PERIOD_S
-        assert policy.phase is Phase.CARRY
+        assert policy.phase is ServoPhase.CARRY
     run(policy, table)
     assert on_mark(table)
 
 
 def test_a_clock_that_jumps_back_does_not_blind_the_policy() -> None:
     table, policy = Table(), servo()
-    run(policy, table, until=Phase.REACH)
+    run(policy, table, until=ServoPhase.REACH)
     table.now_s -= 50.0
     run(policy, table, 30.0)
     assert on_mark(table)
@@ -242,7 +243,7 @@ def test_a_clock_that_jumps_back_does_not_blind_the_policy() -> None:
 def test_chunks_join_without_a_jump_and_within_the_speed_limits() -> None:
     table, policy = Table(), servo()
     last: np.ndarray | None = None
-    while policy.phase is not Phase.DONE:
+    while policy.phase is not ServoPhase.DONE:
         chunk = policy.predict_action_chunk(table.observation())
         assert chunk.shape == (24, 6)
         assert np.isfinite(chunk).all()
@@ -260,7 +261,7 @@ def test_chunks_join_without_a_jump_and_within_the_speed_limits() -> None:
 
 def test_a_plan_far_from_the_joints_starts_anew_from_the_joints() -> None:
     table, policy = Table(), servo()
-    run(policy, table, until=Phase.REACH)
+    run(policy, table, until=ServoPhase.REACH)
     table.joints = ROBOT.home + np.array((0.9, 0.0, 0.0, 0.0, 0.0, 0.0))
     chunk = policy.predict_action_chunk(table.observation())
     np.testing.assert_allclose(chunk[0], table.joints, atol=1e-6)
@@ -273,8 +274,8 @@ def test_unusable_joint_positions_are_refused(state: list[float]) -> None:
 
 
 def test_every_phase_is_reached_and_left() -> None:
-    assert {phase for phase, _ in TRANSITIONS} == set(Phase)
-    assert {*TRANSITIONS.values(), Phase.IDLE} == set(Phase)
+    assert {phase for phase, _ in TRANSITIONS} == set(ServoPhase)
+    assert {*TRANSITIONS.values(), ServoPhase.IDLE} == set(ServoPhase)
 
 
 @pytest.mark.parametrize(

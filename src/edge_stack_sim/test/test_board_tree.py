@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from edge_stack_core.board import open_reader
 from edge_stack_sim.board import ORIN_NANO_SUPER, Load, Plant
-from edge_stack_sim.board.live import LiveBoard, Surroundings, log_to
+from edge_stack_sim.board.live import BoardSurroundings, LiveBoard, log_to
 from edge_stack_sim.board.stack_load import StackLoad
 from edge_stack_sim.board.tegrastats import Tegrastats
 from edge_stack_sim.board.tree import BoardTree
@@ -134,9 +134,9 @@ def test_tegrastats_lines_are_those_of_the_board() -> None:
 def test_a_live_board_takes_its_surroundings_at_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
     root, log = tmp_path / "board", tmp_path / "tegrastats"
     board = LiveBoard(Plant(), root, log_to(log))
-    state = board.advance(0.1, Load(), Surroundings(time_scale=100.0))
+    state = board.advance(0.1, Load(), BoardSurroundings(time_scale=100.0))
     assert state.time_s == pytest.approx(10.0)
-    around = Surroundings(
+    around = BoardSurroundings(
         ambient_c=45.0, fan_failed=True, power_mode="15W", extra_power_w=3.0, memory_used_mb=100.0
     )
     hot = board.advance(0.1, Load(), around)
@@ -144,7 +144,7 @@ def test_a_live_board_takes_its_surroundings_at_once_and_leaves_nothing_behind(t
     assert hot.power.module_w > state.power.module_w + 2.9
     assert hot.memory_available_mb == state.memory_available_mb - 100.0
     # A process that was stopped for an hour does not make up for it.
-    assert board.advance(3600.0, Load(), Surroundings()).time_s < 12.0
+    assert board.advance(3600.0, Load(), BoardSurroundings()).time_s < 12.0
     assert len(log.read_text().splitlines()) >= 2
     board.close()
     assert not root.exists()

@@ -17,8 +17,8 @@ import torch
 
 from edge_stack_core.robot import load_robot
 from edge_stack_policy.smolvla.runtime import SmolVLARuntime
-from edge_stack_sim.learning.lessons import Pace
-from edge_stack_sim.learning.train import Plan, Workshop, train
+from edge_stack_sim.learning.lessons import TrainingPace
+from edge_stack_sim.learning.train import TrainingPlan, Workshop, train
 
 
 def test_from_nothing_to_a_policy_and_on_from_a_stage_that_is_done(
@@ -27,8 +27,8 @@ def test_from_nothing_to_a_policy_and_on_from_a_stage_that_is_done(
     torch.set_num_threads(1)
     said: list[str] = []
     shop = Workshop(tmp_path, load_robot(robot_file), torch.device("cpu"), 0, 1, said.append)
-    few = Pace(2, 5.0, 1e-3)
-    plan = Plan(samples=64, see=few, act=few, rounds=1, round_samples=16, again=few)
+    few = TrainingPace(2, 5.0, 1e-3)
+    plan = TrainingPlan(samples=64, see=few, act=few, rounds=1, round_samples=16, again=few)
     policy = train(plan, shop)
     runtime = SmolVLARuntime(policy)
     chunk = runtime.predict(

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from edge_stack_supervisor.modes import (
-    Figures,
     Mode,
+    ModeFigures,
     ModeMachine,
     ModesConfig,
     Needs,
     NodeTarget,
-    Outcome,
     Seen,
+    SwitchOutcome,
     Wave,
 )
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.supervision import NodeState
 
 STEP_S = 0.2
 CLASS = {
@@ -34,7 +34,7 @@ CLASS = {
     "pose": "background",
 }
 RATES = {"detect": 5.0, "segment": 5.0, "pose": 5.0}
-BASE = {name: NodeTarget(State.ACTIVE, cls, RATES.get(name)) for name, cls in CLASS.items()}
+BASE = {name: NodeTarget(NodeState.ACTIVE, cls, RATES.get(name)) for name, cls in CLASS.items()}
 DEFAULTS: dict[str, dict[str, Any]] = {
     name: {"priority_class": cls, "imgsz": 320} for name, cls in CLASS.items()
 }
@@ -54,8 +54,8 @@ def mode(name: str, changes: dict[str, dict[str, Any]], **options: Any) -> Mode:
 
 
 def config(*modes: Mode, **options: Any) -> ModesConfig:
-    figures = {"policy": Figures(duration_s=0.02, rate_hz=10.0)}
-    options.setdefault("figures", {**{name: Figures() for name in BASE}, **figures})
+    figures = {"policy": ModeFigures(duration_s=0.02, rate_hz=10.0)}
+    options.setdefault("figures", {**{name: ModeFigures() for name in BASE}, **figures})
     return ModesConfig(
         path=Path("modes.yaml"),
         start=modes[0].name,
@@ -79,20 +79,20 @@ class World:
     held_down: set[str] = field(default_factory=set)
     parked: set[str] = field(default_factory=set)
     failing: dict[str, str] = field(default_factory=dict)
-    wanted: dict[str, State] = field(default_factory=dict)
-    states: dict[str, State] = field(default_factory=dict)
+    wanted: dict[str, NodeState] = field(default_factory=dict)
+    states: dict[str, NodeState] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=lambda: dict(RATES))
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     reloads: list[str] = field(default_factory=list)
     waves: list[Wave] = field(default_factory=list)
     hooks: list[str] = field(default_factory=list)
     modes: list[str] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[SwitchOutcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.needs = Needs(self.config)
         self.machine = ModeMachine(self.config, self.needs, DEFAULTS)
-        initial = State.ACTIVE if self.adopted else State.UNCONFIGURED
+        initial = NodeState.ACTIVE if self.adopted else NodeState.UNCONFIGURED
         self.states = dict.fromkeys(BASE, initial)
         self.wanted = dict(self.states)
         self.settings = {name: dict(values) for name, values in DEFAULTS.items()}
@@ -132,7 +132,7 @@ class World:
         self.wanted.update(wave.states)
         self.rates.update(wave.rates)
         for name, values in wave.settings.items():
-            assert self.states[name] is State.UNCONFIGURED, f"{name} is {self.states[name]}"
+            assert self.states[name] is NodeState.UNCONFIGURED, f"{name} is {self.states[name]}"
             self.settings[name].update(values)
             self.reloads.append(name)
         if wave.hook is not None:

@@ -14,19 +14,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_stack_supervisor.supervision import (
-    Limits,
     NodeSpec,
+    NodeState,
     ParameterCall,
     Report,
     StackSupervision,
-    State,
+    SupervisionLimits,
     Transition,
     TransitionCall,
 )
 
 TICK_S = 0.05
 HEARTBEAT_TICKS = 4
-LIMITS = Limits(
+LIMITS = SupervisionLimits(
     heartbeat_timeout_s=1.0,
     transition_timeout_s=10.0,
     answer_timeout_s=0.5,
@@ -43,7 +43,7 @@ class SimulatedNode:
 
     spec: NodeSpec
     pid: int = 0  # 0: no process
-    state: State = State.UNCONFIGURED
+    state: NodeState = NodeState.UNCONFIGURED
     message: str = ""
     target_hz: float = 1.0
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class SimulatedNode:
 class World:
     """All simulated nodes, their supervisor, and the clock."""
 
-    def __init__(self, specs: list[NodeSpec], limits: Limits = LIMITS) -> None:
+    def __init__(self, specs: list[NodeSpec], limits: SupervisionLimits = LIMITS) -> None:
         """Start all processes."""
         self.limits = limits
         self.specs = specs
@@ -120,7 +120,7 @@ class World:
     def _spawn(self, node: SimulatedNode) -> None:
         node.pid = self._next_pid
         self._next_pid += 1
-        node.state = State.UNCONFIGURED
+        node.state = NodeState.UNCONFIGURED
         node.message = ""
         node.target_hz = 1.0
         node.parameters.clear()
@@ -160,7 +160,7 @@ class World:
         """Take values as ros/base.py does: "size" takes effect at configure, "bad" is refused always."""
         refusals = {}
         for name, value in call.values.items():
-            if name == "bad" or (name == "size" and node.state is not State.UNCONFIGURED):
+            if name == "bad" or (name == "size" and node.state is not NodeState.UNCONFIGURED):
                 refusals[name] = "no"
             else:
                 node.parameters[name] = value
@@ -172,7 +172,7 @@ class World:
         left = node.failures.get(call.transition, 0)
         if left:
             node.failures[call.transition] = left - 1
-            node.state = State.UNCONFIGURED if node.errors else call.transition.origin
+            node.state = NodeState.UNCONFIGURED if node.errors else call.transition.origin
             node.message = f"{call.transition.label} failed: told to"
         else:
             node.state = call.transition.result

@@ -20,7 +20,7 @@ from edge_stack_supervisor.modes import (
     TimeOut,
     load_modes,
 )
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.supervision import NodeState
 
 
 def node(
@@ -81,13 +81,13 @@ def test_a_mode_says_for_every_node_what_differs_from_robot_yaml(tmp_path: Path)
     assert config.modes["work"].nodes == config.base
     assert "supervisor" not in config.base
     look = config.modes["look"].nodes
-    assert (look["policy"].state, look["policy"].rate_hz) == (State.ACTIVE, None)
+    assert (look["policy"].state, look["policy"].rate_hz) == (NodeState.ACTIVE, None)
     assert (look["segment"].state, look["segment"].priority_class, look["segment"].rate_hz) == (
-        State.ACTIVE,
+        NodeState.ACTIVE,
         "essential",
         10.0,
     )
-    assert (look["speech"].state, look["speech"].rate_hz) == (State.INACTIVE, None)
+    assert (look["speech"].state, look["speech"].rate_hz) == (NodeState.INACTIVE, None)
     assert look["detect"].parameters == {"imgsz": 640}
     assert "camera" not in look  # it is in robot.yaml and does not run here
     assert config.figures["segment"].duration_s == pytest.approx(0.02)

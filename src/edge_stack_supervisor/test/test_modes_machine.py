@@ -12,16 +12,16 @@ from hypothesis import given
 from modes_world import BASE, DEFAULTS, RATES, World, config, mode
 
 from edge_stack_supervisor.modes import CallTrigger, PublishText, candidates, found_mode
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.supervision import NodeState
 
 HOOKS = {"entry": (PublishText("instruction", "look"),), "exit": (CallTrigger("gripper/close"),)}
 WORK = mode("work", {}, entry=(CallTrigger("gripper/open"),), exit=(CallTrigger("arm/park"),))
 LOOK = mode(
     "look",
     {
-        "policy": {"state": State.INACTIVE},
+        "policy": {"state": NodeState.INACTIVE},
         "detect": {"rate_hz": 10.0},
-        "segment": {"state": State.UNCONFIGURED},
+        "segment": {"state": NodeState.UNCONFIGURED},
         "pose": {"rate_hz": 2.0},
     },
     **HOOKS,
@@ -74,7 +74,7 @@ def test_a_node_that_was_given_up_does_not_hold_the_start_back() -> None:
 def test_a_node_that_never_appears_does_not_hold_the_start_back_for_ever() -> None:
     world = World(config(WORK, LOOK))
     world.stuck.add("pose")
-    world.states["pose"] = State.MISSING
+    world.states["pose"] = NodeState.MISSING
     world.run(4.0)
     assert world.machine.mode == ""
     world.run(2.0)
@@ -98,7 +98,7 @@ def test_an_adopted_mode_runs_no_entry_hook_and_moves_no_node() -> None:
     world = World(config(WORK, LOOK), adopted="work")
     world.run(1.0)
     assert (world.machine.mode, world.hooks) == ("work", [])
-    assert set(world.states.values()) == {State.ACTIVE}
+    assert set(world.states.values()) == {NodeState.ACTIVE}
 
 
 def test_a_switch_goes_down_in_reverse_priority_then_up_and_its_name_changes_once(world: World) -> None:
@@ -113,7 +113,7 @@ def test_a_switch_goes_down_in_reverse_priority_then_up_and_its_name_changes_onc
         "entry: publish 'look' on instruction",
     ]
     assert world.modes == ["work", "look"]
-    assert world.states["segment"] is State.UNCONFIGURED
+    assert world.states["segment"] is NodeState.UNCONFIGURED
     assert world.rates == {"detect": 10.0, "segment": 5.0, "pose": 2.0}
     assert told(world) == wanted("look", world)
     world.waves.clear()
@@ -151,11 +151,11 @@ def test_a_node_whose_parameters_or_class_differ_is_reloaded_and_has_its_own_bac
     assert world.reloads == ["detect", "pose"]
     assert world.settings["detect"]["imgsz"] == 640
     assert world.settings["pose"]["priority_class"] == "essential"
-    assert set(world.states.values()) == {State.ACTIVE}
+    assert set(world.states.values()) == {NodeState.ACTIVE}
     world.request("work")
     world.run()
     assert world.settings == DEFAULTS
-    assert set(world.states.values()) == {State.ACTIVE}
+    assert set(world.states.values()) == {NodeState.ACTIVE}
 
 
 def test_a_node_that_is_parked_holds_no_switch_up(world: World) -> None:
@@ -182,7 +182,7 @@ def test_a_node_that_does_not_follow_in_time_brings_the_old_mode_back(world: Wor
         "critical nodes down was not done within 5 s: policy is active (told to); mode work is restored"
     )
     assert told(world) == wanted("work", world)
-    assert world.states["segment"] is State.ACTIVE
+    assert world.states["segment"] is NodeState.ACTIVE
     assert world.hooks == ["call arm/park", "call gripper/open"]  # what the exit hook undid is done again
 
 
@@ -231,7 +231,7 @@ def test_an_interrupted_switch_leaves_the_old_mode_in_force(world: World) -> Non
     assert (outcome.success, outcome.message) == (False, "the stack is paused; mode work holds")
     assert told(world) == wanted("work", world)
     world.run(1.0)
-    assert world.states["segment"] is State.ACTIVE
+    assert world.states["segment"] is NodeState.ACTIVE
 
 
 def test_fusion_is_in_no_wave_of_modes_that_leave_it_alone(world: World) -> None:
@@ -247,12 +247,12 @@ def test_running_nodes_tell_which_mode_they_are_in() -> None:
     modes = config(WORK, LOOK, slow)
     states = {name: target.state for name, target in LOOK.nodes.items()}
     assert found_mode(modes, states, {}) == "look"
-    up = dict.fromkeys(BASE, State.ACTIVE)
+    up = dict.fromkeys(BASE, NodeState.ACTIVE)
     assert found_mode(modes, up, dict(RATES)) == "work"
     assert found_mode(modes, up, {**RATES, "detect": 1.0}) == "slow"
-    assert found_mode(modes, dict.fromkeys(BASE, State.UNCONFIGURED), {}) == ""
-    assert candidates(modes, {"fusion": State.UNCONFIGURED}) == []
-    assert [m.name for m in candidates(modes, {"segment": State.UNCONFIGURED})] == ["look"]
+    assert found_mode(modes, dict.fromkeys(BASE, NodeState.UNCONFIGURED), {}) == ""
+    assert candidates(modes, {"fusion": NodeState.UNCONFIGURED}) == []
+    assert [m.name for m in candidates(modes, {"segment": NodeState.UNCONFIGURED})] == ["look"]
 
 
 CHANGES = st.dictionaries(
@@ -260,7 +260,7 @@ CHANGES = st.dictionaries(
     st.fixed_dictionaries(
         {},
         optional={
-            "state": st.sampled_from([State.ACTIVE, State.INACTIVE, State.UNCONFIGURED]),
+            "state": st.sampled_from([NodeState.ACTIVE, NodeState.INACTIVE, NodeState.UNCONFIGURED]),
             "parameters": st.sampled_from([{}, {"imgsz": 640}]),
             "priority_class": st.sampled_from(["critical", "essential", "background"]),
         },

@@ -11,20 +11,22 @@ import pytest
 from hypothesis import given
 from modes_world import BASE, World, config, mode
 
-from edge_stack_supervisor.modes import Figures, Needs
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.modes import ModeFigures, Needs
+from edge_stack_supervisor.supervision import NodeState
 
 FIGURES = {
-    "fusion": Figures(),
-    "policy": Figures(memory_mb=300.0, duration_s=0.02, rate_hz=10.0),
-    "detect": Figures(memory_mb=100.0, duration_s=0.02, max_rate_hz=15.0),
-    "segment": Figures(memory_mb=200.0, duration_s=0.04, max_rate_hz=10.0),
-    "pose": Figures(memory_mb=150.0, duration_s=0.03),
+    "fusion": ModeFigures(),
+    "policy": ModeFigures(memory_mb=300.0, duration_s=0.02, rate_hz=10.0),
+    "detect": ModeFigures(memory_mb=100.0, duration_s=0.02, max_rate_hz=15.0),
+    "segment": ModeFigures(memory_mb=200.0, duration_s=0.04, max_rate_hz=10.0),
+    "pose": ModeFigures(memory_mb=150.0, duration_s=0.03),
 }
 WORK = mode("work", {})
-BARE = mode("bare", {name: {"state": State.UNCONFIGURED} for name in ("segment", "pose")})
+BARE = mode("bare", {name: {"state": NodeState.UNCONFIGURED} for name in ("segment", "pose")})
 FAST = mode("fast", {"segment": {"rate_hz": 15.0}, "detect": {"rate_hz": 10.0}})
-SHARING = mode("sharing", {"segment": {"state": State.INACTIVE}, "pose": {"rate_hz": 4.0}}, share_freed=True)
+SHARING = mode(
+    "sharing", {"segment": {"state": NodeState.INACTIVE}, "pose": {"rate_hz": 4.0}}, share_freed=True
+)
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def test_a_mode_that_does_not_fit_the_slack_is_refused_with_the_figures(world: W
 
 def test_giving_way_is_never_refused_even_if_it_still_does_not_fit(world: World) -> None:
     for name in ("detect", "segment", "pose"):
-        world.needs.observe(name, State.ACTIVE, 100.0, inference_ms=200.0)
+        world.needs.observe(name, NodeState.ACTIVE, 100.0, inference_ms=200.0)
     assert world.request("bare") == ""
 
 
@@ -70,18 +72,18 @@ def test_the_way_back_to_the_start_mode_is_open_however_slow_the_machine_was(wor
     assert world.request("bare") == ""
     world.run()
     for name in ("detect", "segment", "pose"):
-        world.needs.observe(name, State.ACTIVE, 100.0, inference_ms=200.0)
+        world.needs.observe(name, NodeState.ACTIVE, 100.0, inference_ms=200.0)
     assert "does not fit cpu" in world.request("fast")
     assert world.request("work") == ""
 
 
 def test_memory_and_times_are_learned_from_what_nodes_report() -> None:
     needs = Needs(config(WORK))
-    needs.observe("segment", State.UNCONFIGURED, 75.0)
-    needs.observe("segment", State.ACTIVE, 195.0, inference_ms=50.0)
-    needs.observe("segment", State.UNCONFIGURED, 90.0)  # what a cleanup leaves is not a bare process
-    needs.observe("policy", State.ACTIVE, 100.0, inference_ms=4.0, rate_hz=24.0)
-    assert needs.figures("segment") == Figures(memory_mb=120.0, duration_s=0.05)
+    needs.observe("segment", NodeState.UNCONFIGURED, 75.0)
+    needs.observe("segment", NodeState.ACTIVE, 195.0, inference_ms=50.0)
+    needs.observe("segment", NodeState.UNCONFIGURED, 90.0)  # what a cleanup leaves is not a bare process
+    needs.observe("policy", NodeState.ACTIVE, 100.0, inference_ms=4.0, rate_hz=24.0)
+    assert needs.figures("segment") == ModeFigures(memory_mb=120.0, duration_s=0.05)
     assert (needs.figures("policy").rate_hz, needs.figures("policy").memory_mb) == (24.0, None)
 
 
@@ -112,7 +114,7 @@ NODES = ("detect", "segment", "pose")
     durations=st.tuples(*[st.floats(0.001, 0.2)] * 3),
     limits=st.tuples(*[st.one_of(st.none(), st.floats(1.0, 30.0))] * 3),
     rates=st.tuples(*[st.floats(0.0, 5.0)] * 3),
-    states=st.tuples(*[st.sampled_from([State.ACTIVE, State.INACTIVE])] * 3),
+    states=st.tuples(*[st.sampled_from([NodeState.ACTIVE, NodeState.INACTIVE])] * 3),
 )
 def test_sharing_never_gives_more_than_was_freed_nor_less_than_the_mode_wants(
     durations, limits, rates, states
@@ -123,12 +125,12 @@ def test_sharing_never_gives_more_than_was_freed_nor_less_than_the_mode_wants(
         share_freed=True,
     )
     figures = {
-        "fusion": Figures(),
-        "policy": Figures(),
-        **{name: Figures(duration_s=d, max_rate_hz=hz) for name, d, hz in zip(NODES, durations, limits)},
+        "fusion": ModeFigures(),
+        "policy": ModeFigures(),
+        **{name: ModeFigures(duration_s=d, max_rate_hz=hz) for name, d, hz in zip(NODES, durations, limits)},
     }
     shared = Needs(config(WORK, sharing, figures=figures)).shared(sharing)
-    active = [name for name, state in zip(NODES, states) if state is State.ACTIVE]
+    active = [name for name, state in zip(NODES, states) if state is NodeState.ACTIVE]
     load = sum(shared[name] * figures[name].duration_s for name in active)
     own = sum(sharing.nodes[name].rate_hz * figures[name].duration_s for name in active)
     base = sum(BASE[name].rate_hz * figures[name].duration_s for name in NODES)

@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from edge_stack_supervisor.modes import Battery, Detection, Instruction, Rule, RuleBook, TimeOut
+from edge_stack_supervisor.modes import Battery, Detection, Instruction, ModeRule, RuleBook, TimeOut
 
 TICK_S = 0.2
 DWELL_S = 2.0
@@ -19,14 +19,14 @@ RETRY_S = 10.0
 MODES = ("work", "look", "standby")
 
 
-def rule(condition, target: str, *sources: str) -> Rule:
-    return Rule(condition, target, frozenset(sources or set(MODES) - {target}))
+def rule(condition, target: str, *sources: str) -> ModeRule:
+    return ModeRule(condition, target, frozenset(sources or set(MODES) - {target}))
 
 
 class Stack:
     """A stack that follows its rules at once, and its clock."""
 
-    def __init__(self, *rules: Rule, mode: str = "work") -> None:
+    def __init__(self, *rules: ModeRule, mode: str = "work") -> None:
         self.book = RuleBook(rules, DWELL_S, RETRY_S)
         self.now_s = 100.0
         self.mode = mode

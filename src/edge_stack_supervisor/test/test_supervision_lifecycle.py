@@ -9,7 +9,7 @@ import pytest
 from edge_stack_supervisor.supervision.lifecycle import (
     VERBS,
     WANTABLE,
-    State,
+    NodeState,
     Step,
     Transition,
     Verb,
@@ -17,18 +17,20 @@ from edge_stack_supervisor.supervision.lifecycle import (
     next_step,
 )
 
-PRIMARY = (State.UNCONFIGURED, State.INACTIVE, State.ACTIVE, State.FINALIZED)
+PRIMARY = (NodeState.UNCONFIGURED, NodeState.INACTIVE, NodeState.ACTIVE, NodeState.FINALIZED)
 
 
 @pytest.mark.parametrize("wanted", WANTABLE)
-@pytest.mark.parametrize("observed", list(State))
-def test_every_pair_of_wanted_and_observed_state_has_a_step(wanted: State, observed: State) -> None:
+@pytest.mark.parametrize("observed", list(NodeState))
+def test_every_pair_of_wanted_and_observed_state_has_a_step(wanted: NodeState, observed: NodeState) -> None:
     assert isinstance(next_step(wanted, observed), Step)
 
 
 @pytest.mark.parametrize("wanted", WANTABLE)
 @pytest.mark.parametrize("start", PRIMARY)
-def test_following_the_steps_reaches_the_wanted_state_or_gives_up(wanted: State, start: State) -> None:
+def test_following_the_steps_reaches_the_wanted_state_or_gives_up(
+    wanted: NodeState, start: NodeState
+) -> None:
     state = start
     for _ in range(4):
         step = next_step(wanted, state)
@@ -36,16 +38,16 @@ def test_following_the_steps_reaches_the_wanted_state_or_gives_up(wanted: State,
             break
         assert step.transition.origin is state, "a transition starts where the node is"
         state = step.transition.result
-    assert state is wanted or (start is State.FINALIZED and step is Step.GIVE_UP)
+    assert state is wanted or (start is NodeState.FINALIZED and step is Step.GIVE_UP)
 
 
-@pytest.mark.parametrize("observed", list(State))
-def test_nothing_is_done_about_a_node_of_which_nothing_is_wanted(observed: State) -> None:
+@pytest.mark.parametrize("observed", list(NodeState))
+def test_nothing_is_done_about_a_node_of_which_nothing_is_wanted(observed: NodeState) -> None:
     assert next_step(None, observed) is Step.DONE
 
 
-@pytest.mark.parametrize("observed", [state for state in State if state.is_transition])
-def test_a_node_in_a_transition_is_waited_for(observed: State) -> None:
+@pytest.mark.parametrize("observed", [state for state in NodeState if state.is_transition])
+def test_a_node_in_a_transition_is_waited_for(observed: NodeState) -> None:
     assert all(next_step(wanted, observed) is Step.WAIT for wanted in WANTABLE)
 
 
@@ -57,14 +59,14 @@ def test_a_transition_passes_through_a_state_of_its_own(transition: Transition) 
 
 
 def test_moves_are_towards_or_away_from_what_is_wanted() -> None:
-    assert leads_away(State.ACTIVE, State.INACTIVE, State.ACTIVE)
-    assert leads_away(State.INACTIVE, State.ACTIVE, State.INACTIVE)
-    assert not leads_away(State.UNCONFIGURED, State.INACTIVE, State.ACTIVE)
+    assert leads_away(NodeState.ACTIVE, NodeState.INACTIVE, NodeState.ACTIVE)
+    assert leads_away(NodeState.INACTIVE, NodeState.ACTIVE, NodeState.INACTIVE)
+    assert not leads_away(NodeState.UNCONFIGURED, NodeState.INACTIVE, NodeState.ACTIVE)
 
 
 def test_pause_and_resume_need_a_stack_that_is_up_or_paused() -> None:
     for verb in (Verb.PAUSE, Verb.RESUME):
-        assert {before for one, before in VERBS if one is verb} == {State.ACTIVE, State.INACTIVE}
+        assert {before for one, before in VERBS if one is verb} == {NodeState.ACTIVE, NodeState.INACTIVE}
 
 
 def test_the_numbers_are_those_of_the_messages() -> None:
@@ -76,8 +78,8 @@ def test_the_numbers_are_those_of_the_messages() -> None:
 
     for state in PRIMARY:
         assert getattr(lifecycle_msgs.State, f"PRIMARY_STATE_{state.name}") == state
-    assert lifecycle_msgs.State.PRIMARY_STATE_UNKNOWN == State.MISSING
-    for state in State:
+    assert lifecycle_msgs.State.PRIMARY_STATE_UNKNOWN == NodeState.MISSING
+    for state in NodeState:
         if state.is_transition:
             assert getattr(lifecycle_msgs.State, f"TRANSITION_STATE_{state.name}") == state
     for transition in (Transition.CONFIGURE, Transition.CLEANUP, Transition.ACTIVATE, Transition.DEACTIVATE):

@@ -9,17 +9,17 @@ import math
 import pytest
 
 from edge_stack_supervisor.supervision import (
-    Limits,
     ManagedNode,
     NodeSpec,
+    NodeState,
     ParameterCall,
     Report,
-    State,
+    SupervisionLimits,
     Transition,
 )
 from edge_stack_supervisor.supervision.explain import explain
 
-LIMITS = Limits(
+LIMITS = SupervisionLimits(
     heartbeat_timeout_s=1.5,
     transition_timeout_s=30.0,
     answer_timeout_s=0.5,
@@ -32,13 +32,13 @@ LIMITS = Limits(
 class Driver:
     """A managed node and a clock; says what a node would say."""
 
-    def __init__(self, goal: State | None = State.ACTIVE, rate_hz: float | None = None) -> None:
+    def __init__(self, goal: NodeState | None = NodeState.ACTIVE, rate_hz: float | None = None) -> None:
         self.node = ManagedNode(NodeSpec("one", rate_hz=rate_hz), LIMITS)
         self.node.want(goal)
         self.now_s = 100.0
 
     def say(
-        self, state: State, pid: int = 1, message: str = "", target_hz: float = 0.0, after_s: float = 0.1
+        self, state: NodeState, pid: int = 1, message: str = "", target_hz: float = 0.0, after_s: float = 0.1
     ) -> None:
         self.now_s += after_s
         self.node.tick(self.now_s)
@@ -55,14 +55,14 @@ class Driver:
         self.node.tick(self.now_s)
 
     def bring_up(self, pid: int = 1) -> None:
-        for state in (State.UNCONFIGURED, State.INACTIVE, State.ACTIVE):
+        for state in (NodeState.UNCONFIGURED, NodeState.INACTIVE, NodeState.ACTIVE):
             self.say(state, pid)
             self.asked()
 
     def fail_configure(self, reason: str, pid: int = 1) -> None:
         assert self.asked() is Transition.CONFIGURE
-        self.say(State.CONFIGURING, pid)
-        self.say(State.UNCONFIGURED, pid, reason)
+        self.say(NodeState.CONFIGURING, pid)
+        self.say(NodeState.UNCONFIGURED, pid, reason)
 
 
 @pytest.fixture
@@ -76,61 +76,61 @@ def test_nothing_is_asked_of_a_node_that_gave_no_sign(driver: Driver) -> None:
 
 
 def test_a_new_node_is_configured_then_activated(driver: Driver) -> None:
-    driver.say(State.UNCONFIGURED)
+    driver.say(NodeState.UNCONFIGURED)
     assert driver.asked() is Transition.CONFIGURE
-    driver.say(State.INACTIVE)
+    driver.say(NodeState.INACTIVE)
     assert driver.asked() is Transition.ACTIVATE
-    driver.say(State.ACTIVE)
+    driver.say(NodeState.ACTIVE)
     assert driver.asked() is None
     assert driver.node.settled
     assert explain(driver.node, driver.now_s) == ""
 
 
 def test_an_active_node_is_adopted_as_it_is(driver: Driver) -> None:
-    driver.say(State.ACTIVE)
+    driver.say(NodeState.ACTIVE)
     assert driver.asked() is None
     assert driver.node.settled
     assert driver.node.recoveries == 0
 
 
 def test_one_call_is_outstanding_at_a_time(driver: Driver) -> None:
-    driver.say(State.UNCONFIGURED)
+    driver.say(NodeState.UNCONFIGURED)
     assert driver.asked() is Transition.CONFIGURE
-    driver.say(State.UNCONFIGURED)
+    driver.say(NodeState.UNCONFIGURED)
     assert driver.asked() is None
 
 
 def test_a_call_without_a_sign_of_arrival_is_asked_again(driver: Driver) -> None:
-    driver.say(State.UNCONFIGURED)
+    driver.say(NodeState.UNCONFIGURED)
     assert driver.asked() is Transition.CONFIGURE
     for _ in range(6):
-        driver.say(State.UNCONFIGURED)
+        driver.say(NodeState.UNCONFIGURED)
     assert driver.asked() is Transition.CONFIGURE
     assert "no answer to 1 calls" in explain(driver.node, driver.now_s)
 
 
 def test_a_slow_configure_is_not_asked_again_nor_taken_for_a_death(driver: Driver) -> None:
-    driver.say(State.UNCONFIGURED)
+    driver.say(NodeState.UNCONFIGURED)
     assert driver.asked() is Transition.CONFIGURE
-    driver.say(State.CONFIGURING)
+    driver.say(NodeState.CONFIGURING)
     driver.wait(20.0)
     assert driver.asked() is None
-    driver.say(State.INACTIVE)
+    driver.say(NodeState.INACTIVE)
     assert driver.asked() is Transition.ACTIVATE
     assert driver.node.recoveries == 0
 
 
 def test_a_transition_that_never_ends_counts_as_lost(driver: Driver) -> None:
-    driver.say(State.UNCONFIGURED)
+    driver.say(NodeState.UNCONFIGURED)
     driver.asked()
-    driver.say(State.CONFIGURING)
+    driver.say(NodeState.CONFIGURING)
     driver.wait(31.0)
-    assert driver.node.state is State.MISSING
+    assert driver.node.state is NodeState.MISSING
     assert "silent for 31.0 s" in explain(driver.node, driver.now_s)
 
 
 def test_a_failed_transition_shows_the_nodes_reason_and_is_tried_again_after_a_pause(driver: Driver) -> None:
-    driver.say(State.UNCONFIGURED)
+    driver.say(NodeState.UNCONFIGURED)
     driver.fail_configure("configure failed: model: file x.onnx does not exist")
     assert driver.asked() is None
     message = explain(driver.node, driver.now_s)
@@ -141,62 +141,62 @@ def test_a_failed_transition_shows_the_nodes_reason_and_is_tried_again_after_a_p
 
 
 def test_a_refused_call_counts_as_a_failure_even_where_no_report_shows_the_transition(driver: Driver) -> None:
-    driver.say(State.UNCONFIGURED)
+    driver.say(NodeState.UNCONFIGURED)
     call = driver.node.call(driver.now_s)
     driver.node.answered(call.number, False, driver.now_s)
-    driver.say(State.UNCONFIGURED, message="configure failed: no such camera")
+    driver.say(NodeState.UNCONFIGURED, message="configure failed: no such camera")
     assert "no such camera (attempt 1" in explain(driver.node, driver.now_s)
 
 
 def test_pauses_double_up_to_their_maximum_and_attempts_end(driver: Driver) -> None:
-    driver.say(State.UNCONFIGURED)
+    driver.say(NodeState.UNCONFIGURED)
     for pause_s in (0.5, 1.0):
         driver.fail_configure("no")
         for _ in range(int(pause_s / 0.1) - 1):
-            driver.say(State.UNCONFIGURED, message="no")
+            driver.say(NodeState.UNCONFIGURED, message="no")
             assert driver.asked() is None
-        driver.say(State.UNCONFIGURED, message="no")
-        driver.say(State.UNCONFIGURED, message="no")
+        driver.say(NodeState.UNCONFIGURED, message="no")
+        driver.say(NodeState.UNCONFIGURED, message="no")
     driver.fail_configure("no")
     assert driver.node.given_up
     assert driver.node.settled
     for _ in range(100):
-        driver.say(State.UNCONFIGURED, message="no")
+        driver.say(NodeState.UNCONFIGURED, message="no")
     assert driver.asked() is None
     assert explain(driver.node, driver.now_s) == "given up after 3 attempts: no"
 
 
 def give_up(driver: Driver) -> None:
-    driver.say(State.UNCONFIGURED)
+    driver.say(NodeState.UNCONFIGURED)
     while not driver.node.given_up:
         driver.fail_configure("no")
         for _ in range(50):
-            driver.say(State.UNCONFIGURED, message="no")
+            driver.say(NodeState.UNCONFIGURED, message="no")
 
 
 def test_a_new_process_of_a_node_that_was_given_up_is_tried_anew(driver: Driver) -> None:
     give_up(driver)
-    driver.say(State.UNCONFIGURED, pid=2)
+    driver.say(NodeState.UNCONFIGURED, pid=2)
     assert driver.asked() is Transition.CONFIGURE
 
 
 def test_a_node_that_was_given_up_and_configured_by_hand_is_helped_on(driver: Driver) -> None:
     give_up(driver)
-    driver.say(State.INACTIVE)
+    driver.say(NodeState.INACTIVE)
     assert driver.asked() is Transition.ACTIVATE
-    assert driver.node.wanted is State.ACTIVE
+    assert driver.node.wanted is NodeState.ACTIVE
 
 
 def test_activation_that_falls_back_to_unconfigured_every_time_is_given_up(driver: Driver) -> None:
-    driver.say(State.UNCONFIGURED)
+    driver.say(NodeState.UNCONFIGURED)
     for _ in range(2000):
         asked = driver.asked()
         if asked is Transition.CONFIGURE:
-            driver.say(State.CONFIGURING)
-            driver.say(State.INACTIVE)
+            driver.say(NodeState.CONFIGURING)
+            driver.say(NodeState.INACTIVE)
         elif asked is Transition.ACTIVATE:
-            driver.say(State.ACTIVATING)
-            driver.say(State.UNCONFIGURED, message="error")
+            driver.say(NodeState.ACTIVATING)
+            driver.say(NodeState.UNCONFIGURED, message="error")
         else:
             driver.say(driver.node.state, message="error")
     assert driver.node.given_up
@@ -204,14 +204,14 @@ def test_activation_that_falls_back_to_unconfigured_every_time_is_given_up(drive
 
 def test_a_process_that_ends_in_configure_every_time_is_given_up_with_that_reason(driver: Driver) -> None:
     pid = 1
-    driver.say(State.UNCONFIGURED, pid)
+    driver.say(NodeState.UNCONFIGURED, pid)
     while not driver.node.given_up:
         for _ in range(60):
-            driver.say(State.UNCONFIGURED, pid)
+            driver.say(NodeState.UNCONFIGURED, pid)
         assert driver.asked() is Transition.CONFIGURE
-        driver.say(State.CONFIGURING, pid)
+        driver.say(NodeState.CONFIGURING, pid)
         pid += 1
-        driver.say(State.UNCONFIGURED, pid, after_s=2.0)
+        driver.say(NodeState.UNCONFIGURED, pid, after_s=2.0)
     assert (
         explain(driver.node, driver.now_s) == "given up after 3 attempts: its process ended during configure"
     )
@@ -221,12 +221,12 @@ def test_a_new_pid_is_a_death_at_once_and_the_recovery_is_measured_from_the_last
     driver: Driver,
 ) -> None:
     driver.bring_up(pid=1)
-    driver.say(State.UNCONFIGURED, pid=2, after_s=0.7)
+    driver.say(NodeState.UNCONFIGURED, pid=2, after_s=0.7)
     assert driver.node.troubled
     assert driver.asked() is Transition.CONFIGURE
-    driver.say(State.INACTIVE, pid=2, after_s=0.2)
+    driver.say(NodeState.INACTIVE, pid=2, after_s=0.2)
     assert driver.asked() is Transition.ACTIVATE
-    driver.say(State.ACTIVE, pid=2, after_s=0.1)
+    driver.say(NodeState.ACTIVE, pid=2, after_s=0.1)
     assert driver.node.recoveries == 1
     assert driver.node.last_recovery_s == pytest.approx(1.0)
     assert not driver.node.troubled
@@ -235,87 +235,87 @@ def test_a_new_pid_is_a_death_at_once_and_the_recovery_is_measured_from_the_last
 def test_silence_is_a_death_and_its_end_a_recovery(driver: Driver) -> None:
     driver.bring_up()
     driver.wait(1.6)
-    assert driver.node.state is State.MISSING
+    assert driver.node.state is NodeState.MISSING
     assert driver.node.troubled
-    driver.say(State.ACTIVE, after_s=0.4)
+    driver.say(NodeState.ACTIVE, after_s=0.4)
     assert driver.node.recoveries == 1
     assert driver.node.last_recovery_s == pytest.approx(2.0)
 
 
 def test_a_process_that_begins_anew_under_the_old_pid_is_brought_up(driver: Driver) -> None:
     driver.bring_up()
-    driver.say(State.UNCONFIGURED, after_s=1.0)
-    assert driver.node.wanted is State.ACTIVE
+    driver.say(NodeState.UNCONFIGURED, after_s=1.0)
+    assert driver.node.wanted is NodeState.ACTIVE
     assert driver.asked() is Transition.CONFIGURE
 
 
 def test_two_processes_under_one_name_are_reported_and_the_newer_one_is_followed(driver: Driver) -> None:
     driver.bring_up(pid=1)
-    driver.say(State.UNCONFIGURED, pid=2)
+    driver.say(NodeState.UNCONFIGURED, pid=2)
     for _ in range(10):
-        driver.say(State.ACTIVE, pid=1)
-        driver.say(State.UNCONFIGURED, pid=2)
+        driver.say(NodeState.ACTIVE, pid=1)
+        driver.say(NodeState.UNCONFIGURED, pid=2)
     assert driver.node.pid == 2
     assert "two processes run under this name (pids 1 and 2)" in explain(driver.node, driver.now_s)
     for _ in range(31):
-        driver.say(State.UNCONFIGURED, pid=2)
+        driver.say(NodeState.UNCONFIGURED, pid=2)
     assert "two processes" not in explain(driver.node, driver.now_s)
 
 
 def test_deactivation_by_hand_is_respected_until_it_is_taken_back(driver: Driver) -> None:
     driver.bring_up()
-    driver.say(State.DEACTIVATING)
-    driver.say(State.INACTIVE)
+    driver.say(NodeState.DEACTIVATING)
+    driver.say(NodeState.INACTIVE)
     assert driver.asked() is None
-    assert driver.node.wanted is State.INACTIVE
+    assert driver.node.wanted is NodeState.INACTIVE
     assert "inactive was set by hand" in explain(driver.node, driver.now_s)
-    driver.say(State.UNCONFIGURED)
-    assert driver.node.wanted is State.UNCONFIGURED
-    driver.say(State.INACTIVE)
-    driver.say(State.ACTIVE)
+    driver.say(NodeState.UNCONFIGURED)
+    assert driver.node.wanted is NodeState.UNCONFIGURED
+    driver.say(NodeState.INACTIVE)
+    driver.say(NodeState.ACTIVE)
     assert explain(driver.node, driver.now_s) == ""
-    assert driver.node.wanted is State.ACTIVE
+    assert driver.node.wanted is NodeState.ACTIVE
 
 
 def test_what_was_set_by_hand_outlives_the_process_and_ends_with_the_next_verb(driver: Driver) -> None:
     driver.bring_up()
-    driver.say(State.INACTIVE)
-    driver.say(State.UNCONFIGURED, pid=2, after_s=1.0)
+    driver.say(NodeState.INACTIVE)
+    driver.say(NodeState.UNCONFIGURED, pid=2, after_s=1.0)
     assert driver.asked() is Transition.CONFIGURE
-    driver.say(State.INACTIVE, pid=2)
+    driver.say(NodeState.INACTIVE, pid=2)
     assert driver.asked() is None
-    driver.node.want(State.ACTIVE)
+    driver.node.want(NodeState.ACTIVE)
     assert driver.asked() is Transition.ACTIVATE
 
 
 def test_the_supervisors_own_late_transition_is_not_taken_for_one_by_hand(driver: Driver) -> None:
     driver.bring_up()
-    driver.node.want(State.INACTIVE)
+    driver.node.want(NodeState.INACTIVE)
     assert driver.asked() is Transition.DEACTIVATE
-    driver.node.want(State.ACTIVE)
-    driver.say(State.INACTIVE)
-    assert driver.node.wanted is State.ACTIVE
+    driver.node.want(NodeState.ACTIVE)
+    driver.say(NodeState.INACTIVE)
+    assert driver.node.wanted is NodeState.ACTIVE
     assert driver.asked() is Transition.ACTIVATE
 
 
 def test_a_finalized_node_is_not_asked_again_but_its_new_process_is(driver: Driver) -> None:
-    driver.say(State.FINALIZED)
+    driver.say(NodeState.FINALIZED)
     assert driver.asked() is None
     assert driver.node.settled
     assert "only a new process" in explain(driver.node, driver.now_s)
-    driver.say(State.UNCONFIGURED, pid=2)
+    driver.say(NodeState.UNCONFIGURED, pid=2)
     assert driver.asked() is Transition.CONFIGURE
 
 
 @pytest.mark.parametrize(
     ("goal", "states"),
     [
-        (State.INACTIVE, [State.INACTIVE]),
-        (State.UNCONFIGURED, [State.INACTIVE, State.UNCONFIGURED]),
-        (State.FINALIZED, [State.INACTIVE, State.UNCONFIGURED, State.FINALIZED]),
+        (NodeState.INACTIVE, [NodeState.INACTIVE]),
+        (NodeState.UNCONFIGURED, [NodeState.INACTIVE, NodeState.UNCONFIGURED]),
+        (NodeState.FINALIZED, [NodeState.INACTIVE, NodeState.UNCONFIGURED, NodeState.FINALIZED]),
     ],
 )
-def test_an_active_node_is_taken_down_step_by_step(goal: State, states: list[State]) -> None:
+def test_an_active_node_is_taken_down_step_by_step(goal: NodeState, states: list[NodeState]) -> None:
     driver = Driver()
     driver.bring_up()
     driver.node.want(goal)
@@ -330,7 +330,7 @@ def test_an_active_node_is_taken_down_step_by_step(goal: State, states: list[Sta
 
 def test_a_node_is_left_alone_while_nothing_is_wanted_of_it() -> None:
     driver = Driver(goal=None)
-    for state in (State.UNCONFIGURED, State.ACTIVE, State.INACTIVE):
+    for state in (NodeState.UNCONFIGURED, NodeState.ACTIVE, NodeState.INACTIVE):
         driver.say(state)
         assert driver.asked() is None
     assert explain(driver.node, driver.now_s) == ""
@@ -338,31 +338,31 @@ def test_a_node_is_left_alone_while_nothing_is_wanted_of_it() -> None:
 
 def test_an_active_nodes_own_complaint_is_passed_on(driver: Driver) -> None:
     driver.bring_up()
-    driver.say(State.ACTIVE, message="camera: /dev/video0 is gone")
+    driver.say(NodeState.ACTIVE, message="camera: /dev/video0 is gone")
     assert explain(driver.node, driver.now_s) == "camera: /dev/video0 is gone"
 
 
 def test_a_rate_is_set_once_where_it_differs_and_not_enforced_afterwards() -> None:
     driver = Driver(rate_hz=5.0)
-    driver.say(State.UNCONFIGURED, target_hz=30.0)
+    driver.say(NodeState.UNCONFIGURED, target_hz=30.0)
     call = driver.rate_asked()
     assert call is not None
     assert call.values == {"rate_hz": 5.0}
     assert driver.rate_asked() is None
     driver.node.parameters_answered(call.number, {})
-    driver.say(State.ACTIVE, target_hz=5.0)
-    driver.say(State.ACTIVE, target_hz=2.0)
+    driver.say(NodeState.ACTIVE, target_hz=5.0)
+    driver.say(NodeState.ACTIVE, target_hz=2.0)
     assert driver.rate_asked() is None
 
 
 def test_a_new_process_and_a_new_wish_set_the_rate_again() -> None:
     driver = Driver(rate_hz=5.0)
-    driver.say(State.ACTIVE, target_hz=5.0)
+    driver.say(NodeState.ACTIVE, target_hz=5.0)
     assert driver.rate_asked() is None
     driver.node.want_rate(2.0)
     assert driver.rate_asked() is not None
-    driver.say(State.ACTIVE, target_hz=2.0)
-    driver.say(State.UNCONFIGURED, pid=2, target_hz=5.0)
+    driver.say(NodeState.ACTIVE, target_hz=2.0)
+    driver.say(NodeState.UNCONFIGURED, pid=2, target_hz=5.0)
     call = driver.rate_asked()
     assert call is not None
     assert call.values == {"rate_hz": 2.0}
@@ -370,10 +370,10 @@ def test_a_new_process_and_a_new_wish_set_the_rate_again() -> None:
 
 def test_a_lost_rate_call_is_sent_again_and_a_refusal_is_shown() -> None:
     driver = Driver(rate_hz=500.0)
-    driver.say(State.ACTIVE, target_hz=5.0)
+    driver.say(NodeState.ACTIVE, target_hz=5.0)
     assert driver.rate_asked() is not None
     for _ in range(11):
-        driver.say(State.ACTIVE, target_hz=5.0)
+        driver.say(NodeState.ACTIVE, target_hz=5.0)
     call = driver.rate_asked()
     assert call is not None
     driver.node.parameters_answered(call.number, {"rate_hz": "500 is above the maximum 120"})
@@ -383,6 +383,6 @@ def test_a_lost_rate_call_is_sent_again_and_a_refusal_is_shown() -> None:
 
 def test_a_node_without_a_rate_is_set_none() -> None:
     driver = Driver(rate_hz=None)
-    driver.say(State.ACTIVE, target_hz=24.0)
+    driver.say(NodeState.ACTIVE, target_hz=24.0)
     assert driver.rate_asked() is None
     assert math.isnan(driver.node.last_recovery_s)

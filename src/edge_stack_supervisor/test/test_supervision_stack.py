@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from supervised_world import World
 
-from edge_stack_supervisor.supervision import Health, NodeSpec, StackPhase, State, Transition, Verb
+from edge_stack_supervisor.supervision import Health, NodeSpec, NodeState, StackPhase, Transition, Verb
 
 SPECS = [
     NodeSpec("sim", "essential", 1),
@@ -44,7 +44,7 @@ def test_nothing_is_done_before_a_verb(world: World) -> None:
     world.run(5.0)
     assert world.begun == []
     assert world.supervision.phase is StackPhase.DOWN
-    assert {view.state for view in world.supervision.view(world.now_s)} == {State.UNCONFIGURED}
+    assert {view.state for view in world.supervision.view(world.now_s)} == {NodeState.UNCONFIGURED}
 
 
 def test_startup_brings_up_stage_after_stage(world: World) -> None:
@@ -60,7 +60,7 @@ def test_nodes_of_one_stage_configure_at_the_same_time(world: World) -> None:
         node.configure_ticks = 40
     ask(world, Verb.STARTUP)
     world.run(3.0)
-    assert [world.nodes[name].state for name in ("sim", "fusion", "detect")] == [State.ACTIVE] * 3
+    assert [world.nodes[name].state for name in ("sim", "fusion", "detect")] == [NodeState.ACTIVE] * 3
 
 
 def test_a_later_stage_says_for_whom_it_waits(world: World) -> None:
@@ -77,8 +77,8 @@ def test_a_node_that_fails_holds_nobody_back_and_shows_its_reason(world: World) 
     ask(world, Verb.STARTUP)
     world.run(20.0)
     states = {name: node.state for name, node in world.nodes.items()}
-    assert states.pop("detect") is State.UNCONFIGURED
-    assert set(states.values()) == {State.ACTIVE}
+    assert states.pop("detect") is NodeState.UNCONFIGURED
+    assert set(states.values()) == {NodeState.ACTIVE}
     assert world.supervision.phase is StackPhase.DEGRADED
     assert world.supervision.settled
     assert world.supervision.unsettled(world.now_s) == (
@@ -92,9 +92,9 @@ def test_a_node_that_never_appears_holds_others_back_for_a_limited_time(world: W
     world.restart_supervisor()
     ask(world, Verb.STARTUP)
     world.run(2.0)
-    assert world.nodes["segment"].state is State.UNCONFIGURED
+    assert world.nodes["segment"].state is NodeState.UNCONFIGURED
     world.run(4.0)
-    assert world.nodes["segment"].state is State.ACTIVE
+    assert world.nodes["segment"].state is NodeState.ACTIVE
     view = {view.name: view for view in world.supervision.view(world.now_s)}
     assert view["sim"].message == "no sign of it yet"
     assert view["sim"].health is Health.STALE
@@ -120,16 +120,16 @@ def test_a_died_node_does_not_wait_for_one_of_an_earlier_stage_that_is_away(worl
     world.kill("sim")
     world.kill("speech")
     world.run(3.0)
-    assert world.nodes["speech"].state is State.ACTIVE
+    assert world.nodes["speech"].state is NodeState.ACTIVE
     assert world.supervision.phase is StackPhase.DEGRADED
 
 
 def test_the_stack_goes_down_in_reverse_order(world: World) -> None:
     start(world)
     for verb, state in (
-        (Verb.PAUSE, State.INACTIVE),
-        (Verb.RESET, State.UNCONFIGURED),
-        (Verb.SHUTDOWN, State.FINALIZED),
+        (Verb.PAUSE, NodeState.INACTIVE),
+        (Verb.RESET, NodeState.UNCONFIGURED),
+        (Verb.SHUTDOWN, NodeState.FINALIZED),
     ):
         world.begun.clear()
         assert ask(world, verb) == ""
@@ -158,7 +158,7 @@ def test_a_node_that_dies_while_paused_is_made_ready_again(world: World) -> None
     world.run(3.0)
     world.kill("detect")
     world.run(3.0)
-    assert world.nodes["detect"].state is State.INACTIVE
+    assert world.nodes["detect"].state is NodeState.INACTIVE
 
 
 def test_pause_and_resume_are_refused_with_a_reason_while_the_stack_is_not_up(world: World) -> None:
@@ -166,7 +166,7 @@ def test_pause_and_resume_are_refused_with_a_reason_while_the_stack_is_not_up(wo
     ask(world, Verb.RESET)
     world.run(1.0)
     assert "wanted unconfigured" in ask(world, Verb.RESUME)
-    assert world.supervision.goal is State.UNCONFIGURED
+    assert world.supervision.goal is NodeState.UNCONFIGURED
 
 
 def test_a_new_supervisor_adopts_active_nodes_as_they_are(world: World) -> None:
@@ -207,7 +207,7 @@ def test_a_supervisor_that_was_held_up_does_not_take_its_nodes_for_dead(world: W
 def test_an_unknown_node_is_ignored(world: World) -> None:
     from edge_stack_supervisor.supervision import Report
 
-    world.supervision.observe("stranger", Report(1, State.ACTIVE), world.now_s)
+    world.supervision.observe("stranger", Report(1, NodeState.ACTIVE), world.now_s)
     assert "stranger" not in {view.name for view in world.supervision.view(world.now_s)}
 
 
@@ -293,9 +293,9 @@ AnyTrouble.TestCase.settings = settings(max_examples=30, stateful_step_count=25,
 TestAnyTrouble = AnyTrouble.TestCase
 
 
-@pytest.mark.parametrize("state", [State.INACTIVE, State.UNCONFIGURED])
+@pytest.mark.parametrize("state", [NodeState.INACTIVE, NodeState.UNCONFIGURED])
 def test_one_node_can_be_wanted_lower_than_the_stack_and_stays_there_in_its_next_process(
-    world: World, state: State
+    world: World, state: NodeState
 ) -> None:
     start(world)
     assert world.supervision.want_node("segment", state, "memory is short")
@@ -306,15 +306,17 @@ def test_one_node_can_be_wanted_lower_than_the_stack_and_stays_there_in_its_next
     assert (view.wanted, view.reason, view.health) == (state, "memory is short", Health.OK)
     world.kill("segment")
     world.run(3.0)
-    assert world.nodes["segment"].state is (State.UNCONFIGURED if state is State.UNCONFIGURED else state)
-    assert world.supervision.want_node("segment", State.ACTIVE)
+    assert world.nodes["segment"].state is (
+        NodeState.UNCONFIGURED if state is NodeState.UNCONFIGURED else state
+    )
+    assert world.supervision.want_node("segment", NodeState.ACTIVE)
     world.run(2.0)
-    assert world.nodes["segment"].state is State.ACTIVE
+    assert world.nodes["segment"].state is NodeState.ACTIVE
 
 
 def test_a_reason_that_state_and_rate_share_is_shown_once(world: World) -> None:
     start(world)
-    world.supervision.want_node("segment", State.UNCONFIGURED, "memory: 300 MiB available")
+    world.supervision.want_node("segment", NodeState.UNCONFIGURED, "memory: 300 MiB available")
     world.supervision.want_rate("segment", 1.0, "memory: 300 MiB available")
     view = next(v for v in world.supervision.view(world.now_s) if v.name == "segment")
     assert view.reason == "memory: 300 MiB available"
@@ -322,28 +324,28 @@ def test_a_reason_that_state_and_rate_share_is_shown_once(world: World) -> None:
 
 def test_what_is_wanted_of_a_node_yields_to_the_stack_and_holds_after_it(world: World) -> None:
     start(world)
-    world.supervision.want_node("pose", State.UNCONFIGURED)
+    world.supervision.want_node("pose", NodeState.UNCONFIGURED)
     assert ask(world, Verb.PAUSE) == ""
     world.run(3.0)
-    assert world.nodes["pose"].state is State.UNCONFIGURED
-    assert world.nodes["segment"].state is State.INACTIVE
+    assert world.nodes["pose"].state is NodeState.UNCONFIGURED
+    assert world.nodes["segment"].state is NodeState.INACTIVE
     assert ask(world, Verb.RESUME) == ""
     world.run(3.0)
-    assert world.nodes["pose"].state is State.UNCONFIGURED
-    assert world.nodes["segment"].state is State.ACTIVE
+    assert world.nodes["pose"].state is NodeState.UNCONFIGURED
+    assert world.nodes["segment"].state is NodeState.ACTIVE
 
 
 def test_a_node_taken_down_by_hand_stays_down_but_can_be_taken_further_down(world: World) -> None:
     start(world)
     world.by_hand("pose", Transition.DEACTIVATE)
     world.run(1.0)
-    world.supervision.want_node("pose", State.INACTIVE)
-    world.supervision.want_node("pose", State.ACTIVE)
+    world.supervision.want_node("pose", NodeState.INACTIVE)
+    world.supervision.want_node("pose", NodeState.ACTIVE)
     world.run(2.0)
-    assert world.nodes["pose"].state is State.INACTIVE
-    world.supervision.want_node("pose", State.UNCONFIGURED)
+    assert world.nodes["pose"].state is NodeState.INACTIVE
+    world.supervision.want_node("pose", NodeState.UNCONFIGURED)
     world.run(2.0)
-    assert world.nodes["pose"].state is State.UNCONFIGURED
+    assert world.nodes["pose"].state is NodeState.UNCONFIGURED
 
 
 def test_parameters_are_set_once_and_again_on_the_next_process(world: World) -> None:
@@ -358,7 +360,7 @@ def test_parameters_are_set_once_and_again_on_the_next_process(world: World) -> 
     world.kill("detect")
     world.run(3.0)
     assert world.nodes["detect"].parameters["confidence"] == 0.5
-    assert world.nodes["detect"].state is State.ACTIVE
+    assert world.nodes["detect"].state is NodeState.ACTIVE
 
 
 def test_a_parameter_that_takes_effect_at_configure_takes_the_node_down_and_up(world: World) -> None:
@@ -381,7 +383,7 @@ def test_a_refused_parameter_is_shown_and_the_node_comes_back_without_it(world: 
     start(world)
     world.supervision.want_parameters("segment", {"bad": 1}, reconfigure=True)
     world.run(3.0)
-    assert world.nodes["segment"].state is State.ACTIVE
+    assert world.nodes["segment"].state is NodeState.ACTIVE
     view = next(v for v in world.supervision.view(world.now_s) if v.name == "segment")
     assert view.message == "bad refused: no"
     assert view.health is Health.WARN
@@ -395,13 +397,13 @@ def test_what_is_wanted_of_a_node_that_is_away_waits_for_it(world: World) -> Non
     assert world.supervision.want_rate("segment", 0.5, "hot")
     assert world.supervision.want_parameters("segment", {"size": 160}, reconfigure=True)
     world.run(6.0)
-    assert world.nodes["segment"].state is State.ACTIVE
+    assert world.nodes["segment"].state is NodeState.ACTIVE
     assert world.nodes["segment"].parameters == {"rate_hz": 0.5, "size": 160}
 
 
 def test_what_is_wanted_of_a_node_that_is_not_supervised_is_answered_with_no(world: World) -> None:
-    assert not world.supervision.want_node("nobody", State.INACTIVE)
+    assert not world.supervision.want_node("nobody", NodeState.INACTIVE)
     assert not world.supervision.want_rate("nobody", 1.0)
     assert not world.supervision.want_parameters("nobody", {"size": 160})
     with pytest.raises(ValueError, match="finalized"):
-        world.supervision.want_node("segment", State.FINALIZED)
+        world.supervision.want_node("segment", NodeState.FINALIZED)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from edge_stack_core.runtime.local_process import LocalProcess, ThreadLook, machine, start_ticks
 from edge_stack_core.runtime.progress import FIRST_S, FLOOR_S, MARGIN, PATIENCE_S, Work, WorkProgress
-from edge_stack_supervisor.supervision import Limits, Report, State
+from edge_stack_supervisor.supervision import NodeState, Report, SupervisionLimits
 from edge_stack_supervisor.supervision.crash_loop import (
     DEATHS,
     PARKED_S,
@@ -37,14 +37,14 @@ class Watched:
     """A node's vitals, ticked as the supervisor does."""
 
     def __init__(self) -> None:
-        self.vitals = Vitals(Limits())
+        self.vitals = Vitals(SupervisionLimits())
         self.now_s = 100.0
         self.cpu_s = 1.0
 
     def say(self, work: Work = Work.WAITING, age_s: float = 0.0, steps: int = 1) -> None:
         report = Report(
             PID,
-            State.ACTIVE,
+            NodeState.ACTIVE,
             work=work,
             work_steps=steps,
             work_age_s=age_s,
@@ -74,7 +74,7 @@ def test_a_silent_node_whose_executor_sleeps_through_hangs_within_half_a_second(
 
 def test_a_process_that_has_just_begun_is_given_longer() -> None:
     node = Watched()
-    node.vitals.observe(Report(PID, State.UNCONFIGURED), node.now_s)
+    node.vitals.observe(Report(PID, NodeState.UNCONFIGURED), node.now_s)
     assert {node.tick() for _ in range(14)} == {""}
     assert "killed" in {node.tick() for _ in range(4)}
 

@@ -48,7 +48,7 @@ class ProcessSpec:
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProcessLimits:
     """
     How long to wait, s.
 
@@ -64,7 +64,7 @@ class Limits:
 
 
 @dataclass
-class _Entry:
+class _ProcessEntry:
     spec: ProcessSpec
     process: subprocess.Popen[bytes] | None = None
     pidfd: int = -1
@@ -85,13 +85,13 @@ class ProcessGroup:
     """
 
     def __init__(
-        self, log_folder: Path, on_exit: ExitCallback | None = None, limits: Limits | None = None
+        self, log_folder: Path, on_exit: ExitCallback | None = None, limits: ProcessLimits | None = None
     ) -> None:
         """log_folder: where <name>.log files go; made if missing, files are appended to."""
         self._log_folder = log_folder
         self._on_exit = on_exit
-        self._limits = limits or Limits()
-        self._entries: dict[str, _Entry] = {}
+        self._limits = limits or ProcessLimits()
+        self._entries: dict[str, _ProcessEntry] = {}
         self._requests: queue.SimpleQueue[tuple[ProcessSpec, Future[int]]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._stop_at_s: float | None = None
@@ -208,7 +208,7 @@ class ProcessGroup:
                 spec, done = self._requests.get_nowait()
             except queue.Empty:
                 return
-            entry = _Entry(spec)
+            entry = _ProcessEntry(spec)
             try:
                 if spec.name in self._entries:
                     raise ValueError(f"there is a process {spec.name} already")
@@ -229,7 +229,7 @@ class ProcessGroup:
                     self._note(entry, f"cannot be started: {error}")
                     entry.due_s = now_s + self._limits.longest_delay_s
 
-    def _spawn(self, entry: _Entry, selector: selectors.BaseSelector) -> int:
+    def _spawn(self, entry: _ProcessEntry, selector: selectors.BaseSelector) -> int:
         parent = os.getpid()
 
         def die_with_parent() -> None:
@@ -263,7 +263,7 @@ class ProcessGroup:
         selector.register(entry.pidfd, selectors.EVENT_READ, entry)
         return process.pid
 
-    def _reap(self, entry: _Entry) -> None:
+    def _reap(self, entry: _ProcessEntry) -> None:
         process = entry.process
         assert process is not None
         # While it is a zombie its id cannot belong to anyone else: now is the time to end what it left behind.
@@ -319,7 +319,7 @@ class ProcessGroup:
     def _sessions(self) -> set[int]:
         return {entry.process.pid for entry in self._entries.values() if entry.process is not None}
 
-    def _note(self, entry: _Entry, text: str) -> None:
+    def _note(self, entry: _ProcessEntry, text: str) -> None:
         with contextlib.suppress(OSError), self.log_path(entry.spec.name).open("a", encoding="utf-8") as log:
             log.write(f"[runner] {entry.spec.name} {text}\n")
 

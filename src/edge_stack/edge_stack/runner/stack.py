@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 
 from edge_stack.runner import shared_memory
-from edge_stack.runner.processes import ExitCallback, Limits, ProcessGroup, ProcessSpec
+from edge_stack.runner.processes import ExitCallback, ProcessGroup, ProcessLimits, ProcessSpec
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.process_environment import process_environment
 from edge_stack_core.robot import load_robot
@@ -47,7 +47,7 @@ class StackProcesses:
         namespace: str = "",
         log_level: str = "info",
         on_exit: ExitCallback | None = None,
-        limits: Limits | None = None,
+        limits: ProcessLimits | None = None,
     ) -> None:
         """
         Choose the nodes; nothing is started yet.

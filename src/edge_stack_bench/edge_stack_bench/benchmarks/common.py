@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edge_stack_bench.benchmarks.view import View
+from edge_stack_bench.benchmarks.view import TableView
 from edge_stack_bench.benchmarks.views import view_of
 from edge_stack_core.runtime import process
 
@@ -154,7 +154,7 @@ def describe(result: Mapping[str, Any]) -> str:
     return f"{machine_['cpu']}, {virtual}{machine_['cores']} cores, Linux {kernel}, {rights}, {day}"
 
 
-def markdown(view: View) -> str:
+def markdown(view: TableView) -> str:
     """Return a table in Markdown, numbers to the right."""
     cells = [[_cell(value) for value in line] for line in view.lines]
     rules = ["--:" if _is_number_column(cells, i) else "---" for i in range(len(view.columns))]

@@ -45,7 +45,7 @@ def main(spec: dict[str, Any]) -> int:
     return 0
 
 
-class Model(Protocol):
+class ContendingModel(Protocol):
     """What the processes run again and again."""
 
     def run(self, job: BackgroundJob | None = None) -> None:
@@ -82,7 +82,7 @@ def _is_segmented(spec: dict[str, Any]) -> bool:
     return bool(spec["admission"] == "segmented" and spec["role"] == "background")
 
 
-def _open_model(spec: dict[str, Any]) -> Model:
+def _open_model(spec: dict[str, Any]) -> ContendingModel:
     if spec["device"] == "cpu":
         return _ModelOnCores(spec)
     from edge_stack_bench.benchmarks import contention_gpu

@@ -1,8 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Benchmark `contention --device cuda`: the ways in which processes can share a GPU, on the same models, statistics and
-admission.
+Benchmark `contention --device cuda`: the ways in which processes can share a GPU, on the same models and statistics.
 
 Its unit of work is one row. The critical model is calibrated to a third of the period on the GPU at hand; every model is
 captured as CUDA graphs. What cannot be measured here is a row with the reason.

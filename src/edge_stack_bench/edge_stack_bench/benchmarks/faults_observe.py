@@ -79,7 +79,7 @@ class Account:
 
 
 @dataclass
-class Observations:
+class FaultObservations:
     """Everything that was seen in one run."""
 
     limits: CommandLimits

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edge_stack_supervisor.modes import Mode
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.supervision import NodeState
 
 SETTLED_LIMIT_S = 2.0
 GAP_PERIODS = 1.5
@@ -25,7 +25,7 @@ _RATE_TOLERANCE_HZ = 0.01
 
 
 @dataclass
-class Places:
+class NodeStates:
     """
     Where the nodes are, from what they and the supervisor say.
 
@@ -61,7 +61,7 @@ class Places:
             if state != mode.nodes[name].state.label:
                 texts.append(f"{name} is {state}")
             elif (
-                state == State.ACTIVE.label
+                state == NodeState.ACTIVE.label
                 and wanted_hz >= 0.0
                 and abs(rate_hz - wanted_hz) > _RATE_TOLERANCE_HZ
             ):

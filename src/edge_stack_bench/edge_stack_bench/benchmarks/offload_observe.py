@@ -43,7 +43,7 @@ class PolicyReport:
 
 
 @dataclass
-class Observations:
+class OffloadObservations:
     """Everything that was seen in one run, in the order of its arrival."""
 
     commands_s: list[float] = field(default_factory=list)

@@ -23,7 +23,7 @@ ON_BOARD = "on board"
 
 
 @dataclass(frozen=True)
-class Phase:
+class NetworkPhase:
     """
     One row: a network, for some episodes.
 
@@ -39,7 +39,7 @@ class Phase:
 
 def phases(
     episodes: int, judged_episodes: int, *, quick: bool = False, transport_only: bool = False
-) -> list[Phase]:
+) -> list[NetworkPhase]:
     """
     Return the rows of one run.
 
@@ -54,12 +54,12 @@ def phases(
         # The worst last: after it the way back to the server is the longest.
         networks = [Network(rtt_ms=1.0), near, Network(rtt_ms=80.0), slow]
         networks += [replace(near, loss=0.02), replace(near, loss=0.1)]
-    rows = [Phase(str(network), network, episodes) for network in networks]
-    rows.append(Phase(f"20 ms, cut for {CUT_S:g} s", near, judged_episodes, cuts=True))
+    rows = [NetworkPhase(str(network), network, episodes) for network in networks]
+    rows.append(NetworkPhase(f"20 ms, cut for {CUT_S:g} s", near, judged_episodes, cuts=True))
     if transport_only:
         rows[0] = replace(rows[0], episodes=judged_episodes)
     else:
-        rows.insert(0, Phase(ON_BOARD, Network(cut=True), judged_episodes))
+        rows.insert(0, NetworkPhase(ON_BOARD, Network(cut=True), judged_episodes))
     return rows
 
 

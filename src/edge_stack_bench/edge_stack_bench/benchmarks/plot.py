@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from edge_stack_bench.benchmarks.view import Bar, Chart, Timeline, View
+from edge_stack_bench.benchmarks.view import Bar, Chart, TableView, TimelineChart
 from edge_stack_core.errors import ConfigurationError
 
 # Colours that people who cannot tell red from green tell apart (Okabe and Ito, 2008).
@@ -22,7 +22,7 @@ _MARKERS = {"p50": "o", "p99": "D", "p99.9": "d", "max": "|"}
 _ROW_INCHES = 0.30
 
 
-def draw(view: View, path: Path, subtitle: str = "") -> None:
+def draw(view: TableView, path: Path, subtitle: str = "") -> None:
     """
     Draw a chart; the name's ending says the format.
 
@@ -35,7 +35,7 @@ def draw(view: View, path: Path, subtitle: str = "") -> None:
     from matplotlib import pyplot
 
     chart = view.chart
-    if isinstance(chart, Timeline):
+    if isinstance(chart, TimelineChart):
         figure = _timeline(pyplot, chart)
         _save(pyplot, figure, view, path, subtitle)
         return
@@ -64,7 +64,7 @@ def draw(view: View, path: Path, subtitle: str = "") -> None:
     _save(pyplot, figure, view, path, subtitle)
 
 
-def _save(pyplot: Any, figure: Any, view: View, path: Path, subtitle: str) -> None:
+def _save(pyplot: Any, figure: Any, view: TableView, path: Path, subtitle: str) -> None:
     try:
         figure.suptitle(f"{view.title}\n{subtitle}" if subtitle else view.title, fontsize=11)
         figure.savefig(path, dpi=110)
@@ -74,7 +74,7 @@ def _save(pyplot: Any, figure: Any, view: View, path: Path, subtitle: str) -> No
         pyplot.close(figure)
 
 
-def _timeline(pyplot: Any, chart: Timeline) -> Any:
+def _timeline(pyplot: Any, chart: TimelineChart) -> Any:
     """Draw panels below each other; one colour a line, named once."""
     figure, axes = pyplot.subplots(
         len(chart.panels), 1, figsize=(9.5, 2.0 * len(chart.panels) + 0.8), sharex=True, layout="constrained"

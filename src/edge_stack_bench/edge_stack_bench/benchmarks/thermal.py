@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from edge_stack_bench.benchmarks import common
-from edge_stack_bench.benchmarks.thermal_stack import CONTROL_DEADLINE_S, Model, Record, StackSimulation
+from edge_stack_bench.benchmarks.thermal_stack import (
+    CONTROL_DEADLINE_S,
+    Record,
+    StackSimulation,
+    ThermalModel,
+)
 from edge_stack_core.board.types import BoardState
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_supervisor.governor import GovernorSettings, load_settings, open_governor
@@ -30,13 +35,13 @@ CPU_S_PER_INFERENCE = 0.03 / 6
 
 # What runs. Durations as of a small policy and YOLO26 models in TensorRT on an Orin Nano; together they fill the slack.
 MODELS = (
-    Model("policy", "critical", 24.0, 0.022),
-    Model("detect", "essential", 10.0, 0.008, floor_hz=5.0),
-    Model("segment", "background", 8.0, 0.011),
-    Model("pose", "background", 8.0, 0.009),
-    Model("obb", "background", 8.0, 0.009),
-    Model("classify", "background", 8.0, 0.003),
-    Model("depth", "background", 4.0, 0.014),
+    ThermalModel("policy", "critical", 24.0, 0.022),
+    ThermalModel("detect", "essential", 10.0, 0.008, floor_hz=5.0),
+    ThermalModel("segment", "background", 8.0, 0.011),
+    ThermalModel("pose", "background", 8.0, 0.009),
+    ThermalModel("obb", "background", 8.0, 0.009),
+    ThermalModel("classify", "background", 8.0, 0.003),
+    ThermalModel("depth", "background", 4.0, 0.014),
 )
 
 

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_stack_core.admission.decision import Critical, View, Waiting, decide
+from edge_stack_core.admission.decision import Critical, PageView, Waiting, decide
 from edge_stack_core.admission.estimate import DurationEstimate
 from edge_stack_core.board.types import BoardState
 from edge_stack_supervisor.governor.interface import BACKGROUND, CRITICAL, ESSENTIAL, Governor, NodeDemand
@@ -35,7 +35,7 @@ _NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Model:
+class ThermalModel:
     """A model node. nominal_s: one inference at the board's highest clocks."""
 
     name: str
@@ -76,7 +76,7 @@ class Record:
 class _Job:
     """One model node at run time."""
 
-    def __init__(self, model: Model, index: int) -> None:
+    def __init__(self, model: ThermalModel, index: int) -> None:
         self.model = model
         self.index = index
         self.rate_hz = model.wanted_hz
@@ -97,7 +97,7 @@ class StackSimulation:
 
     def __init__(
         self,
-        models: tuple[Model, ...],
+        models: tuple[ThermalModel, ...],
         board: Board,
         governor: Governor | None,
         seed: int = 0,
@@ -180,7 +180,7 @@ class StackSimulation:
         budget = self._critical.durations.value
         lease = max(period, 2 * budget)
         critical = Critical(self._critical.index, self._next_release, period, budget, lease, 0)
-        view = View(1, GUARD_NS, 0, (critical,), (), waiting)
+        view = PageView(1, GUARD_NS, 0, (critical,), (), waiting)
         winner = decide(view, waiting[0].slot, now).winner
         if winner >= 0:
             job = self._jobs[winner]

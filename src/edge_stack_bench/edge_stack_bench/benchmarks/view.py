@@ -56,7 +56,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class TimelineChart:
     """Panels below each other, over one time axis, min."""
 
     time_min: Sequence[float]
@@ -64,13 +64,13 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class View:
+class TableView:
     """A result as a table (columns, lines) and a chart."""
 
     title: str
     columns: Sequence[str]
     lines: Sequence[Sequence[Any]]
-    chart: Chart | Timeline
+    chart: Chart | TimelineChart
     notes: Sequence[str] = field(default=())
 
 

@@ -18,7 +18,7 @@ from edge_stack_bench.benchmarks.view import (
     Bar,
     Chart,
     Result,
-    View,
+    TableView,
     grouped,
     named,
     quantiles,
@@ -26,7 +26,7 @@ from edge_stack_bench.benchmarks.view import (
 from edge_stack_core.errors import ConfigurationError
 
 
-def view_of(result: Result) -> View:
+def view_of(result: Result) -> TableView:
     """
     Return how a result is shown.
 
@@ -40,7 +40,7 @@ def view_of(result: Result) -> View:
     return _VIEWS[result["bench"]](result)
 
 
-def _tick(result: Result) -> View:
+def _tick(result: Result) -> TableView:
     rows = result["rows"]
     lines = [
         [
@@ -54,7 +54,7 @@ def _tick(result: Result) -> View:
         for row in rows
     ]
     bars = [Bar(row["config"], named(row["lateness_ms"]), row["load"], row["config"]) for row in rows]
-    return View(
+    return TableView(
         f"Lateness of a {result['rate_hz']:g} Hz tick",
         ("configuration", "load", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "n", "skipped", "stolen ms"),
         lines,
@@ -63,7 +63,7 @@ def _tick(result: Result) -> View:
     )
 
 
-def _contention(result: Result) -> View:
+def _contention(result: Result) -> TableView:
     rate_hz = result.get("rate_hz", CONTROL_RATE_HZ)
     shares = any("of_slack" in row for row in result["rows"])
     names = {"p50_ms": "p50", "p99_ms": "p99", "p999_ms": "p99.9", "max_ms": "max"}
@@ -92,7 +92,7 @@ def _contention(result: Result) -> View:
             Bar(row["config"], percentiles, group, series, beside, f"{misses} missed" if misses else "")
         )
     beside_name = "background, % of the slack" if shares else "background inferences/s"
-    return View(
+    return TableView(
         f"A critical inference at {rate_hz:g} Hz against background inferences ({result['device']})",
         (
             "configuration",
@@ -111,7 +111,7 @@ def _contention(result: Result) -> View:
     )
 
 
-def _admission(result: Result) -> View:
+def _admission(result: Result) -> TableView:
     rows = [row for row in result["rows"] if "ns" in row]
     lines, bars = [], []
     for row in rows:
@@ -138,7 +138,7 @@ def _admission(result: Result) -> View:
             else 2
         )
     )
-    return View(
+    return TableView(
         "Asking admission",
         ("configuration", "processes", "p50 us", "p99 us", "max us", "admitted/s", "CPU us each", "n"),
         lines,
@@ -147,7 +147,7 @@ def _admission(result: Result) -> View:
     )
 
 
-def _transport(result: Result) -> View:
+def _transport(result: Result) -> TableView:
     lines, bars = [], []
     for row in result["rows"]:
         latency = {name: value for name, value in row["latency_ms"].items() if value is not None}
@@ -167,7 +167,7 @@ def _transport(result: Result) -> View:
         group = f"{row['size']} to {row['fanout']}"
         remark = f"{lost} of {row['sent']} lost" if lost else ""
         bars.append(Bar(row["config"], latency, group, row["config"], row["cpu_pct"], remark))
-    return View(
+    return TableView(
         "Frames from one process to others",
         (
             "size",
@@ -187,7 +187,7 @@ def _transport(result: Result) -> View:
     )
 
 
-def _policy(result: Result) -> View:
+def _policy(result: Result) -> TableView:
     lines: list[list[Any]] = []
     bars: list[tuple[int, Bar]] = []
     parts = list(dict.fromkeys(row["part"] for row in result["rows"]))
@@ -224,10 +224,10 @@ def _policy(result: Result) -> View:
     ordered = grouped([bar for _, bar in sorted(bars, key=lambda entry: entry[0])])
     period_ms = 1e3 / CONTROL_RATE_HZ
     chart = Chart("ms a chunk", ordered, period_ms, "one control period", "peak memory of the process, MB")
-    return View("SmolVLA, one chunk on one core", columns, lines, chart, result["notes"])
+    return TableView("SmolVLA, one chunk on one core", columns, lines, chart, result["notes"])
 
 
-_VIEWS: dict[str, Callable[[Result], View]] = {
+_VIEWS: dict[str, Callable[[Result], TableView]] = {
     "tick": _tick,
     "stack": views_stack.stack,
     "contention": _contention,

@@ -16,8 +16,8 @@ from edge_stack_bench.benchmarks.view import (
     Chart,
     Panel,
     Result,
-    Timeline,
-    View,
+    TableView,
+    TimelineChart,
     grouped,
     milliseconds,
     named,
@@ -25,7 +25,7 @@ from edge_stack_bench.benchmarks.view import (
 )
 
 
-def stack(result: Result) -> View:
+def stack(result: Result) -> TableView:
     """Show the demo with and without rights, idle and saturated."""
     lines, bars = [], []
     for row in result["rows"]:
@@ -53,10 +53,10 @@ def stack(result: Result) -> View:
     )  # fmt: skip
     rate_hz = result.get("rate_hz", CONTROL_RATE_HZ)
     chart = Chart("lateness of the control tick, ms", grouped(bars), 1e3 / rate_hz, "period", "inferences/s")
-    return View("The whole demo", columns, lines, chart, result["notes"])
+    return TableView("The whole demo", columns, lines, chart, result["notes"])
 
 
-def thermal(result: Result) -> View:
+def thermal(result: Result) -> TableView:
     """Show an hour of heat with each governor."""
     rows = result["rows"]
     columns = {
@@ -80,16 +80,16 @@ def thermal(result: Result) -> View:
         Panel("background, inferences/s", lines("background_hz")),
         Panel("control deadlines missed", lines("control_misses")),
     ]
-    return View(
+    return TableView(
         f"{result['seconds'] / 60.0:.0f} simulated minutes of full load in a room of {result['ambient_c']:g} C",
         tuple(columns.values()),
         [[row[name] for name in columns] for row in rows],
-        Timeline([second / 60.0 for second in rows[0]["series"]["time_s"]], panels),
+        TimelineChart([second / 60.0 for second in rows[0]["series"]["time_s"]], panels),
         result["notes"],
     )
 
 
-def faults(result: Result) -> View:
+def faults(result: Result) -> TableView:
     """Show what each fault did, and which limits it missed."""
     lines, bars = [], []
     for row in result["rows"]:
@@ -116,10 +116,10 @@ def faults(result: Result) -> View:
         "over its limit",
     )  # fmt: skip
     chart = Chart("longest time between two commands, ms", bars, 2e3 / CONTROL_RATE_HZ, "two periods")
-    return View("Faults done to the whole demo", columns, lines, chart, result["notes"])
+    return TableView("Faults done to the whole demo", columns, lines, chart, result["notes"])
 
 
-def offload(result: Result) -> View:
+def offload(result: Result) -> TableView:
     """Show the policy off board, on each network."""
     lines, bars = [], []
     for row in result["rows"]:
@@ -160,7 +160,7 @@ def offload(result: Result) -> View:
         "two periods",
         "chunks off board, %",
     )
-    return View(f"The policy {result['device']} off board", columns, lines, chart, result["notes"])
+    return TableView(f"The policy {result['device']} off board", columns, lines, chart, result["notes"])
 
 
 def percent_range(bounds: Sequence[float] | None) -> str:
@@ -168,7 +168,7 @@ def percent_range(bounds: Sequence[float] | None) -> str:
     return f"{100 * bounds[0]:.0f}-{100 * bounds[1]:.0f} %" if bounds is not None else ""
 
 
-def modes(result: Result) -> View:
+def modes(result: Result) -> TableView:
     """Show what each switch of modes cost the commands, and how long it took."""
     lines, bars = [], []
     for row in result["rows"]:
@@ -192,4 +192,4 @@ def modes(result: Result) -> View:
         "late", "refused",
     )  # fmt: skip
     chart = Chart("longest time between two commands, ms", grouped(bars), result["limit_ms"], "1.5 periods")
-    return View("Switches of modes in the whole demo", columns, lines, chart, result["notes"])
+    return TableView("Switches of modes in the whole demo", columns, lines, chart, result["notes"])

@@ -4,6 +4,6 @@
 
 from edge_stack_bench.faults.kinds import KINDS, Kind
 from edge_stack_bench.faults.runner import FaultRunner, Stack
-from edge_stack_bench.faults.schedule import Fault, load_scenario, parse_fault
+from edge_stack_bench.faults.schedule import ScheduledFault, load_scenario, parse_fault
 
-__all__ = ["KINDS", "Fault", "FaultRunner", "Kind", "Stack", "load_scenario", "parse_fault"]
+__all__ = ["KINDS", "ScheduledFault", "FaultRunner", "Kind", "Stack", "load_scenario", "parse_fault"]

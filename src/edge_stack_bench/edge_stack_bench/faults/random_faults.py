@@ -12,7 +12,7 @@ import random
 from collections.abc import Collection, Sequence
 
 from edge_stack_bench.faults.kinds import KINDS, NODE, POWER_MODES, WATTS
-from edge_stack_bench.faults.schedule import Fault
+from edge_stack_bench.faults.schedule import ScheduledFault
 
 PAUSE_S = (4.0, 12.0)
 """Between the begins of two faults: the least and the most."""
@@ -21,7 +21,7 @@ LONGEST_S = 10.0
 
 def random_faults(
     seed: int, duration_s: float, nodes: Sequence[str], without: Collection[str] = ()
-) -> tuple[Fault, ...]:
+) -> tuple[ScheduledFault, ...]:
     """
     Return faults that begin within duration_s, by their times.
 
@@ -39,6 +39,6 @@ def random_faults(
         longest_s = min(kind.duration_s, LONGEST_S, duration_s - at_s)
         lasts_s = round(chance.uniform(0.2, 1.0) * longest_s, 1)
         if not (kind.duration_s and lasts_s <= 0.0):
-            faults.append(Fault(kind.name, what, round(at_s, 1), lasts_s))
+            faults.append(ScheduledFault(kind.name, what, round(at_s, 1), lasts_s))
         at_s += chance.uniform(*PAUSE_S)
     return tuple(faults)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_stack_bench.faults.injections import Injection, Stack
-from edge_stack_bench.faults.schedule import Fault
+from edge_stack_bench.faults.schedule import ScheduledFault
 
 __all__ = ["FaultRunner", "Stack"]
 
@@ -24,7 +24,7 @@ __all__ = ["FaultRunner", "Stack"]
 class Done:
     """A fault as it was done. Times: monotonic s, None until then. error: why it could not be done."""
 
-    fault: Fault
+    fault: ScheduledFault
     began_s: float | None = None
     ended_s: float | None = None
     error: str = ""
@@ -42,7 +42,9 @@ class Done:
 class FaultRunner:
     """Does faults to one stack."""
 
-    def __init__(self, faults: Iterable[Fault], stack: Stack, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, faults: Iterable[ScheduledFault], stack: Stack, say: Callable[[str], None] = print
+    ) -> None:
         """say: gets a line at each begin and end."""
         self.done = [Done(fault) for fault in faults]
         self._stack = stack

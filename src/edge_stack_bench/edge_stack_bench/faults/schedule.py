@@ -20,7 +20,7 @@ _SCHEMA = Path(__file__).parents[1] / "schema" / "scenario.schema.json"
 
 
 @dataclass(frozen=True)
-class Fault:
+class ScheduledFault:
     """
     One fault of a run.
 
@@ -45,7 +45,7 @@ class Fault:
         return f"{self.kind}{what}@{self.at_s:g}{duration}"
 
 
-def parse_fault(text: str) -> Fault:
+def parse_fault(text: str) -> ScheduledFault:
     """Parse NAME[:WHAT]@T[:DURATION]. ConfigurationError says what would be right."""
     named, _, timed = text.partition("@")
     name, _, what = named.partition(":")
@@ -62,10 +62,10 @@ def parse_fault(text: str) -> Fault:
     problem = kind.check(what)
     if problem:
         raise ConfigurationError(f"'{text}': {problem}")
-    return Fault(name, what, at_s, duration_s)
+    return ScheduledFault(name, what, at_s, duration_s)
 
 
-def load_scenario(path: str | Path) -> tuple[Fault, ...]:
+def load_scenario(path: str | Path) -> tuple[ScheduledFault, ...]:
     """Read a scenario file: a list of faults under `faults`. ConfigurationError names file, line and field."""
     file = load_yaml(path, _SCHEMA)
     faults = []

@@ -30,7 +30,7 @@ from rich.live import Live
 from edge_stack.runner.stack import StackProcesses
 from edge_stack.shipped import shipped_config
 from edge_stack_bench.benchmarks.common import machine
-from edge_stack_bench.faults import KINDS, Fault, FaultRunner, load_scenario, parse_fault
+from edge_stack_bench.faults import KINDS, FaultRunner, ScheduledFault, load_scenario, parse_fault
 from edge_stack_bench.faults.injections import own_network
 from edge_stack_bench.faults.kinds import NODE
 from edge_stack_bench.ros.monitor import Monitor
@@ -77,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
 
 
-def prepare(config: StackConfig, faults: Sequence[Fault], disabled: Collection[str] = ()) -> StackConfig:
+def prepare(
+    config: StackConfig, faults: Sequence[ScheduledFault], disabled: Collection[str] = ()
+) -> StackConfig:
     """
     Return the stack with what the faults need, and go into a network of one's own where one needs that.
 
@@ -128,7 +130,7 @@ class RunningStack:
 def _run(
     options: argparse.Namespace,
     config: StackConfig,
-    faults: Sequence[Fault],
+    faults: Sequence[ScheduledFault],
     record: RunRecord,
     run_folder: Path,
     stop: threading.Event,

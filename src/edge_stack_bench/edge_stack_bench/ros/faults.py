@@ -32,8 +32,8 @@ import yaml
 from edge_stack.shipped import shipped_config
 from edge_stack_bench.benchmarks import common
 from edge_stack_bench.benchmarks.faults_limits import missed_limits
-from edge_stack_bench.benchmarks.faults_observe import Observations
-from edge_stack_bench.faults import KINDS, Fault, FaultRunner, parse_fault
+from edge_stack_bench.benchmarks.faults_observe import FaultObservations
+from edge_stack_bench.faults import KINDS, FaultRunner, ScheduledFault, parse_fault
 from edge_stack_bench.faults.random_faults import random_faults
 from edge_stack_bench.ros.running import STARTUP_LIMIT_S, RunningDemo, running_demo
 from edge_stack_core.errors import ConfigurationError
@@ -63,7 +63,7 @@ QUICK_BOARD: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Case:
+class FaultCase:
     """One row: a fault, what counts as a sign of it, and whether the simulated board runs in quick motion for it."""
 
     fault: str
@@ -72,32 +72,32 @@ class Case:
 
 
 CASES = (
-    Case("node_kill:detect@0", r"process detect|node detect"),
-    Case("node_kill:segment@0", r"process segment|node segment"),
-    Case("node_kill:policy@0", r"process policy|node policy"),
-    Case("node_kill:sim@0", r"process sim|node sim"),
-    Case("node_kill:fusion@0", r"process fusion|node fusion"),
-    Case("supervisor_kill@0", r"process supervisor|supervisor_lost"),
-    Case("node_hang:detect@0:5", r"node detect"),
-    Case("node_hang:segment@0:5", r"node segment"),
-    Case("node_hang:policy@0:5", r"node policy"),
-    Case("camera_stall@0:5", r"image_raw: deadline_missed|stale_perception"),
-    Case("camera_noise@0:5", r"image_raw: noisy"),
-    Case("frame_flood@0:5", r"image_raw: flood"),
-    Case("policy_nan@0:5", r"action_chunk: (wrong_output|refused)|invalid_action|node policy"),
-    Case("policy_slow@0:8", r"event policy .*deadline_missed|stale_action|node policy"),
-    Case("cpu_hog@0:10", r"cpu_busy"),
-    Case("clock_jump@0:5", r"clock: jumped"),
-    Case("dds_drop@0:5", r"control|node "),
-    Case("thermal_ramp@0:30", r"node .*(temperature|heat|thermal)", quick=True),
-    Case("ambient_step@0:15", r"node .*(temperature|heat|thermal)", quick=True),
-    Case("fan_fail@0:15", r"node .*(temperature|heat|thermal)", quick=True),
-    Case("power_mode:7@0:10", r"node .*(power|temperature|misses|deadline)", quick=True),
-    Case("memory_pressure@0:8", r"node .*memory", quick=True),
+    FaultCase("node_kill:detect@0", r"process detect|node detect"),
+    FaultCase("node_kill:segment@0", r"process segment|node segment"),
+    FaultCase("node_kill:policy@0", r"process policy|node policy"),
+    FaultCase("node_kill:sim@0", r"process sim|node sim"),
+    FaultCase("node_kill:fusion@0", r"process fusion|node fusion"),
+    FaultCase("supervisor_kill@0", r"process supervisor|supervisor_lost"),
+    FaultCase("node_hang:detect@0:5", r"node detect"),
+    FaultCase("node_hang:segment@0:5", r"node segment"),
+    FaultCase("node_hang:policy@0:5", r"node policy"),
+    FaultCase("camera_stall@0:5", r"image_raw: deadline_missed|stale_perception"),
+    FaultCase("camera_noise@0:5", r"image_raw: noisy"),
+    FaultCase("frame_flood@0:5", r"image_raw: flood"),
+    FaultCase("policy_nan@0:5", r"action_chunk: (wrong_output|refused)|invalid_action|node policy"),
+    FaultCase("policy_slow@0:8", r"event policy .*deadline_missed|stale_action|node policy"),
+    FaultCase("cpu_hog@0:10", r"cpu_busy"),
+    FaultCase("clock_jump@0:5", r"clock: jumped"),
+    FaultCase("dds_drop@0:5", r"control|node "),
+    FaultCase("thermal_ramp@0:30", r"node .*(temperature|heat|thermal)", quick=True),
+    FaultCase("ambient_step@0:15", r"node .*(temperature|heat|thermal)", quick=True),
+    FaultCase("fan_fail@0:15", r"node .*(temperature|heat|thermal)", quick=True),
+    FaultCase("power_mode:7@0:10", r"node .*(power|temperature|misses|deadline)", quick=True),
+    FaultCase("memory_pressure@0:8", r"node .*memory", quick=True),
 )
 
 
-def run(cases: Sequence[Case], config_path: str | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+def run(cases: Sequence[FaultCase], config_path: str | None = None) -> tuple[list[dict[str, Any]], list[str]]:
     """Run every case in a process of its own; return the rows and what could not be done."""
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
@@ -118,7 +118,7 @@ def run(cases: Sequence[Case], config_path: str | None = None) -> tuple[list[dic
 
 
 def _in_process(
-    case: Case | None, config_path: str | None, arguments: Sequence[str] = (), limit_s: float = 300.0
+    case: FaultCase | None, config_path: str | None, arguments: Sequence[str] = (), limit_s: float = 300.0
 ) -> dict[str, Any]:
     """Run one case in a process of its own: a network of its own has to be entered with one thread."""
     with tempfile.TemporaryDirectory(prefix="edge_bench_") as folder:
@@ -160,7 +160,7 @@ def run_random(
     return [row], []
 
 
-def _random_list(config: StackConfig, duration_s: float, seed: int) -> tuple[Fault, ...]:
+def _random_list(config: StackConfig, duration_s: float, seed: int) -> tuple[ScheduledFault, ...]:
     nodes = [node.name for node in config.select(sim=True)]
     without = set()
     if subprocess.run(
@@ -171,7 +171,7 @@ def _random_list(config: StackConfig, duration_s: float, seed: int) -> tuple[Fau
 
 
 def run_case(
-    case: Case | None,
+    case: FaultCase | None,
     path: Path,
     config_path: str | None = None,
     chance: tuple[float, int] | None = None,
@@ -211,7 +211,7 @@ def run_case(
                 runner.close()
 
 
-def _configure(config: StackConfig, case: Case | None, folder: Path) -> StackConfig:
+def _configure(config: StackConfig, case: FaultCase | None, folder: Path) -> StackConfig:
     if case is None or not case.quick:
         return config
     for name, values in QUICK_BOARD.items():
@@ -239,7 +239,7 @@ def quick_governor(factor: float) -> dict[str, Any]:
 
 
 def _let_happen(
-    demo: RunningDemo, runner: FaultRunner, faults: Sequence[Fault], record: RunRecord | None = None
+    demo: RunningDemo, runner: FaultRunner, faults: Sequence[ScheduledFault], record: RunRecord | None = None
 ) -> tuple[float, float, float]:
     """
     Wait until all is well, do the faults, wait until all is well again; return begin, end of the cause, and now.
@@ -265,10 +265,10 @@ def _let_happen(
 
 
 def _row(
-    case: Case | None,
-    faults: Sequence[Fault],
+    case: FaultCase | None,
+    faults: Sequence[ScheduledFault],
     runner: FaultRunner,
-    seen: Observations,
+    seen: FaultObservations,
     record: RunRecord,
     times: tuple[float, float, float],
 ) -> dict[str, Any]:
@@ -325,7 +325,7 @@ def _row(
     return row
 
 
-def _reaction(seen: Observations, begin_s: float, over_s: float) -> str:
+def _reaction(seen: FaultObservations, begin_s: float, over_s: float) -> str:
     """Return what control did, and what the supervisor did, in the order in which it was first said."""
     said: list[str] = []
     for sign in sorted(seen.signs, key=lambda s: s.began_s):

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from edge_stack_bench.benchmarks.faults_observe import TASK_REASONS, Account, Observations, trouble
+from edge_stack_bench.benchmarks.faults_observe import TASK_REASONS, Account, FaultObservations, trouble
 from edge_stack_supervisor.governor.settings import GovernorSettings
 
 
@@ -23,7 +23,7 @@ def sent_at_s(message: Any) -> float:
     return time.monotonic() - max(0.0, age_s)
 
 
-def observe(monitor: Any, seen: Observations, lock: threading.Lock, governor: GovernorSettings) -> None:
+def observe(monitor: Any, seen: FaultObservations, lock: threading.Lock, governor: GovernorSettings) -> None:
     """
     Feed what arrives at a monitor's node into the observations, with the lock held.
 

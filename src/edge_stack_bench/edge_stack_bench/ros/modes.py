@@ -25,7 +25,7 @@ from edge_stack_bench.benchmarks import common
 from edge_stack_bench.benchmarks.modes_observe import (
     GAP_PERIODS,
     SETTLED_LIMIT_S,
-    Places,
+    NodeStates,
     Switch,
     rows_of,
     tour,
@@ -76,7 +76,7 @@ class _Switcher:
         from edge_stack_core.ros import qos
 
         self._demo, self._modes = demo, modes
-        self._places = Places(list(modes.base))
+        self._places = NodeStates(list(modes.base))
 
         def stack(message: StackState) -> None:
             wanted_hz = {node.name.rsplit("/", 1)[-1]: node.target_hz for node in message.nodes}

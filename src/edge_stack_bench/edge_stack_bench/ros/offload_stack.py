@@ -19,8 +19,8 @@ from typing import Any
 
 from edge_stack.shipped import shipped_config
 from edge_stack_bench.benchmarks.offload_network import EmulatedNetwork, Network
-from edge_stack_bench.benchmarks.offload_observe import Chunk, Observations, PolicyReport
-from edge_stack_bench.benchmarks.offload_plan import CUT_S, ON_BOARD, Phase, Subject, Transport
+from edge_stack_bench.benchmarks.offload_observe import Chunk, OffloadObservations, PolicyReport
+from edge_stack_bench.benchmarks.offload_plan import CUT_S, ON_BOARD, NetworkPhase, Subject, Transport
 from edge_stack_core.stack_config import load_config
 from edge_stack_sim.success_rate import wilson
 
@@ -33,7 +33,7 @@ EPISODE_LIMIT_S = 60.0  # its own time-out and the pause after it, with a margin
 
 
 @dataclass
-class Episodes:
+class JudgedEpisodes:
     """
     What a row's episodes came to.
 
@@ -83,7 +83,7 @@ class OffloadStack:
         from edge_stack_bench.views.report import RunRecord
 
         self.transport = transport
-        self.seen = Observations()
+        self.seen = OffloadObservations()
         self.record = RunRecord(started_s=time.monotonic())
         self._lock = threading.Lock()
         self._running_since_s: float | None = None
@@ -119,7 +119,7 @@ class OffloadStack:
             text = self._server_log.read_text(encoding="utf-8", errors="replace")
             raise RuntimeError("the policy server ended: " + " ".join(text.splitlines()[-3:]))
 
-    def measure(self, phase: Phase) -> dict[str, Any]:
+    def measure(self, phase: NetworkPhase) -> dict[str, Any]:
         """Let a phase's episodes happen and return its row."""
         self.network.set(phase.network)
         all_before = self._task()
@@ -151,16 +151,16 @@ class OffloadStack:
             **episodes.row(all_after[0] - all_before[0], all_after[1] - all_before[1]),
         }
 
-    def _episodes(self, phase: Phase) -> Episodes:
+    def _episodes(self, phase: NetworkPhase) -> JudgedEpisodes:
         """Let a row's episodes run to their ends."""
         attempts, successes = self._task()
         self._wait(partial(self._ended, attempts + phase.episodes - 1), phase.episodes * EPISODE_LIMIT_S)
         now_attempts, now_successes = self._task()
-        return Episodes(now_attempts - attempts, now_successes - successes)
+        return JudgedEpisodes(now_attempts - attempts, now_successes - successes)
 
-    def _cut_episodes(self, phase: Phase) -> Episodes:
+    def _cut_episodes(self, phase: NetworkPhase) -> JudgedEpisodes:
         """Cut the network once in each of a row's episodes."""
-        result = Episodes()
+        result = JudgedEpisodes()
         for number in range(phase.episodes):
             after_s = CUTS_AFTER_S[number % len(CUTS_AFTER_S)]
             if not self._wait(partial(self._cut_due, after_s), RETURN_LIMIT_S + EPISODE_LIMIT_S):

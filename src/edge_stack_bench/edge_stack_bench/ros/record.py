@@ -32,7 +32,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
 from edge_stack_bench.views.frame_files import FrameWriter, open_writer
-from edge_stack_bench.views.recording import DRAWN, Status, View, compose, picture
+from edge_stack_bench.views.recording import DRAWN, ModelView, Status, compose, picture
 from edge_stack_bench.views.report import RunRecord
 from edge_stack_core.image_codec import ImageError
 from edge_stack_core.ros import qos
@@ -120,7 +120,7 @@ class Recorder:
         self._period_s = 1.0 / rate_hz
         self._frames = _Kept(FRAMES_KEPT)
         self._results: dict[str, dict[str, _Kept]] = {}
-        self._views: dict[str, tuple[float, Stamp, View]] = {}
+        self._views: dict[str, tuple[float, Stamp, ModelView]] = {}
         self._writer: FrameWriter | None = None if path is None else open_writer(path, rate_hz, DRAWN)
         self._subscriptions = [
             node.create_subscription(
@@ -207,7 +207,7 @@ class Recorder:
         message = self._frames.newest()
         return None if message is None else _rgb(message)
 
-    def _current_views(self) -> Mapping[str, View]:
+    def _current_views(self) -> Mapping[str, ModelView]:
         now_s = time.monotonic()
         for name, kinds in self._results.items():
             main = kinds.get("detections") or kinds.get("classification")
@@ -223,7 +223,7 @@ class Recorder:
                     break
         return {n: view for n, (since_s, _, view) in self._views.items() if now_s - since_s < STALE_S}
 
-    def _view(self, kinds: Mapping[str, _Kept], stamp: Stamp) -> View | None:
+    def _view(self, kinds: Mapping[str, _Kept], stamp: Stamp) -> ModelView | None:
         """Put the results of one stamp and their picture together; None while a part is missing."""
         frame = self._frames.get(stamp)
         rgb = None if frame is None else _rgb(frame)
@@ -252,17 +252,17 @@ def _rgb(message: Image) -> NDArray[np.uint8] | None:
         return None
 
 
-def _classified(rgb: NDArray[np.uint8], message: Classification, names: list[str]) -> View:
+def _classified(rgb: NDArray[np.uint8], message: Classification, names: list[str]) -> ModelView:
     names = names + sorted({r.class_id for r in message.results} - set(names))
     probabilities = np.zeros(len(names), np.float32)
     for result in message.results:
         probabilities[names.index(result.class_id)] = result.score
     none = np.zeros(0, np.float32)
     found = Detections(none.reshape(0, 4), none, none.astype(np.int32), probabilities=probabilities)
-    return View(rgb, found, names)
+    return ModelView(rgb, found, names)
 
 
-def _detected(rgb: NDArray[np.uint8], parts: Mapping[str, Any], names: list[str]) -> View | None:
+def _detected(rgb: NDArray[np.uint8], parts: Mapping[str, Any], names: list[str]) -> ModelView | None:
     message = parts["detections"]
     heard = {r.hypothesis.class_id for d in message.detections for r in d.results}
     names = names + sorted(heard - set(names))
@@ -280,7 +280,7 @@ def _detected(rgb: NDArray[np.uint8], parts: Mapping[str, Any], names: list[str]
         points = [[(k.x, k.y, k.score) for k in i.keypoints] for i in parts["keypoints"].instances]
         if len(points) == len(found) and len({len(p) for p in points}) == 1:
             keypoints = np.array(points, np.float32)
-    return View(
+    return ModelView(
         rgb, Detections(found.boxes, found.scores, found.classes, masks, keypoints, rotated), tuple(names)
     )
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_stack_bench.benchmarks.faults_observe import CommandLimits, Observations
+from edge_stack_bench.benchmarks.faults_observe import CommandLimits, FaultObservations
 from edge_stack_core.robot import Robot, load_robot
 from edge_stack_core.stack_config import StackConfig
 from edge_stack_supervisor.governor.settings import GovernorSettings, load_settings
@@ -40,7 +40,7 @@ class RunningDemo:
     processes: StackProcesses
     monitor: Monitor
     record: RunRecord
-    seen: Observations
+    seen: FaultObservations
     lock: threading.Lock
 
     def wait(self, condition: Callable[[], Any], limit_s: float) -> bool:
@@ -74,7 +74,7 @@ def running_demo(config: StackConfig, folder: Path) -> Iterator[RunningDemo]:
 
     os.environ.update(process_environment(os.environ))
     record = RunRecord(started_s=time.monotonic())
-    seen = Observations(command_limits(load_robot(config.robot_file), config.control_rate_hz))
+    seen = FaultObservations(command_limits(load_robot(config.robot_file), config.control_rate_hz))
     lock = threading.Lock()
 
     def ended(name: str, _returncode: int, _respawning: bool) -> None:

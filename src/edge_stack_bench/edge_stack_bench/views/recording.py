@@ -21,7 +21,7 @@ from edge_stack_perception.vision.draw import annotate, class_colour
 from edge_stack_perception.vision.text import Colour, put_text, text_size
 from edge_stack_perception.vision.types import Detections
 
-__all__ = ["DRAWN", "Figures", "Status", "View", "compose", "picture"]
+__all__ = ["DRAWN", "ShownFigures", "Status", "ModelView", "compose", "picture"]
 
 MAIN_WIDTH = 640  # px of the main panel of a recording
 PANEL_WIDTH = 480  # px of a panel of the picture
@@ -45,7 +45,7 @@ _ORDER = ("detect", "segment", "pose", "obb", "classify")
 
 
 @dataclass(frozen=True)
-class View:
+class ModelView:
     """What one model saw and found. rgb: uint8 [H, W, 3], the picture that the detections belong to."""
 
     rgb: NDArray[np.uint8]
@@ -54,7 +54,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Figures:
+class ShownFigures:
     """What one node achieves. target_hz: 0 where it has none."""
 
     rate_hz: float = math.nan
@@ -75,7 +75,7 @@ class Status:
     control_reason: str = ""
     control_hz: float = math.nan
     lateness_p99_ms: float = math.nan
-    nodes: Mapping[str, Figures] = field(default_factory=dict)
+    nodes: Mapping[str, ShownFigures] = field(default_factory=dict)
 
     @classmethod
     def of(cls, record: RunRecord) -> Status:
@@ -90,7 +90,7 @@ class Status:
             control_hz=control.rate_hz or math.nan,
             lateness_p99_ms=control.lateness_ms.get("p99", math.nan),
             nodes={
-                name: Figures(
+                name: ShownFigures(
                     node.rate_hz, node.target_hz, node.latency_p50_ms, node.priority_class, node.state
                 )
                 for name, node in sorted(record.nodes.copy().items(), key=lambda item: _class_rank(item[1]))
@@ -101,7 +101,7 @@ class Status:
 # ---- composing -----------------------------------------------------------------------------------------------------
 
 
-def compose(frame: NDArray[np.uint8], views: Mapping[str, View], status: Status) -> NDArray[np.uint8]:
+def compose(frame: NDArray[np.uint8], views: Mapping[str, ModelView], status: Status) -> NDArray[np.uint8]:
     """
     Return one frame of a recording: the detections large, every other model small beside it, the status below.
 
@@ -125,7 +125,7 @@ def compose(frame: NDArray[np.uint8], views: Mapping[str, View], status: Status)
     return np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
 
 
-def picture(frame: NDArray[np.uint8], views: Mapping[str, View], status: Status) -> NDArray[np.uint8]:
+def picture(frame: NDArray[np.uint8], views: Mapping[str, ModelView], status: Status) -> NDArray[np.uint8]:
     """
     Return the picture for a page: one panel a model, three a row, and the nodes' figures in the last.
 
@@ -161,7 +161,7 @@ def _rank(name: str) -> tuple[int, str]:
     return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
 
 
-def _fitted(view: View, width: int, labels: bool = True) -> NDArray[np.uint8]:
+def _fitted(view: ModelView, width: int, labels: bool = True) -> NDArray[np.uint8]:
     scale = width / view.rgb.shape[1]
     return annotate(view.rgb, view.detections, view.names, scale=scale, labels=labels)
 
@@ -172,7 +172,7 @@ def _resized(rgb: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=way), np.uint8)
 
 
-def _title(name: str, figures: Figures | None) -> str:
+def _title(name: str, figures: ShownFigures | None) -> str:
     if figures is None or not math.isfinite(figures.rate_hz):
         return name
     latency = f", {figures.latency_ms:.0f} ms" if math.isfinite(figures.latency_ms) else ""

@@ -43,7 +43,7 @@ from edge_stack_control.ros.fusion_parameters import (
     workspace_watch,
 )
 from edge_stack_control.ros.fusion_standby import CommandShare
-from edge_stack_control.rules import State
+from edge_stack_control.rules import ControlState
 from edge_stack_core.node_statistics import (
     LatencyWindow,
     NodeStatistics,
@@ -215,7 +215,7 @@ class FusionNode(StackNode):
         self._counted[0] += 1
         self._counted[1] += command.limited
         self._rate.tick(monotonic_s)
-        if command.state < State.HOLD:
+        if command.state < ControlState.HOLD:
             self._ages.add(command.action_age_s * 1e3)
 
     def _tick_raised(self, error: Exception) -> None:
@@ -304,7 +304,7 @@ class FusionNode(StackNode):
         if not self._share.commands:
             self.clear_problem()
             return
-        if command.state is State.RUN:
+        if command.state is ControlState.RUN:
             if self.clear_problem():
                 self.publish_status()  # who waits for the robot need not wait for the next one
         else:

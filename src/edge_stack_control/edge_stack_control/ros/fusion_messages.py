@@ -24,17 +24,17 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from edge_stack_control.chunk_intake import ActionChunk, FloatArray, actions_from_flat
 from edge_stack_control.controller import Command
-from edge_stack_control.rules import State
+from edge_stack_control.rules import ControlState
 from edge_stack_control.workspace import Box
 from edge_stack_core.ros.stamps import to_duration, to_seconds
 from edge_stack_core.runtime.control_thread import ControlThreadFigures
 
 _NS = 1_000_000_000
 _COLOURS = {
-    State.RUN: (0.2, 0.8, 0.3),
-    State.SLOW: (1.0, 0.8, 0.1),
-    State.HOLD: (1.0, 0.5, 0.1),
-    State.STOP: (0.9, 0.1, 0.1),
+    ControlState.RUN: (0.2, 0.8, 0.3),
+    ControlState.SLOW: (1.0, 0.8, 0.1),
+    ControlState.HOLD: (1.0, 0.5, 0.1),
+    ControlState.STOP: (0.9, 0.1, 0.1),
 }
 
 
@@ -195,7 +195,9 @@ def state_markers(command: Command, *, stamp: Time, frame_id: str) -> MarkerArra
     """Return a text above the robot's base: state and reason, in the state's colour."""
     red, green, blue = _COLOURS[command.state]
     text = (
-        command.state.name if command.state is State.RUN else f"{command.state.name}: {command.reason.value}"
+        command.state.name
+        if command.state is ControlState.RUN
+        else f"{command.state.name}: {command.reason.value}"
     )
     marker = Marker(
         ns="fusion",

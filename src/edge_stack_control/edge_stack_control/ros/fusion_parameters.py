@@ -14,7 +14,7 @@ from typing import Any
 from edge_stack_control.controller import ControllerSettings
 from edge_stack_control.limits import JointLimits
 from edge_stack_control.ros.fusion_messages import COMMAND_FORMATS
-from edge_stack_control.rules import Reason, RuleSettings, State
+from edge_stack_control.rules import ControlState, Reason, RuleSettings
 from edge_stack_control.workspace import WorkspaceWatch
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import Robot
@@ -156,9 +156,9 @@ def controller_settings(p: ParameterValues) -> ControllerSettings:
         )
     }
     reactions = {
-        Reason.PERSON_IN_WORKSPACE: State[p.person_reaction.upper()],
-        Reason.STALE_PERCEPTION: State[p.perception_reaction.upper()],
-        Reason.SUPERVISOR_LOST: State[p.supervisor_reaction.upper()],
+        Reason.PERSON_IN_WORKSPACE: ControlState[p.person_reaction.upper()],
+        Reason.STALE_PERCEPTION: ControlState[p.perception_reaction.upper()],
+        Reason.SUPERVISOR_LOST: ControlState[p.supervisor_reaction.upper()],
     }
     return ControllerSettings(
         blend_s=p.blend_s,

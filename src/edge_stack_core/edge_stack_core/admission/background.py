@@ -22,7 +22,7 @@ from typing import NamedTuple
 from edge_stack_core.admission import decision as why
 from edge_stack_core.admission import layout as at
 from edge_stack_core.admission import oversize, protocol, system
-from edge_stack_core.admission.decision import Decision
+from edge_stack_core.admission.decision import AdmissionDecision
 from edge_stack_core.admission.device import AdmissionDevice
 from edge_stack_core.admission.estimate import JobDurations
 from edge_stack_core.admission.membership import Member
@@ -44,7 +44,7 @@ _FORGET_EVERY = 100_000_000
 _AT_THE_START = 3_000_000
 
 
-class _Request(NamedTuple):
+class _AdmissionRequest(NamedTuple):
     # Times in ns: when asked, how long at most to wait, the absolute deadline; expected durations alone and beside others.
     asked: int
     wait: int
@@ -196,7 +196,7 @@ class BackgroundJob(Member):
         alone, shared = (expected, expected) if expected else self._durations.of(part)
         since = self._asking_since or asked
         due = since + (deadline if deadline < _LATEST_DEADLINE else _LATEST_DEADLINE)
-        request = _Request(asked, wait, due, alone, shared)
+        request = _AdmissionRequest(asked, wait, due, alone, shared)
         self._part = part
         self._is_oversize = False
         reason = why.NONE
@@ -266,7 +266,7 @@ class BackgroundJob(Member):
             learned = self._durations.add(self._part, duration, together)
             words[self._base + (at.S_LEARNED_SHARED if together else at.S_LEARNED)] = learned
 
-    def _ask(self, request: _Request) -> tuple[int, int, Decision]:
+    def _ask(self, request: _AdmissionRequest) -> tuple[int, int, AdmissionDecision]:
         """Join the waiting and get a first decision; returns the time and the value to wait on with it."""
         page, words, slot = self._page, self._words, self._slot
         self._lock()
@@ -290,7 +290,7 @@ class BackgroundJob(Member):
             page.wake(at.bit_of(other))
         return now, seen, verdict
 
-    def _wait(self, request: _Request, now: int, seen: int, verdict: Decision) -> int:
+    def _wait(self, request: _AdmissionRequest, now: int, seen: int, verdict: AdmissionDecision) -> int:
         """Wait until admitted and return when that was. Raises Refused."""
         page, words, slot = self._page, self._words, self._slot
         limit = request.asked + request.wait
@@ -327,7 +327,7 @@ class BackgroundJob(Member):
                 seen = page.wake(at.bit_of(other), seen)
         return now
 
-    def _make_fit(self, request: _Request, limit: int, now: int) -> bool:
+    def _make_fit(self, request: _AdmissionRequest, limit: int, now: int) -> bool:
         """
         Act by the policy if the job is longer than any slack; return whether to decide anew.
 
@@ -373,7 +373,7 @@ class BackgroundJob(Member):
 
     # When things go wrong.
 
-    def _timed_out(self, request: _Request, reason: int) -> Refused:
+    def _timed_out(self, request: _AdmissionRequest, reason: int) -> Refused:
         self._words[self._base + at.B_TIMED_OUT] += 1
         text = (
             f"{self.name} was not admitted on {self._device.name} within {request.wait * 1e-6:.0f} ms"

@@ -68,7 +68,7 @@ class Waiting(NamedTuple):
     shared: int
 
 
-class View(NamedTuple):
+class PageView(NamedTuple):
     """All that a decision looks at."""
 
     limit: int
@@ -93,7 +93,7 @@ class Slack(NamedTuple):
     by_release: int
 
 
-class Decision(NamedTuple):
+class AdmissionDecision(NamedTuple):
     """
     What follows for the one that asks.
 
@@ -137,8 +137,8 @@ def slack(criticals: Sequence[Critical], now: int) -> Slack:
 
 
 def decide(
-    view: View, slot: int, now: int, passed_over: Collection[int] = (), quantum_ends_ns: int = 0
-) -> Decision:
+    view: PageView, slot: int, now: int, passed_over: Collection[int] = (), quantum_ends_ns: int = 0
+) -> AdmissionDecision:
     """
     Decide for the waiting job of a slot.
 
@@ -150,7 +150,9 @@ def decide(
     counted = [job for job in running if now < job.ends + RUN_LEASE]
     if len(counted) >= limit:
         ends = min(job.ends for job in counted)
-        return Decision(False, LIMIT, _bounded(ends + OVERDUE, now), tuple(job.slot for job in counted), -1)
+        return AdmissionDecision(
+            False, LIMIT, _bounded(ends + OVERDUE, now), tuple(job.slot for job in counted), -1
+        )
     # A bit for each slot whose job may run beside the critical one. Where nobody may (beside is 0), a critical job that
     # takes longer than its period allows one at a time.
     may_cross = _allowed(criticals, now)
@@ -173,27 +175,27 @@ def decide(
             continue
         winner, earliest, granted = other, deadline, duration
     if winner == slot:
-        return Decision(True, NONE, now, (), slot, granted)
+        return AdmissionDecision(True, NONE, now, (), slot, granted)
     blockers: tuple[int, ...] = (winner,) if winner >= 0 else ()
     if winner >= 0 and (mine := _fitting(view, slot, now, window, may_cross, together)):
         if now + mine <= quantum_ends_ns and _after(view, window, now + mine, granted) <= earliest:
-            return Decision(True, NONE, now, (), slot, mine)
-        return Decision(False, ORDER, now + LOOK_AGAIN, blockers, winner)
+            return AdmissionDecision(True, NONE, now, (), slot, mine)
+        return AdmissionDecision(False, ORDER, now + LOOK_AGAIN, blockers, winner)
     blockers += tuple(job.slot for job in counted)
     if window.busy_until:
-        return Decision(
+        return AdmissionDecision(
             False, ACTIVE, _bounded(window.busy_until, now), (window.by_active, *blockers), winner
         )
-    return Decision(False, SLACK, now + LOOK_AGAIN, (window.by_release, *blockers), winner)
+    return AdmissionDecision(False, SLACK, now + LOOK_AGAIN, (window.by_release, *blockers), winner)
 
 
-def heads(view: View) -> list[int]:
+def heads(view: PageView) -> list[int]:
     """Return the waiting slots that come first once nothing critical is active: as many as may run at once."""
     ordered = sorted(view.waiting, key=lambda job: job.deadline)
     return [job.slot for job in ordered[: view.limit]]
 
 
-def kept_apart(view: View, slot: int, now: int) -> bool:
+def kept_apart(view: PageView, slot: int, now: int) -> bool:
     """Return whether a job may not run beside the critical ones, and not just for the next inference."""
     live = [c for c in view.criticals if _is_live(c, now)]
     if not view.co_run:
@@ -248,7 +250,7 @@ def _allowed(criticals: Sequence[Critical], now: int) -> int:
     return allowed
 
 
-def _fitting(view: View, slot: int, now: int, window: Slack, may_cross: int, together: bool) -> int:
+def _fitting(view: PageView, slot: int, now: int, window: Slack, may_cross: int, together: bool) -> int:
     """Return the duration of a waiting job if it fits now, else 0."""
     mine = next((job for job in view.waiting if job.slot == slot), None)
     if mine is None:
@@ -258,7 +260,7 @@ def _fitting(view: View, slot: int, now: int, window: Slack, may_cross: int, tog
     return duration if fits or may_cross >> slot & 1 else 0
 
 
-def _after(view: View, window: Slack, start: int, duration: int) -> int:
+def _after(view: PageView, window: Slack, start: int, duration: int) -> int:
     """Return when a job ends that may start at a time: in this slack if it fits, else after the critical job behind it."""
     if not window.until or start + duration + view.guard <= window.until:
         return start + duration

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from edge_stack_core.admission import layout as at
-from edge_stack_core.admission.page import Page
+from edge_stack_core.admission.page import AdmissionPage
 
 DEFAULT_GUARD_S = 0.0005
 
@@ -63,6 +63,6 @@ class AdmissionDevice:
         """Return the device, opened if only its name is given."""
         return device if isinstance(device, AdmissionDevice) else AdmissionDevice(device)
 
-    def page(self) -> Page:
+    def page(self) -> AdmissionPage:
         """Return the shared page as it is now."""
-        return Page.open(self.name, *self._limits)
+        return AdmissionPage.open(self.name, *self._limits)

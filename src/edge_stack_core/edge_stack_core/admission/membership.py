@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from edge_stack_core.admission import layout as at
 from edge_stack_core.admission.device import AdmissionDevice
-from edge_stack_core.admission.page import Page
+from edge_stack_core.admission.page import AdmissionPage
 
 # How often to look whether the shared memory still is the one that others open.
 _LOOK_AFTER_NS = 1_000_000_000
@@ -31,7 +31,7 @@ class Member:
         self._device = AdmissionDevice.of(device)
 
     def _join(self) -> None:
-        self._page: Page = self._device.page()
+        self._page: AdmissionPage = self._device.page()
         self._words = self._page.words
         self._slot, self._token = self._page.claim(self.STATE, self.name)
         self._base = at.base_of(self._slot)

@@ -49,10 +49,10 @@ def path_of(device: str) -> Path:
     return Path(folder) / f"edge_stack_core.admission{at.VERSION}.{os.getuid()}.{device}"
 
 
-class Page:
+class AdmissionPage:
     """One mapped page. Made by Page.open()."""
 
-    _open: ClassVar[dict[Path, Page]] = {}
+    _open: ClassVar[dict[Path, AdmissionPage]] = {}
     _opening: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, path: Path, file: int, limit: int, guard_ns: int, co_run: int) -> None:
@@ -81,7 +81,7 @@ class Page:
             system.unlock_byte(file, _MAKING)
 
     @classmethod
-    def open(cls, device: str, limit: int, guard_ns: int, co_run: int) -> Page:
+    def open(cls, device: str, limit: int, guard_ns: int, co_run: int) -> AdmissionPage:
         """
         Return this process's page of an device, made with these limits if there is none yet.
 
@@ -104,7 +104,7 @@ class Page:
             return page
 
     @classmethod
-    def opened(cls, device: str) -> Page | None:
+    def opened(cls, device: str) -> AdmissionPage | None:
         """Return this process's page of an device if it has one."""
         return cls._open.get(path_of(device))
 
@@ -203,4 +203,4 @@ def _open_file(path: Path) -> int:
     return file
 
 
-os.register_at_fork(after_in_child=Page.forget_all)
+os.register_at_fork(after_in_child=AdmissionPage.forget_all)

@@ -17,10 +17,10 @@ from edge_stack_core.admission import layout as at
 from edge_stack_core.admission.decision import (
     NONE,
     RUN_LEASE,
+    AdmissionDecision,
     Critical,
-    Decision,
+    PageView,
     Running,
-    View,
     Waiting,
     decide,
     heads,
@@ -139,7 +139,7 @@ def allow_co_run(words: Words, slot: int, mask: int) -> None:
     words[at.SLOT_BASE + slot * at.SLOT_WORDS + at.C_CO_RUN] = mask
 
 
-def view_of(words: Words) -> View:
+def view_of(words: Words) -> PageView:
     """Read admission as decisions need it."""
     criticals = []
     running = []
@@ -160,7 +160,7 @@ def view_of(words: Words) -> View:
         elif state == at.RUNNING:
             b = at.SLOT_BASE + slot * at.SLOT_WORDS
             running.append(Running(slot, words[b + at.B_STARTED_AT], words[b + at.B_ENDS_AT]))
-    return View(words[at.H_LIMIT], words[at.H_GUARD], words[at.H_CO_RUN], criticals, running, waiting)
+    return PageView(words[at.H_LIMIT], words[at.H_GUARD], words[at.H_CO_RUN], criticals, running, waiting)
 
 
 def live_criticals(words: Words, now: int) -> list[int]:
@@ -195,7 +195,7 @@ def consider(
     alive: Alive,
     passed_over: Collection[int] = (),
     quantum_ends_ns: int = 0,
-) -> tuple[Decision, int]:
+) -> tuple[AdmissionDecision, int]:
     """
     Decide for a waiting slot and, if it is admitted, mark it as running; under the mutex.
 

@@ -20,7 +20,7 @@ from edge_stack_core.admission import layout as at
 from edge_stack_core.admission.decision import REASONS, largest_slack
 from edge_stack_core.admission.layout import Words
 from edge_stack_core.admission.oversize import POLICIES
-from edge_stack_core.admission.page import Page, path_of
+from edge_stack_core.admission.page import AdmissionPage, path_of
 from edge_stack_core.admission.protocol import view_of
 from edge_stack_core.errors import ConfigurationError
 
@@ -121,7 +121,7 @@ def read_status(device: str, now_ns: int | None = None) -> AdmissionStatus:
         raise ConfigurationError(
             f"{path_of(device)}: no admission of this name; there are: {', '.join(devices()) or 'none'}"
         )
-    page = Page.open(device, 1, 0, 0)
+    page = AdmissionPage.open(device, 1, 0, 0)
     words = page.words
     now = time.monotonic_ns() if now_ns is None else now_ns
     critical, background, dead = [], [], set()

@@ -63,7 +63,7 @@ class PowerRails:
         return power, total
 
 
-class PowerMode:
+class NvpmodelMode:
     """The nvpmodel mode by name."""
 
     def __init__(self, files: BoardFiles) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_stack_core.board.clocks import GpuClock, MemoryClock
-from edge_stack_core.board.jetson_files import OverCurrentEvents, PowerMode, PowerRails
+from edge_stack_core.board.jetson_files import NvpmodelMode, OverCurrentEvents, PowerRails
 from edge_stack_core.board.linux import LinuxReader
 
 
@@ -22,7 +22,7 @@ class JetsonSysfsReader(LinuxReader):
         self._gpu = GpuClock(self.files)
         self._emc = MemoryClock(self.files)
         self._rails = PowerRails(self.files)
-        self._mode = PowerMode(self.files)
+        self._mode = NvpmodelMode(self.files)
         self._over_current = OverCurrentEvents(self.files)
 
     def fields(self) -> dict[str, Any]:

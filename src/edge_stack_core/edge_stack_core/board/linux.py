@@ -10,7 +10,7 @@ from typing import Any
 from edge_stack_core.board.clocks import CpuClock
 from edge_stack_core.board.files import BoardFiles
 from edge_stack_core.board.heat import Heat
-from edge_stack_core.board.memory import Memory, ProcessMemory
+from edge_stack_core.board.memory import MemoryReader, ProcessMemory
 from edge_stack_core.board.types import BoardState
 
 
@@ -24,7 +24,7 @@ class LinuxReader:
         self.files = BoardFiles(sysfs_root)
         self._heat = Heat(self.files)
         self._cpu = CpuClock(self.files)
-        self._memory = Memory(self.files)
+        self._memory = MemoryReader(self.files)
         self._processes = ProcessMemory()
 
     @property

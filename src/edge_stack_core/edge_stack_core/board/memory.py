@@ -37,7 +37,7 @@ def largest_allocation_mb(total_mb: float, available_mb: float) -> float:
     return max(0.0, available_mb - RESERVE * total_mb)
 
 
-class Memory:
+class MemoryReader:
     """The pool of one board."""
 
     def __init__(self, files: BoardFiles) -> None:

@@ -42,7 +42,7 @@ class Why(enum.Enum):
     SILENT = "the process that commanded is silent"
 
 
-class Page(Protocol):
+class SharedPage(Protocol):
     """What a lease needs of the shared page."""
 
     words: Words
@@ -58,7 +58,7 @@ class Page(Protocol):
 class Lease:
     """One process's part in it. For the thread that commands; want() and the properties for any."""
 
-    def __init__(self, page: Page, period_ns: int, *, standby: bool = False) -> None:
+    def __init__(self, page: SharedPage, period_ns: int, *, standby: bool = False) -> None:
         """Command nothing yet. standby: leave a robot that nobody commands to the node that this one stands by for first."""
         self._page = page
         self._standby = standby

@@ -10,11 +10,11 @@ imports it without being asked for a CUDA device. docs/cuda.md says how the part
 from edge_stack_inference.cuda.captured import CapturedInference, Port
 from edge_stack_inference.cuda.device import open_device
 from edge_stack_inference.cuda.interface import (
+    CapturedGraph,
+    CudaDevice,
+    CudaEvent,
     CudaUnavailable,
-    Device,
-    Event,
     Partition,
-    Piece,
     Priority,
     Stream,
 )
@@ -24,10 +24,10 @@ from edge_stack_inference.cuda.torch import capture_torch
 __all__ = [
     "CapturedInference",
     "CudaUnavailable",
-    "Device",
-    "Event",
+    "CudaDevice",
+    "CudaEvent",
     "Partition",
-    "Piece",
+    "CapturedGraph",
     "Port",
     "Priority",
     "Stream",

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_core.admission import BackgroundJob
-from edge_stack_inference.cuda.interface import Device, Piece, Priority, Stream, nbytes_of
-from edge_stack_inference.splitting import Admissions, Plan
+from edge_stack_inference.cuda.interface import CapturedGraph, CudaDevice, Priority, Stream, nbytes_of
+from edge_stack_inference.splitting import Admissions, SlicePlan
 
 _RUNS = 7
 
@@ -43,15 +43,15 @@ class CapturedInference:
 
     def __init__(
         self,
-        device: Device,
+        device: CudaDevice,
         stream: Stream,
-        pieces: Sequence[Piece],
+        pieces: Sequence[CapturedGraph],
         inputs: Sequence[Port],
         outputs: Sequence[Port],
         owned: contextlib.ExitStack,
         metadata: Mapping[str, str] | None = None,
         note: str = "",
-        plan: Plan | None = None,
+        plan: SlicePlan | None = None,
     ) -> None:
         """
         Take over what a producer made.
@@ -66,7 +66,7 @@ class CapturedInference:
         self.stream, self.inputs, self.outputs = stream, tuple(inputs), tuple(outputs)
         self.metadata, self.note, self.plan = dict(metadata or {}), note, plan
         self._device, self._owned = device, owned
-        self._pieces: tuple[Piece, ...] = tuple(pieces)
+        self._pieces: tuple[CapturedGraph, ...] = tuple(pieces)
         self._event = device.event()
         owned.callback(self._event.close)
         self._closed = False
@@ -167,7 +167,7 @@ class CapturedInference:
 class Workspace:
     """What a producer needs while it captures: a stream and buffers, all freed together. Used in a `with` block."""
 
-    def __init__(self, device: Device, priority: Priority) -> None:
+    def __init__(self, device: CudaDevice, priority: Priority) -> None:
         """Make the stream; what follows is freed before it."""
         device.make_current()
         self.device = device
@@ -197,12 +197,12 @@ class Workspace:
 
     def finish(
         self,
-        pieces: Sequence[Piece],
+        pieces: Sequence[CapturedGraph],
         inputs: Sequence[Port],
         outputs: Sequence[Port],
         metadata: Mapping[str, str] | None = None,
         note: str = "",
-        plan: Plan | None = None,
+        plan: SlicePlan | None = None,
     ) -> CapturedInference:
         """Hand everything on to an inference."""
         return CapturedInference(

@@ -17,7 +17,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from edge_stack_core.device import cuda_index, is_cuda, parse_device
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_inference.cuda.interface import CudaUnavailable, Event, Partition, Priority, Stream, nbytes_of
+from edge_stack_inference.cuda.interface import (
+    CudaEvent,
+    CudaUnavailable,
+    Partition,
+    Priority,
+    Stream,
+    nbytes_of,
+)
 
 
 def open_device(name: str, partition: Partition | None = None) -> CudaDevice:
@@ -88,7 +95,7 @@ class CudaDevice:
             return _CudaStream(self, self._green.create_stream(options), number)
         return _CudaStream(self, self._core.Device(self.index).create_stream(options=options), number)
 
-    def event(self) -> Event:
+    def event(self) -> CudaEvent:
         """Make an event whose wait blocks."""
         options = self._core.EventOptions(blocking_sync=True)
         return _CudaEvent(self._core.Device(self.index).create_event(options))
@@ -165,7 +172,7 @@ class _CudaStream:
     def copy_out(self, target: NDArray[Any], source: int) -> None:
         self._device.copy(target.ctypes.data, source, target.nbytes, self.handle, to_device=False)
 
-    def record(self, event: Event) -> None:
+    def record(self, event: CudaEvent) -> None:
         assert isinstance(event, _CudaEvent)
         self._stream.record(event.event)
 

@@ -37,7 +37,7 @@ class Partition:
     critical_sms: int = 0
 
 
-class Event(Protocol):
+class CudaEvent(Protocol):
     """A mark in a stream."""
 
     def wait(self) -> None:
@@ -63,14 +63,14 @@ class Stream(Protocol):
     def copy_out(self, target: NDArray[Any], source: int) -> None:
         """Enqueue a copy of device memory to a pinned array."""
 
-    def record(self, event: Event) -> None:
+    def record(self, event: CudaEvent) -> None:
         """Enqueue a mark."""
 
     def close(self) -> None:
         """Free it."""
 
 
-class Device(Protocol):
+class CudaDevice(Protocol):
     """
     One device, or a part of it.
 
@@ -89,7 +89,7 @@ class Device(Protocol):
     def stream(self, priority: Priority) -> Stream:
         """Make a stream of the most or the least urgent priority that the device has."""
 
-    def event(self) -> Event:
+    def event(self) -> CudaEvent:
         """Make an event whose wait blocks."""
 
     def allocate(self, nbytes: int) -> int:
@@ -108,7 +108,7 @@ class Device(Protocol):
         """Free what the device itself holds."""
 
 
-class Piece(Protocol):
+class CapturedGraph(Protocol):
     """One captured graph: an inference, or a part of one."""
 
     def launch(self) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.cuda.captured import CapturedInference, Workspace
-from edge_stack_inference.cuda.interface import CudaUnavailable, Device, Priority, Stream
+from edge_stack_inference.cuda.interface import CudaDevice, CudaUnavailable, Priority, Stream
 from edge_stack_inference.splitting import segment
 from edge_stack_inference.splitting.build import ELEMENT_TYPES
 
@@ -30,10 +30,10 @@ PROVIDER = "CUDAExecutionProvider"
 _ERRORS_ONLY = 3  # of ONNX Runtime's log severities
 _WARM_UPS = 3
 # Opens a file on a device and a stream; returns the session, and why it is not captured or "".
-OpenSession = Callable[[Path, Device, Stream], "tuple[Any, str]"]
+OpenSession = Callable[[Path, CudaDevice, Stream], "tuple[Any, str]"]
 
 
-def cuda_session(path: Path, device: Device, stream: Stream) -> tuple[Any, str]:
+def cuda_session(path: Path, device: CudaDevice, stream: Stream) -> tuple[Any, str]:
     """
     Open a session that runs on a stream and captures itself; without a graph, and with the reason, where it cannot.
 
@@ -87,7 +87,7 @@ def cuda_session(path: Path, device: Device, stream: Stream) -> tuple[Any, str]:
 
 def open_onnx(
     path: str | Path,
-    device: Device,
+    device: CudaDevice,
     priority: Priority = "low",
     max_ms: float = 0.0,
     pieces: int = 0,
@@ -172,7 +172,7 @@ class _Tensors:
 class _BoundSession:
     """A session bound to fixed memory: a piece."""
 
-    def __init__(self, session: Any, tensors: _Tensors, device: Device) -> None:
+    def __init__(self, session: Any, tensors: _Tensors, device: CudaDevice) -> None:
         import onnxruntime as ort
 
         self._session = session
@@ -193,7 +193,7 @@ class _BoundSession:
 
 
 def _measure(
-    device: Device,
+    device: CudaDevice,
     priority: Priority,
     open_session: OpenSession,
     file: Path,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_inference.cuda.captured import CapturedInference, Workspace
-from edge_stack_inference.cuda.interface import CudaUnavailable, Device, Priority
+from edge_stack_inference.cuda.interface import CudaDevice, CudaUnavailable, Priority
 
 _WARM_UPS = 3
 
@@ -24,7 +24,7 @@ _WARM_UPS = 3
 def capture_torch(
     stages: Sequence[Callable[..., Any]],
     example: Mapping[str, NDArray[Any]],
-    device: Device,
+    device: CudaDevice,
     priority: Priority = "low",
 ) -> CapturedInference:
     """

@@ -22,7 +22,7 @@ from edge_stack_inference.cuda.captured import CapturedInference
 from edge_stack_inference.cuda.device import open_device
 from edge_stack_inference.cuda.onnx import open_onnx
 from edge_stack_inference.engines.base import ModelError
-from edge_stack_inference.splitting import Admissions, Plan
+from edge_stack_inference.splitting import Admissions, SlicePlan
 
 
 class CudaEngine:
@@ -38,7 +38,7 @@ class CudaEngine:
         self._inference: CapturedInference | None = None
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> SlicePlan:
         """What the open model was cut into."""
         plan = self._opened().plan
         assert plan is not None, "it runs whole"

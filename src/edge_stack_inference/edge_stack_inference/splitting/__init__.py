@@ -9,7 +9,7 @@ time. Cutting needs the onnx package and is done once; running does not.
 
 from edge_stack_inference.splitting.admissions import Admissions
 from edge_stack_inference.splitting.build import segment
-from edge_stack_inference.splitting.plan import Plan, Segment
+from edge_stack_inference.splitting.plan import Segment, SlicePlan
 from edge_stack_inference.splitting.runner import SegmentedModel
 
-__all__ = ["Admissions", "Plan", "Segment", "SegmentedModel", "segment"]
+__all__ = ["Admissions", "SlicePlan", "Segment", "SegmentedModel", "segment"]

@@ -23,8 +23,8 @@ import numpy as np
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.splitting.boundaries import choose_cuts
-from edge_stack_inference.splitting.graph import Chain, Piece
-from edge_stack_inference.splitting.plan import Plan, Segment, folders_of, sha256_of
+from edge_stack_inference.splitting.graph import Chain, GraphSlice
+from edge_stack_inference.splitting.plan import Segment, SlicePlan, folders_of, sha256_of
 
 MOST_PIECES = 64
 _ROUNDS = 4
@@ -48,7 +48,7 @@ def segment(
     threads: int = 1,
     measure: Measure | None = None,
     place: str = "",
-) -> tuple[Plan, Path]:
+) -> tuple[SlicePlan, Path]:
     """
     Return a model's plan and its folder, made if it is not there yet.
 
@@ -75,7 +75,7 @@ def segment(
     folders = folders_of(path, key)
     for folder in folders:
         if folder.is_dir():
-            return Plan.read(folder), folder
+            return SlicePlan.read(folder), folder
     problems = []
     for folder in folders:
         try:
@@ -92,7 +92,7 @@ def segment(
             except OSError:
                 if not folder.is_dir():  # else another process was faster: the same
                     raise
-            return Plan.read(folder), folder
+            return SlicePlan.read(folder), folder
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     raise ConfigurationError(f"{path}: no folder for its segments can be written: {'; '.join(problems)}")
@@ -111,7 +111,7 @@ def open_session(path: Path, threads: int) -> Any:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _build(path: Path, folder: Path, max_ms: float, pieces: int, measure: Measure) -> Plan:
+def _build(path: Path, folder: Path, max_ms: float, pieces: int, measure: Measure) -> SlicePlan:
     whole = open_session(path, 1)
     feeds = {value.name: _example(value) for value in whole.get_inputs()}
     whole_ms, wanted = measure(path, feeds)
@@ -120,7 +120,7 @@ def _build(path: Path, folder: Path, max_ms: float, pieces: int, measure: Measur
     chain = Chain(simple)
     costs, crossing = chain.costs_ms(), chain.crossing_ms()
     count = pieces or max(1, int(1.1 * whole_ms / max_ms) + 1)
-    best: tuple[float, list[Piece], list[float], float] | None = None
+    best: tuple[float, list[GraphSlice], list[float], float] | None = None
     for _ in range(_ROUNDS if pieces else _ROUNDS + 4):
         cuts = choose_cuts(costs, crossing, count)
         made = chain.pieces(cuts)
@@ -149,7 +149,7 @@ def _build(path: Path, folder: Path, max_ms: float, pieces: int, measure: Measur
         name = f"segment_{index:02d}.onnx"
         onnx.save(piece.model, str(folder / name))
         segments.append(Segment(name, piece.inputs, piece.outputs, round(ms, 3)))
-    plan = Plan(
+    plan = SlicePlan(
         model=path.name,
         sha256=sha256_of(path),
         inputs=tuple(value.name for value in whole.get_inputs()),
@@ -175,7 +175,7 @@ def _simplify(path: Path, target: Path) -> None:
 
 
 def _measure(
-    pieces: list[Piece], feeds: dict[str, Any], folder: Path, measure: Measure
+    pieces: list[GraphSlice], feeds: dict[str, Any], folder: Path, measure: Measure
 ) -> tuple[list[float], dict[str, Any]]:
     """Return how long each piece takes, ms, and all tensors that cross a border."""
     import onnx

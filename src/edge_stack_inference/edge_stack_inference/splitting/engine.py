@@ -21,7 +21,7 @@ from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.engines.base import Engine, ModelError
 from edge_stack_inference.engines.onnxruntime import OnnxEngine
 from edge_stack_inference.splitting.admissions import Admissions
-from edge_stack_inference.splitting.plan import Plan
+from edge_stack_inference.splitting.plan import SlicePlan
 from edge_stack_inference.splitting.runner import SegmentedModel
 
 
@@ -29,7 +29,7 @@ class PieceEngine(Engine, Protocol):
     """An engine that runs a model in pieces, or whole as one piece, each admitted on its own."""
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> SlicePlan:
         """What the open model was cut into; not for one that runs whole."""
 
     def prime(self, job: BackgroundJob) -> None:
@@ -49,7 +49,7 @@ class SegmentedEngine:
         self._model: SegmentedModel | None = None
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> SlicePlan:
         """What the open model was cut into."""
         return self._opened().plan
 

@@ -26,7 +26,7 @@ _MOST_ALIVE = 8
 
 
 @dataclass(frozen=True)
-class Piece:
+class GraphSlice:
     """A piece of a graph. inputs, outputs: names of the tensors that cross its borders."""
 
     model: Any
@@ -96,12 +96,12 @@ class Chain:
         """Return the tensors that are made before a cut and used after it."""
         return [name for name, made in self._made_by.items() if made < cut <= self._last_use.get(name, -1)]
 
-    def pieces(self, cuts: Sequence[int]) -> list[Piece]:
+    def pieces(self, cuts: Sequence[int]) -> list[GraphSlice]:
         """Return the models between the cuts."""
         borders = [0, *cuts, len(self._nodes)]
         return [self._piece(start, end) for start, end in pairwise(borders)]
 
-    def _piece(self, start: int, end: int) -> Piece:
+    def _piece(self, start: int, end: int) -> GraphSlice:
         helper = self._onnx.helper
         nodes = self._nodes[start:end]
         made = {name for node in nodes for name in node.output}
@@ -124,7 +124,7 @@ class Chain:
         )
         model = helper.make_model(graph, opset_imports=self._model.opset_import, producer_name="edge_stack")
         model.ir_version = self._model.ir_version
-        return Piece(model, tuple(from_outside), tuple(given))
+        return GraphSlice(model, tuple(from_outside), tuple(given))
 
     def _constant_nodes(self, names: Iterable[str]) -> list[Any]:
         """Return the nodes that make the constants among some tensors, in the order in which they run."""

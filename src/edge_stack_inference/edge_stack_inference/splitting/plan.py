@@ -32,7 +32,7 @@ class Segment:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class SlicePlan:
     """
     A model in segments.
 
@@ -61,7 +61,7 @@ class Plan:
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
     @staticmethod
-    def read(folder: Path) -> Plan:
+    def read(folder: Path) -> SlicePlan:
         """
         Read the plan of a folder.
 
@@ -78,7 +78,7 @@ class Plan:
                 Segment(p["file"], tuple(p["inputs"]), tuple(p["outputs"]), float(p["ms"])) for p in pieces
             )
             fields["inputs"], fields["outputs"] = tuple(fields["inputs"]), tuple(fields["outputs"])
-            plan = Plan(segments=segments, **fields)
+            plan = SlicePlan(segments=segments, **fields)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 f"{path}: not a plan of segments ({error}); remove the folder to make it anew"

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from edge_stack_core.admission import BackgroundJob
 from edge_stack_inference.splitting.admissions import Admissions
 from edge_stack_inference.splitting.build import ELEMENT_TYPES, open_session, segment
-from edge_stack_inference.splitting.plan import Plan
+from edge_stack_inference.splitting.plan import SlicePlan
 
 
 class SegmentedModel:
     """An ONNX model that runs in segments on the CPU. For one thread."""
 
-    def __init__(self, plan: Plan, folder: Path, threads: int = 1) -> None:
+    def __init__(self, plan: SlicePlan, folder: Path, threads: int = 1) -> None:
         """Load the segments of a plan. threads: of each, as when it was made."""
         import onnxruntime as ort
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-__all__ = ["EndOfSourceError", "Frame", "FrameSource", "SourceLostError", "wait_until"]
+__all__ = ["EndOfSourceError", "CapturedFrame", "FrameSource", "SourceLostError", "wait_until"]
 
 
 class SourceLostError(Exception):
@@ -29,7 +29,7 @@ class EndOfSourceError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class CapturedFrame:
     """
     One picture.
 
@@ -65,7 +65,7 @@ class FrameSource(Protocol):
     def open(self) -> None:
         """Open it, and make sure that a frame can be had. Raises ConfigurationError that says what would be right."""
 
-    def read(self, due_s: float, timeout_s: float) -> Frame | None:
+    def read(self, due_s: float, timeout_s: float) -> CapturedFrame | None:
         """
         Return the first frame that was not returned before and was captured at or after due_s; wait for it.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_perception.capture.base import EndOfSourceError, Frame, SourceLostError, wait_until
+from edge_stack_perception.capture.base import CapturedFrame, EndOfSourceError, SourceLostError, wait_until
 
 __all__ = ["FolderSource"]
 
@@ -54,7 +54,7 @@ class FolderSource:
         if not any(cv2.haveImageReader(str(file)) for file in self._files):
             raise ConfigurationError(f"{self.name}: none of its {len(self._files)} pictures can be read")
 
-    def read(self, due_s: float, timeout_s: float) -> Frame | None:
+    def read(self, due_s: float, timeout_s: float) -> CapturedFrame | None:
         """Return the next picture at due_s, in bgr8."""
         if not wait_until(due_s, timeout_s):
             return None
@@ -66,7 +66,7 @@ class FolderSource:
                 image = cv2.imread(str(file), cv2.IMREAD_COLOR)
                 if image is not None:
                     self._sequence += 1
-                    return Frame(image, "bgr8", captured_s, self._sequence - 1)
+                    return CapturedFrame(image, "bgr8", captured_s, self._sequence - 1)
                 if file.exists():
                     self.warning = f"{self.name}: {file.name} cannot be read and is left out"
             if not self._loop:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_perception.capture.base import (
+    CapturedFrame,
     EndOfSourceError,
-    Frame,
     FrameSource,
     SourceLostError,
     wait_until,
@@ -56,7 +56,7 @@ class ReopeningSource:
         self.source.open()
         self._is_open, self.ended, self.problem, self._pause_s = True, False, "", FIRST_PAUSE_S
 
-    def read(self, due_s: float, timeout_s: float) -> Frame | None:
+    def read(self, due_s: float, timeout_s: float) -> CapturedFrame | None:
         """Return the source's next frame, or None; opens the source again when its pause is over."""
         if self.ended:
             self._sleep(timeout_s)

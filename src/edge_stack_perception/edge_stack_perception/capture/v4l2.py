@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_perception.capture.base import Frame, SourceLostError
+from edge_stack_perception.capture.base import CapturedFrame, SourceLostError
 
 __all__ = ["DeviceSettings", "V4L2Source", "describe_devices", "parse_options"]
 
@@ -135,7 +135,7 @@ class V4L2Source:
         self.warning = f"{self.name}: {'; '.join(refused)}" if refused else ""
         self._sequence = self._broken = 0
 
-    def read(self, due_s: float, timeout_s: float) -> Frame | None:
+    def read(self, due_s: float, timeout_s: float) -> CapturedFrame | None:
         """
         Return the first frame captured at or after due_s, in bgr8 (mono cameras too).
 
@@ -168,7 +168,7 @@ class V4L2Source:
                 raise SourceLostError(f"{self.name}: {self._broken} frames in a row cannot be decoded")
             return None
         self._broken = 0
-        return Frame(image, "bgr8" if image.ndim == 3 else "mono8", captured_s, self._sequence - 1)
+        return CapturedFrame(image, "bgr8" if image.ndim == 3 else "mono8", captured_s, self._sequence - 1)
 
     def close(self) -> None:
         """Release the device."""

@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_perception.capture.base import EndOfSourceError, Frame, SourceLostError, wait_until
+from edge_stack_perception.capture.base import CapturedFrame, EndOfSourceError, SourceLostError, wait_until
 
 __all__ = ["VideoSource"]
 
@@ -65,7 +65,7 @@ class VideoSource:
         self.rate_hz = rate_hz if math.isfinite(rate_hz) and 0.1 <= rate_hz <= 1000.0 else _USUAL_RATE_HZ
         self._sequence = 0
 
-    def read(self, due_s: float, timeout_s: float) -> Frame | None:
+    def read(self, due_s: float, timeout_s: float) -> CapturedFrame | None:
         """Return the frame that the video shows at due_s, or its next one, in bgr8."""
         if self._capture is None:
             raise SourceLostError(f"{self.name}: is not open")
@@ -92,7 +92,7 @@ class VideoSource:
         decoded, image = self._capture.retrieve()
         if not decoded or image is None:
             raise SourceLostError(f"{self.name}: frame {self._taken - 1} cannot be decoded")
-        return Frame(image, "bgr8", captured_s, self._sequence - 1)
+        return CapturedFrame(image, "bgr8", captured_s, self._sequence - 1)
 
     def close(self) -> None:
         """Close the file."""

@@ -31,7 +31,7 @@ from edge_stack_core.ros.frames import FramePublisher
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import Parameter
 from edge_stack_core.ros.stamps import to_seconds, to_time
-from edge_stack_perception.capture.base import Frame, FrameSource
+from edge_stack_perception.capture.base import CapturedFrame, FrameSource
 from edge_stack_perception.capture.calibration import (
     Calibration,
     ideal_calibration,
@@ -267,7 +267,7 @@ class CameraNode(StackNode):
         if missed and (source.source.rate_hz > 0.0 or not source.source.live):
             self.stats.deadline_missed(missed)
 
-    def _fitted(self, frame: Frame) -> NDArray[Any]:
+    def _fitted(self, frame: CapturedFrame) -> NDArray[Any]:
         """Return the frame in the size and encoding asked for."""
         image, p = frame.image, self.params
         if frame.encoding != p.encoding and frame.encoding not in ("rgb8", "bgr8", "mono8"):
@@ -282,7 +282,7 @@ class CameraNode(StackNode):
             image = cv2.resize(image, wanted, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
         return convert(np.asarray(image), encoding, p.encoding)
 
-    def _publish(self, frame: Frame, image: NDArray[Any]) -> None:
+    def _publish(self, frame: CapturedFrame, image: NDArray[Any]) -> None:
         header = self._header
         header.stamp = self._stamp(frame)
         header.frame_id = (
@@ -292,7 +292,7 @@ class CameraNode(StackNode):
             self._frames.publish(image, self.params.encoding, header)
         self._info_publisher.publish(self._filled_info(image.shape[1], image.shape[0]))
 
-    def _stamp(self, frame: Frame) -> Time:
+    def _stamp(self, frame: CapturedFrame) -> Time:
         """Return the time of capture on the node's clock; a relayed image keeps its own stamp to the nanosecond."""
         if frame.origin is not None:
             return frame.origin.stamp

@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from edge_stack_core.image_codec import COLOUR_ENCODINGS, ImageError
 from edge_stack_core.ros.image_messages import read_array
-from edge_stack_perception.capture.base import Frame
+from edge_stack_perception.capture.base import CapturedFrame
 
 __all__ = ["TopicSource"]
 
@@ -71,7 +71,7 @@ class TopicSource:
         with self._arrived:
             self._message, self._last_s = None, time.monotonic()
 
-    def read(self, due_s: float, timeout_s: float) -> Frame | None:
+    def read(self, due_s: float, timeout_s: float) -> CapturedFrame | None:
         """Return the newest message that arrived at or after due_s, as it is."""
         end_s = time.monotonic() + timeout_s
         with self._arrived:
@@ -86,7 +86,9 @@ class TopicSource:
         # A stamp of another clock or from the future says nothing of the age.
         age_s = self._age_s(message)
         captured_s = time.monotonic() - age_s if 0.0 <= age_s < 10.0 else arrived_s
-        return Frame(read_array(message), message.encoding, captured_s, self._sequence - 1, message.header)
+        return CapturedFrame(
+            read_array(message), message.encoding, captured_s, self._sequence - 1, message.header
+        )
 
     def close(self) -> None:
         """Forget the last message."""

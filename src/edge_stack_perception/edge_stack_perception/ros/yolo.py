@@ -44,7 +44,7 @@ from edge_stack_inference.engines.onnxruntime import OnnxEngine
 from edge_stack_inference.engines.triton import TritonEngine
 from edge_stack_inference.model_files import find_model
 from edge_stack_inference.ros.tls_parameters import tls_files
-from edge_stack_inference.splitting import Admissions, Plan
+from edge_stack_inference.splitting import Admissions, SlicePlan
 from edge_stack_inference.splitting.engine import PieceEngine, SegmentedEngine
 from edge_stack_inference.triton.address import is_served
 from edge_stack_inference.triton.client import ServerUnavailable
@@ -167,7 +167,7 @@ class YoloNode(StackNode):
         """Return how long a server's answer is waited for: until the next frame is due, unless set otherwise."""
         return float(self.params.server_timeout_s or 1.0 / max(self.params.rate_hz, 1.0))
 
-    def _say_plan(self, plan: Plan, path: Path) -> None:
+    def _say_plan(self, plan: SlicePlan, path: Path) -> None:
         pieces, longest_ms, split_ms = len(plan.segments), plan.longest_ms, self.params.split_ms
         self.get_logger().info(f"{plan.whole_ms:.1f} ms in {pieces} pieces, the longest {longest_ms:.1f} ms")
         if longest_ms > split_ms:

@@ -20,7 +20,7 @@ from edge_stack_core.easing import easing_s
 from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, TIME_S, Policy
 from edge_stack_policy.chunking.latency import LearnedLatency
 from edge_stack_policy.chunking.merging import BLEND, merge
-from edge_stack_policy.chunking.timeline import SentChunk, Timeline
+from edge_stack_policy.chunking.timeline import ChunkTimeline, SentChunk
 
 GUIDED = "guided"
 
@@ -39,7 +39,7 @@ class ChunkStream:
         self._policy = policy
         self._merge = merge_name
         self.latency = LearnedLatency()
-        self.timeline = Timeline()
+        self.timeline = ChunkTimeline()
         self.unavailable = 0
         self.round_trip = LearnedLatency()
         self.merged = GUIDED if policy.guides_chunks else merge_name

@@ -77,7 +77,7 @@ class Spread:
         return float(np.quantile(values, quantile)) if values else math.nan
 
 
-class Timeline:
+class ChunkTimeline:
     """
     What was sent so far. One thread writes; any thread reads.
 

@@ -25,7 +25,7 @@ _CLOSE_WAIT_S = 1.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallOutcome:
     """What a call brought: a chunk [H, A], or why there is none. guided: the chunk continues the one before it."""
 
     chunk: NDArray[np.float64] | None
@@ -42,7 +42,7 @@ class Call:
     time_limit_s: float | None = None
 
 
-def compute(policy: Policy, call: Call, clock: Callable[[], float] = time.monotonic) -> Outcome:
+def compute(policy: Policy, call: Call, clock: Callable[[], float] = time.monotonic) -> CallOutcome:
     """Make one call in this thread; whatever goes wrong is in the outcome."""
     began_s = clock()
     try:
@@ -52,13 +52,13 @@ def compute(policy: Policy, call: Call, clock: Callable[[], float] = time.monoto
             policy.time_limit_s = call.time_limit_s
         chunk = np.asarray(policy.predict_action_chunk(call.observation), dtype=np.float64)
     except Exception as error:  # noqa: BLE001 (an endpoint that raises is an endpoint that failed)
-        return Outcome(None, str(error) or type(error).__name__, clock() - began_s)
+        return CallOutcome(None, str(error) or type(error).__name__, clock() - began_s)
     if chunk.ndim != 2 or not len(chunk) or chunk.shape[1] != len(policy.action_names):
         wrong = f"a chunk of shape {chunk.shape}; [H, {len(policy.action_names)}] is needed"
-        return Outcome(None, wrong, clock() - began_s)
+        return CallOutcome(None, wrong, clock() - began_s)
     if not np.isfinite(chunk).all():
-        return Outcome(None, "a chunk with values that are not finite", clock() - began_s)
-    return Outcome(chunk, "", clock() - began_s)
+        return CallOutcome(None, "a chunk with values that are not finite", clock() - began_s)
+    return CallOutcome(chunk, "", clock() - began_s)
 
 
 class Worker(Protocol):
@@ -75,7 +75,7 @@ class Worker(Protocol):
     def start(self, call: Call) -> None:
         """Begin a call."""
 
-    def take(self, timeout_s: float | None) -> Outcome | None:
+    def take(self, timeout_s: float | None) -> CallOutcome | None:
         """Wait for the outcome and take it."""
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class EndpointWorker:
         """name: of the thread, for debuggers."""
         self._policy = policy
         self._call: Call | None = None
-        self._outcome: Outcome | None = None
+        self._outcome: CallOutcome | None = None
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -113,7 +113,7 @@ class EndpointWorker:
             self._call = call
             self._changed.notify_all()
 
-    def take(self, timeout_s: float | None) -> Outcome | None:
+    def take(self, timeout_s: float | None) -> CallOutcome | None:
         """Wait for the outcome of the call and take it; None if it is not there in time (None: however long it takes)."""
         with self._changed:
             self._changed.wait_for(lambda: self._outcome is not None, timeout_s)

@@ -26,7 +26,7 @@ from edge_stack_core.errors import ConfigurationError
 from edge_stack_policy.base import DELAY_STEPS, LEFTOVER, Observation, Policy, PolicyUnavailable
 from edge_stack_policy.failover.endpoint import Endpoint, make_endpoint
 from edge_stack_policy.failover.endpoint_health import EndpointHealth, EndpointStatus, FailoverSettings
-from edge_stack_policy.failover.endpoint_worker import Call, EndpointWorker, Outcome, Worker
+from edge_stack_policy.failover.endpoint_worker import Call, CallOutcome, EndpointWorker, Worker
 from edge_stack_policy.settings import PolicySettings
 
 _STEP_TOLERANCE_S = 1e-6
@@ -249,7 +249,7 @@ class FailoverPolicy:
         after = self._sites[self._sites.index(site) + 1 :]
         return next(s for s in after if s.health.healthy or s is self._sites[-1]).health.reserve_s
 
-    def _try(self, site: _Site, observation: Observation, began_s: float, dry_s: float) -> Outcome:
+    def _try(self, site: _Site, observation: Observation, began_s: float, dry_s: float) -> CallOutcome:
         """Let an endpoint compute, as long as there is time; the last one however long it takes."""
         now_s = self._clock()
         health = site.health
@@ -264,7 +264,7 @@ class FailoverPolicy:
                     f" {1e3 * max(limit_s, 0.0):.0f} ms until the next endpoint had to begin"
                 )
                 health.leave(error, now_s)
-                return Outcome(None, error, 0.0)
+                return CallOutcome(None, error, 0.0)
         assert site.worker is not None
         site.reset_due |= site is not self._current  # what it remembers is from before others took over
         with self.while_on_board if site.on_board else contextlib.nullcontext():
@@ -277,7 +277,7 @@ class FailoverPolicy:
         if outcome is None:
             site.abandoned = True
             assert wait_s is not None
-            outcome = Outcome(None, f"no chunk within {1e3 * wait_s:.0f} ms", wait_s)
+            outcome = CallOutcome(None, f"no chunk within {1e3 * wait_s:.0f} ms", wait_s)
         if outcome.chunk is not None:
             health.succeeded(outcome.duration_s, now_s)
         else:

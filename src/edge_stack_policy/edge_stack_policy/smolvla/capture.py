@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_stack_policy.smolvla.flow import guidance_weight, prefix_weights, time_embeddings
-from edge_stack_policy.smolvla.graphs import Denoise, Prefix, Vision
+from edge_stack_policy.smolvla.graphs import Denoise, PrefixGraph, Vision
 
 BOUND = 1e-2
 """Largest difference from eager torch that is accepted, in the model's units: TF32 rounds to three digits."""
@@ -35,7 +35,7 @@ class See(nn.Module):
         self.vision = Vision(model, side)
         with torch.no_grad():
             tokens = self.vision(torch.zeros(1, 3, side, side, device=model.state_proj.weight.device))
-        self.prefix = Prefix(model, cameras, tokens.shape[1], language_tokens)
+        self.prefix = PrefixGraph(model, cameras, tokens.shape[1], language_tokens)
 
     def forward(
         self,

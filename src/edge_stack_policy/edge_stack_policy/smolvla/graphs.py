@@ -65,7 +65,7 @@ class Vision(nn.Module):
         return tokens * math.sqrt(tokens.shape[-1])
 
 
-class Prefix(nn.Module):
+class PrefixGraph(nn.Module):
     """Image tokens, instruction and state to keys and values for the expert."""
 
     def __init__(self, model: Any, cameras: int, image_tokens: int, language_tokens: int) -> None:

@@ -84,7 +84,7 @@ def write_files(
         say("exporting vision.onnx")
         _export(vision, {"pixels": pixels}, ("tokens",), out / "vision.onnx")
         cameras = len(images) + len(empty)
-        prefix = ready(graphs.Prefix(model, cameras, tokens.shape[1], words))
+        prefix = ready(graphs.PrefixGraph(model, cameras, tokens.shape[1], words))
         feeds = {
             "images": tokens.repeat(1, cameras, 1),
             "image_mask": torch.ones(1, cameras),

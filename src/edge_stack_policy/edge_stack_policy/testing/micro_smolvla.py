@@ -45,7 +45,7 @@ STATISTICS = {
 }
 
 
-class Case(NamedTuple):
+class GoldenCase(NamedTuple):
     """What a chunk is made from: image [H, W, 3], state [6], noise [1, 10, 8], leftover [H', 6], delay."""
 
     image: NDArray[np.uint8]
@@ -55,10 +55,10 @@ class Case(NamedTuple):
     delay: int
 
 
-def make_case(seed: int = 0, delay: int = 2, left: int = 8) -> Case:
+def make_case(seed: int = 0, delay: int = 2, left: int = 8) -> GoldenCase:
     """Return inputs drawn from a seed."""
     random = np.random.default_rng(seed)
-    return Case(
+    return GoldenCase(
         random.integers(0, 256, (24, 32, 3), dtype=np.uint8),
         random.normal(size=6).astype(np.float32),
         random.normal(size=(1, 10, 8)).astype(np.float32),
@@ -78,7 +78,9 @@ def build(folder: Path, **config: Any) -> Any:
     )
 
 
-def lerobot_chunk(built: Any, case: Case, *, guided: bool, schedule: str = "LINEAR") -> NDArray[np.float64]:
+def lerobot_chunk(
+    built: Any, case: GoldenCase, *, guided: bool, schedule: str = "LINEAR"
+) -> NDArray[np.float64]:
     """Return LeRobot's own chunk [10, 6], with its real-time chunking or without."""
     import torch
     from lerobot.configs import RTCAttentionSchedule

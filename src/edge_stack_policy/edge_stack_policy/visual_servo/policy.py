@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts the named object on the mark, from detections and joint positions alone.
 
-Its unit of work is one prediction: it brings its state machine (`Phase`, `TRANSITIONS`) up to date with what the camera
+Its unit of work is one prediction: it brings its state machine (`ServoPhase`, `TRANSITIONS`) up to date with what the camera
 and the joints say, then plays the coming second ahead, assuming that all goes well, and returns that as the chunk. The
 next prediction starts where the last chunk would be by then, so that chunks join without a jump. It never sees the
 simulator's truth, and it never gives up: what fails is looked at again and tried again.
@@ -47,7 +47,7 @@ DIVERGED = 0.40  # rad between plan and joints, beyond which the plan starts ane
 RETRY_ROLLS = (0.0, 0.6, -0.6)  # rad; the gripper is turned differently at each attempt
 
 
-class Phase(Enum):
+class ServoPhase(Enum):
     """What the arm is doing."""
 
     IDLE = auto()  # no (understood) instruction: holds
@@ -64,7 +64,7 @@ class Phase(Enum):
     DONE = auto()  # at home, watching that the object stays on the mark
 
 
-class Event(Enum):
+class ServoEvent(Enum):
     """What makes a phase end."""
 
     ASKED = auto()  # an instruction is there and understood
@@ -78,34 +78,34 @@ class Event(Enum):
     UNSEEN = auto()  # the object does not show up
 
 
-TRANSITIONS: dict[tuple[Phase, Event], Phase] = {
-    (Phase.IDLE, Event.ASKED): Phase.SEARCH,
-    (Phase.SEARCH, Event.FOUND): Phase.REACH,
-    (Phase.SEARCH, Event.ON_MARK): Phase.DONE,
-    (Phase.REACH, Event.ARRIVED): Phase.DESCEND,
-    (Phase.DESCEND, Event.ARRIVED): Phase.CLOSE,
-    (Phase.DESCEND, Event.BLOCKED): Phase.SEARCH,
-    (Phase.CLOSE, Event.HOLDING): Phase.LIFT,
-    (Phase.CLOSE, Event.EMPTY): Phase.SEARCH,
-    (Phase.LIFT, Event.ARRIVED): Phase.CARRY,
-    (Phase.LIFT, Event.EMPTY): Phase.SEARCH,
-    (Phase.CARRY, Event.ARRIVED): Phase.LOWER,
-    (Phase.CARRY, Event.EMPTY): Phase.SEARCH,
-    (Phase.LOWER, Event.ARRIVED): Phase.OPEN,
-    (Phase.LOWER, Event.EMPTY): Phase.SEARCH,
-    (Phase.LOWER, Event.BLOCKED): Phase.OPEN,
-    (Phase.OPEN, Event.ARRIVED): Phase.RETREAT,
-    (Phase.RETREAT, Event.ARRIVED): Phase.VERIFY,
-    (Phase.VERIFY, Event.ON_MARK): Phase.DONE,
-    (Phase.VERIFY, Event.OFF_MARK): Phase.SEARCH,
-    (Phase.VERIFY, Event.UNSEEN): Phase.SEARCH,
-    (Phase.DONE, Event.OFF_MARK): Phase.SEARCH,
+TRANSITIONS: dict[tuple[ServoPhase, ServoEvent], ServoPhase] = {
+    (ServoPhase.IDLE, ServoEvent.ASKED): ServoPhase.SEARCH,
+    (ServoPhase.SEARCH, ServoEvent.FOUND): ServoPhase.REACH,
+    (ServoPhase.SEARCH, ServoEvent.ON_MARK): ServoPhase.DONE,
+    (ServoPhase.REACH, ServoEvent.ARRIVED): ServoPhase.DESCEND,
+    (ServoPhase.DESCEND, ServoEvent.ARRIVED): ServoPhase.CLOSE,
+    (ServoPhase.DESCEND, ServoEvent.BLOCKED): ServoPhase.SEARCH,
+    (ServoPhase.CLOSE, ServoEvent.HOLDING): ServoPhase.LIFT,
+    (ServoPhase.CLOSE, ServoEvent.EMPTY): ServoPhase.SEARCH,
+    (ServoPhase.LIFT, ServoEvent.ARRIVED): ServoPhase.CARRY,
+    (ServoPhase.LIFT, ServoEvent.EMPTY): ServoPhase.SEARCH,
+    (ServoPhase.CARRY, ServoEvent.ARRIVED): ServoPhase.LOWER,
+    (ServoPhase.CARRY, ServoEvent.EMPTY): ServoPhase.SEARCH,
+    (ServoPhase.LOWER, ServoEvent.ARRIVED): ServoPhase.OPEN,
+    (ServoPhase.LOWER, ServoEvent.EMPTY): ServoPhase.SEARCH,
+    (ServoPhase.LOWER, ServoEvent.BLOCKED): ServoPhase.OPEN,
+    (ServoPhase.OPEN, ServoEvent.ARRIVED): ServoPhase.RETREAT,
+    (ServoPhase.RETREAT, ServoEvent.ARRIVED): ServoPhase.VERIFY,
+    (ServoPhase.VERIFY, ServoEvent.ON_MARK): ServoPhase.DONE,
+    (ServoPhase.VERIFY, ServoEvent.OFF_MARK): ServoPhase.SEARCH,
+    (ServoPhase.VERIFY, ServoEvent.UNSEEN): ServoPhase.SEARCH,
+    (ServoPhase.DONE, ServoEvent.OFF_MARK): ServoPhase.SEARCH,
 }
 
-_HOLDING = (Phase.LIFT, Phase.CARRY, Phase.LOWER)
-_OBJECT_FROZEN = (Phase.DESCEND, Phase.CLOSE, *_HOLDING, Phase.OPEN, Phase.RETREAT)
-_MARK_FROZEN = (Phase.LOWER, Phase.OPEN, Phase.RETREAT)
-_AT_HOME = (Phase.SEARCH, Phase.VERIFY, Phase.DONE)
+_HOLDING = (ServoPhase.LIFT, ServoPhase.CARRY, ServoPhase.LOWER)
+_OBJECT_FROZEN = (ServoPhase.DESCEND, ServoPhase.CLOSE, *_HOLDING, ServoPhase.OPEN, ServoPhase.RETREAT)
+_MARK_FROZEN = (ServoPhase.LOWER, ServoPhase.OPEN, ServoPhase.RETREAT)
+_AT_HOME = (ServoPhase.SEARCH, ServoPhase.VERIFY, ServoPhase.DONE)
 
 
 class InstructionError(ValueError):
@@ -132,7 +132,7 @@ def parse_instruction(text: str) -> str:
 class _Course:
     """The state machine's own state: phase, since when (s), since when at its goal, where to grasp and to release."""
 
-    phase: Phase = Phase.IDLE
+    phase: ServoPhase = ServoPhase.IDLE
     since_s: float = 0.0
     arrived_s: float | None = None
     grasp: ToolPose | None = None
@@ -183,7 +183,7 @@ class VisualServo:
         self._plan_s = 0.0
 
     @property
-    def phase(self) -> Phase:
+    def phase(self) -> ServoPhase:
         """What the arm is doing."""
         return self._course.phase
 
@@ -232,56 +232,56 @@ class VisualServo:
         if holds and self._target:
             pose = self._arm.forward(measured)
             self._course.release = ToolPose(pose.bearing, pose.radius, RELEASE_HEIGHT, roll=pose.roll)
-            self._enter(self._course, Phase.LOWER, now_s)
+            self._enter(self._course, ServoPhase.LOWER, now_s)
         else:
-            self._enter(self._course, Phase.IDLE, now_s)
+            self._enter(self._course, ServoPhase.IDLE, now_s)
 
     def _advance(self, now_s: float, measured: NDArray[np.float64]) -> None:
         """Follow the transitions that what is measured now gives rise to."""
-        for _ in range(len(Phase)):
+        for _ in range(len(ServoPhase)):
             event = self._event(now_s, measured)
             following = TRANSITIONS.get((self.phase, event)) if event is not None else None
             if following is None:
                 return
-            if following is Phase.SEARCH and self.phase is not Phase.IDLE:
+            if following is ServoPhase.SEARCH and self.phase is not ServoPhase.IDLE:
                 self._attempts += 1
                 self.memory.forget(now_s, [self._target])
             self._enter(self._course, following, now_s)
 
-    def _enter(self, course: _Course, phase: Phase, now_s: float) -> None:
+    def _enter(self, course: _Course, phase: ServoPhase, now_s: float) -> None:
         course.phase, course.since_s, course.arrived_s = phase, now_s, None
 
-    def _event(self, now_s: float, measured: NDArray[np.float64]) -> Event | None:
+    def _event(self, now_s: float, measured: NDArray[np.float64]) -> ServoEvent | None:
         """What ends the present phase, or None."""
         course, phase = self._course, self.phase
-        if phase is Phase.IDLE:
-            return Event.ASKED if self._target else None
-        if phase is Phase.SEARCH:
+        if phase is ServoPhase.IDLE:
+            return ServoEvent.ASKED if self._target else None
+        if phase is ServoPhase.SEARCH:
             return self._look()
-        if phase in (Phase.VERIFY, Phase.DONE):
+        if phase in (ServoPhase.VERIFY, ServoPhase.DONE):
             return self._check(now_s)
         if phase in _HOLDING and measured[5] < HELD:
-            return Event.EMPTY
-        if phase is Phase.CLOSE:
+            return ServoEvent.EMPTY
+        if phase is ServoPhase.CLOSE:
             if now_s - course.since_s < CLOSE_S:
                 return None
-            return Event.HOLDING if measured[5] > HELD else Event.EMPTY
+            return ServoEvent.HOLDING if measured[5] > HELD else ServoEvent.EMPTY
         if self._arrived(course, self._arm.forward(measured), float(measured[5])):
-            return Event.ARRIVED
+            return ServoEvent.ARRIVED
         low = (
             self._arm.forward(measured).height < BLOCKED_HEIGHT
         )  # else something holds the arm, and it will go on
-        if phase in (Phase.DESCEND, Phase.LOWER) and low and now_s - course.since_s > BLOCKED_S:
-            return Event.BLOCKED
+        if phase in (ServoPhase.DESCEND, ServoPhase.LOWER) and low and now_s - course.since_s > BLOCKED_S:
+            return ServoEvent.BLOCKED
         return None
 
-    def _look(self) -> Event | None:
+    def _look(self) -> ServoEvent | None:
         target, mark = self.memory.places.get(self._target), self.memory.places.get(MARK)
         self.problem = ""
         if target is None or mark is None or target.count < 2:
             return None
         if np.linalg.norm(target.xy - mark.xy) < ON_MARK:
-            return Event.ON_MARK
+            return ServoEvent.ON_MARK
         for name, place in ((self._target, target), (MARK, mark)):
             if not all(
                 self._arm.reaches(tool_above(place.x, place.y, height))
@@ -289,17 +289,21 @@ class VisualServo:
             ):
                 self.problem = f"the {name.replace('_', ' ')} is out of reach"
                 return None
-        return Event.FOUND
+        return ServoEvent.FOUND
 
-    def _check(self, now_s: float) -> Event | None:
+    def _check(self, now_s: float) -> ServoEvent | None:
         """Whether the object is on the mark, by detections that came after the arm was out of the way."""
         target, mark = self.memory.places.get(self._target), self.memory.places.get(MARK)
         arrived_s = self._course.arrived_s
         if arrived_s is None:
             return None
         if target is None or mark is None or target.seen_s < arrived_s:
-            return Event.UNSEEN if self.phase is Phase.VERIFY and now_s - arrived_s > VERIFY_S else None
-        return Event.ON_MARK if np.linalg.norm(target.xy - mark.xy) < ON_MARK else Event.OFF_MARK
+            return (
+                ServoEvent.UNSEEN
+                if self.phase is ServoPhase.VERIFY and now_s - arrived_s > VERIFY_S
+                else None
+            )
+        return ServoEvent.ON_MARK if np.linalg.norm(target.xy - mark.xy) < ON_MARK else ServoEvent.OFF_MARK
 
     # ---- where to
 
@@ -308,28 +312,30 @@ class VisualServo:
         phase = course.phase
         if phase in _AT_HOME:
             return self._home
-        if phase is Phase.REACH:
+        if phase is ServoPhase.REACH:
             place = self.memory.places.get(self._target)
             if place is not None:
                 roll = RETRY_ROLLS[self._attempts % len(RETRY_ROLLS)]
                 course.grasp = tool_above(place.x, place.y, GRASP_HEIGHT, roll)
-        if phase in (Phase.REACH, Phase.LIFT, Phase.DESCEND, Phase.CLOSE):
+        if phase in (ServoPhase.REACH, ServoPhase.LIFT, ServoPhase.DESCEND, ServoPhase.CLOSE):
             if course.grasp is None:
                 return None
-            height = HOVER_HEIGHT if phase in (Phase.REACH, Phase.LIFT) else GRASP_HEIGHT
+            height = HOVER_HEIGHT if phase in (ServoPhase.REACH, ServoPhase.LIFT) else GRASP_HEIGHT
             return Goal(
-                _at_height(course.grasp, height), OPEN if phase in (Phase.REACH, Phase.DESCEND) else CLOSED
+                _at_height(course.grasp, height),
+                OPEN if phase in (ServoPhase.REACH, ServoPhase.DESCEND) else CLOSED,
             )
-        if phase is Phase.CARRY:
+        if phase is ServoPhase.CARRY:
             mark = self.memory.places.get(MARK)
             if mark is not None:
                 course.release = tool_above(mark.x, mark.y, RELEASE_HEIGHT)
-        if phase in (Phase.CARRY, Phase.LOWER, Phase.OPEN, Phase.RETREAT):
+        if phase in (ServoPhase.CARRY, ServoPhase.LOWER, ServoPhase.OPEN, ServoPhase.RETREAT):
             if course.release is None:
                 return None
-            height = HOVER_HEIGHT if phase in (Phase.CARRY, Phase.RETREAT) else RELEASE_HEIGHT
+            height = HOVER_HEIGHT if phase in (ServoPhase.CARRY, ServoPhase.RETREAT) else RELEASE_HEIGHT
             return Goal(
-                _at_height(course.release, height), CLOSED if phase in (Phase.CARRY, Phase.LOWER) else OPEN
+                _at_height(course.release, height),
+                CLOSED if phase in (ServoPhase.CARRY, ServoPhase.LOWER) else OPEN,
             )
         return None
 
@@ -337,9 +343,13 @@ class VisualServo:
         goal = self._goal(course)
         if goal is None:
             return False
-        near = 0.010 if course.phase in (Phase.REACH, Phase.LIFT, Phase.CARRY) else 0.007
-        high = 0.020 if course.phase in (Phase.REACH, Phase.LIFT, Phase.CARRY, Phase.RETREAT) else 0.004
-        opened = course.phase not in (Phase.OPEN, Phase.REACH) or gripper > OPEN - 0.12
+        near = 0.010 if course.phase in (ServoPhase.REACH, ServoPhase.LIFT, ServoPhase.CARRY) else 0.007
+        high = (
+            0.020
+            if course.phase in (ServoPhase.REACH, ServoPhase.LIFT, ServoPhase.CARRY, ServoPhase.RETREAT)
+            else 0.004
+        )
+        opened = course.phase not in (ServoPhase.OPEN, ServoPhase.REACH) or gripper > OPEN - 0.12
         return (
             sideways_distance(pose, goal.pose) < near
             and abs(pose.height - goal.pose.height) < high
@@ -368,7 +378,11 @@ class VisualServo:
     def _play_ahead(self, motion: Motion, now_s: float) -> NDArray[np.float64]:
         """Play the coming steps, taking it that all goes well, and remember them as the plan."""
         course = self._course
-        if course.phase in (Phase.VERIFY, Phase.DONE) and course.arrived_s is None and self._is_home(motion):
+        if (
+            course.phase in (ServoPhase.VERIFY, ServoPhase.DONE)
+            and course.arrived_s is None
+            and self._is_home(motion)
+        ):
             course.arrived_s = now_s + TRACKING_S
         course = course.copy()
         self._plan, self._plan_s = [], now_s
@@ -386,11 +400,11 @@ class VisualServo:
 
     def _assume(self, course: _Course, motion: Motion, time_s: float) -> None:
         """Change the phase when playing ahead: arrivals happen, grasps hold; the camera is waited for."""
-        if course.phase is Phase.CLOSE:
+        if course.phase is ServoPhase.CLOSE:
             if time_s - course.since_s >= CLOSE_AHEAD_S:
-                self._enter(course, Phase.LIFT, time_s)
+                self._enter(course, ServoPhase.LIFT, time_s)
             return
-        following = TRANSITIONS.get((course.phase, Event.ARRIVED))
+        following = TRANSITIONS.get((course.phase, ServoEvent.ARRIVED))
         if following is None or not self._arrived(course, motion.pose, float(motion.position[5])):
             return
         if course.arrived_s is None:

@@ -28,7 +28,7 @@ SCORE_MIN = 0.15
 
 
 @dataclass(slots=True)
-class Place:
+class RememberedObject:
     """Where a thing lies: x, y in the base frame (m), when that was last seen (s), and from how many detections."""
 
     xy: NDArray[np.float64]
@@ -58,7 +58,7 @@ class SceneMemory:
     camera: CameraModel
     class_names: Sequence[str]
     sizes: Mapping[str, tuple[float, float]]
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, RememberedObject] = field(default_factory=dict)
     _ignore_before_s: dict[str, float] = field(default_factory=dict)
     _captured_s: dict[str, float] = field(default_factory=dict)
 
@@ -113,13 +113,13 @@ class SceneMemory:
     def _merge(self, name: str, xy: NDArray[np.float64], captured_s: float) -> None:
         place = self.places.get(name)
         if place is None:
-            self.places[name] = Place(xy, captured_s)
+            self.places[name] = RememberedObject(xy, captured_s)
         elif np.linalg.norm(xy - place.xy) <= MOVED:
             place.count += 1
             place.xy = place.xy + (xy - place.xy) / min(place.count, AVERAGED)
             place.seen_s = captured_s
             place.contradiction = None
         elif place.contradiction is not None and np.linalg.norm(xy - place.contradiction) <= MOVED:
-            self.places[name] = Place((xy + place.contradiction) / 2.0, captured_s, 2)
+            self.places[name] = RememberedObject((xy + place.contradiction) / 2.0, captured_s, 2)
         else:
             place.contradiction = xy

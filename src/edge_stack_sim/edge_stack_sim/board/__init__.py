@@ -9,7 +9,14 @@ docs/board.md has the model and where each constant comes from.
 
 from edge_stack_sim.board.gpu import inference_duration_s
 from edge_stack_sim.board.plant import Load, Plant, PlantState
-from edge_stack_sim.board.spec import OPEN_BENCH, ORIN_NANO_SUPER, ROBOT_BODY, BoardSpec, Cooling, PowerMode
+from edge_stack_sim.board.spec import (
+    OPEN_BENCH,
+    ORIN_NANO_SUPER,
+    ROBOT_BODY,
+    BoardSpec,
+    Cooling,
+    SimulatedPowerMode,
+)
 
 __all__ = [
     "OPEN_BENCH",
@@ -20,6 +27,6 @@ __all__ = [
     "Load",
     "Plant",
     "PlantState",
-    "PowerMode",
+    "SimulatedPowerMode",
     "inference_duration_s",
 ]

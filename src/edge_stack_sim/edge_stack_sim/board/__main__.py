@@ -16,7 +16,7 @@ import time
 from dataclasses import replace
 
 from edge_stack_core.board.simulated import SIMULATED, board_folder
-from edge_stack_sim.board.live import LiveBoard, Surroundings, log_to
+from edge_stack_sim.board.live import BoardSurroundings, LiveBoard, log_to
 from edge_stack_sim.board.plant import Load, Plant
 from edge_stack_sim.board.spec import COOLINGS, ORIN_NANO_SUPER
 
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--log", help="write tegrastats lines to this file, not to the terminal")
     arguments = parser.parse_args(argv)
 
-    around = Surroundings(
+    around = BoardSurroundings(
         ambient_c=arguments.ambient,
         fan_failed=arguments.fan_failed,
         power_mode=arguments.mode,

@@ -19,7 +19,7 @@ _MOST_LOG_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
-class Surroundings:
+class BoardSurroundings:
     """
     What may be changed while the board runs.
 
@@ -52,7 +52,7 @@ class LiveBoard:
         self._stats = Tegrastats()
         self._next_line_s = 0.0
 
-    def advance(self, elapsed_s: float, load: Load, around: Surroundings) -> PlantState:
+    def advance(self, elapsed_s: float, load: Load, around: BoardSurroundings) -> PlantState:
         """Let elapsed_s real seconds pass and bring the tree up to date. memory_used_mb counts as given."""
         plant = self.plant
         plant.ambient_c = around.ambient_c

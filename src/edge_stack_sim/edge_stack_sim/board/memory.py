@@ -15,7 +15,7 @@ from edge_stack_sim.board.spec import BoardSpec
 _AVERAGE_S = 10.0  # of avg10 in /proc/pressure/memory
 
 
-class Memory:
+class SimulatedMemory:
     """used_mb: demand beyond the base of the system. Everything in MiB."""
 
     def __init__(self, board: BoardSpec) -> None:

@@ -16,9 +16,9 @@ import numpy as np
 
 from edge_stack_core.board.memory import largest_allocation_mb
 from edge_stack_core.board.types import BoardState
-from edge_stack_sim.board.memory import Memory
+from edge_stack_sim.board.memory import SimulatedMemory
 from edge_stack_sim.board.power import Load, Power, PowerModel
-from edge_stack_sim.board.spec import ORIN_NANO_SUPER, BoardSpec, PowerMode
+from edge_stack_sim.board.spec import ORIN_NANO_SUPER, BoardSpec, SimulatedPowerMode
 from edge_stack_sim.board.thermal import CASE, CPU, GPU, PACKAGE, SINK, SOC, ThermalNetwork
 from edge_stack_sim.board.throttle import Fan, HardwareThrottle, OverCurrent, ThermalThrottle
 
@@ -148,7 +148,7 @@ class Plant:
         self._gpu_throttle = ThermalThrottle(board, len(board.gpu_steps_hz))
         self._hardware = HardwareThrottle(board)
         self._over_current = OverCurrent(board)
-        self._memory = Memory(board)
+        self._memory = SimulatedMemory(board)
         self._time_s = 0.0
         self._energy_j = 0.0
         self._shut_down = False
@@ -256,7 +256,7 @@ class Plant:
             extra_w=self.extra_power_w,
         )
 
-    def _find_mode(self, name: str) -> PowerMode:
+    def _find_mode(self, name: str) -> SimulatedPowerMode:
         if name not in self.board.modes:
             raise ValueError(f"there is no power mode '{name}'; there are {', '.join(self.board.modes)}")
         return self.board.modes[name]

@@ -23,7 +23,7 @@ MHZ = 1e6
 
 
 @dataclass(frozen=True)
-class PowerMode:
+class SimulatedPowerMode:
     """One nvpmodel mode: what it caps. index: its ID in nvpmodel.conf."""
 
     name: str
@@ -78,12 +78,12 @@ class BoardSpec:
     cores: int = 6
 
     # [N] 7W: [R], the mode is not in every nvpmodel.conf; four cores, the caps that the first Orin Nano had at 7 W.
-    modes: Mapping[str, PowerMode] = field(
+    modes: Mapping[str, SimulatedPowerMode] = field(
         default_factory=lambda: {
-            "15W": PowerMode("15W", 0, 6, 1497.6 * MHZ, 612 * MHZ, 2133 * MHZ),
-            "25W": PowerMode("25W", 1, 6, 1344.0 * MHZ, 918 * MHZ, 3199 * MHZ),
-            "MAXN_SUPER": PowerMode("MAXN_SUPER", 2, 6, 1728.0 * MHZ, 1020 * MHZ, 3199 * MHZ),
-            "7W": PowerMode("7W", 3, 4, 960.0 * MHZ, 408 * MHZ, 2133 * MHZ),
+            "15W": SimulatedPowerMode("15W", 0, 6, 1497.6 * MHZ, 612 * MHZ, 2133 * MHZ),
+            "25W": SimulatedPowerMode("25W", 1, 6, 1344.0 * MHZ, 918 * MHZ, 3199 * MHZ),
+            "MAXN_SUPER": SimulatedPowerMode("MAXN_SUPER", 2, 6, 1728.0 * MHZ, 1020 * MHZ, 3199 * MHZ),
+            "7W": SimulatedPowerMode("7W", 3, 4, 960.0 * MHZ, 408 * MHZ, 2133 * MHZ),
         }
     )
     default_mode: str = "MAXN_SUPER"

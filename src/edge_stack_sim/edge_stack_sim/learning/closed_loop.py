@@ -27,7 +27,7 @@ Observer = Callable[[NDArray[np.uint8], NDArray[np.float64], PlaceTask], None]
 
 
 @dataclass(frozen=True)
-class Pace:
+class PhysicsPace:
     """Control steps in physics steps: 24 Hz is 10 1/3 of them."""
 
     step_s: float = 1.0 / 24.0
@@ -37,7 +37,7 @@ class Pace:
         return 11 if number % 3 == 0 else 10
 
 
-EPISODE = Pace()
+EPISODE = PhysicsPace()
 
 
 class ClosedLoop:

@@ -40,7 +40,7 @@ EXPERT, SERVO = "expert", "visual_servo"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EvaluationOutcome:
     """
     What came of a range of seeds.
 
@@ -59,7 +59,7 @@ class Outcome:
     minutes: float
 
 
-def evaluate(driver: Driver, robot: Robot, seeds: Sequence[int], *, show: bool = False) -> Outcome:
+def evaluate(driver: Driver, robot: Robot, seeds: Sequence[int], *, show: bool = False) -> EvaluationOutcome:
     """Let somebody drive from each seed once. The driver stays open."""
     started = time.monotonic()
     world = World(seed=seeds[0])
@@ -93,7 +93,7 @@ def evaluate(driver: Driver, robot: Robot, seeds: Sequence[int], *, show: bool =
     if show:
         print(file=sys.stderr)
     low, high = wilson(len(durations_s), len(seeds))
-    return Outcome(
+    return EvaluationOutcome(
         driver.name,
         len(seeds),
         len(durations_s),

@@ -42,7 +42,7 @@ _REPORT_EVERY = 100
 
 
 @dataclass(frozen=True)
-class Pace:
+class TrainingPace:
     """
     How long to train; the learning rate ends at whichever limit comes first.
 
@@ -60,7 +60,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Places:
+class ObjectPlaces:
     """
     Where things are.
 
@@ -73,7 +73,7 @@ class Places:
     seen: Tensor
 
     @classmethod
-    def of(cls, samples: Samples) -> Places:
+    def of(cls, samples: Samples) -> ObjectPlaces:
         """Project the samples' points into the camera."""
         world = World()
         pixels = world.project(samples.points.reshape(-1, 3).astype(np.float64)).reshape(
@@ -102,7 +102,7 @@ class Lesson:
     states: Tensor
     chunks: Tensor
     targets: Tensor
-    places: Places
+    places: ObjectPlaces
 
     def __len__(self) -> int:
         """Count the samples."""
@@ -121,7 +121,7 @@ def prepare(student: Student, samples: Samples, statistics: Statistics, device: 
         normalized(samples.states, statistics, STATE),
         normalized(samples.chunks, statistics, ACTION),
         torch.from_numpy(samples.targets.astype(np.int64)),
-        Places.of(samples),
+        ObjectPlaces.of(samples),
     )
 
 
@@ -136,7 +136,7 @@ def join(lessons: list[Lesson]) -> Lesson:
         rows(lambda one: one.states),
         rows(lambda one: one.chunks),
         rows(lambda one: one.targets),
-        Places(
+        ObjectPlaces(
             rows(lambda one: one.places.cells),
             rows(lambda one: one.places.whereabouts),
             rows(lambda one: one.places.seen),
@@ -156,9 +156,11 @@ def autocast(device: torch.device) -> Any:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast)
 
 
-def learn_to_see(student: Student, samples: Samples, pace: Pace, device: torch.device, say: Say) -> None:
+def learn_to_see(
+    student: Student, samples: Samples, pace: TrainingPace, device: torch.device, say: Say
+) -> None:
     """Train vision tower and connector, then level them for the text model."""
-    places = Places.of(samples)
+    places = ObjectPlaces.of(samples)
     parameters = [*(p for eye in student.eyes for p in eye.parameters()), *student.sight.parameters()]
     for step, rows in _steps(student, parameters, len(samples), pace):
         images = _shaken(torch.from_numpy(samples.images[rows.numpy()]).to(device).float())
@@ -182,7 +184,9 @@ def learn_to_see(student: Student, samples: Samples, pace: Pace, device: torch.d
     student.level_eyes(torch.from_numpy(samples.images[:FEATURE_BATCH]).to(device))
 
 
-def learn_to_act(student: Student, lesson: Lesson, pace: Pace, device: torch.device, say: Say) -> None:
+def learn_to_act(
+    student: Student, lesson: Lesson, pace: TrainingPace, device: torch.device, say: Say
+) -> None:
     """Train all but the eyes."""
     eyes = {id(p) for eye in student.eyes for p in eye.parameters()}
     parameters = [p for p in student.policy.parameters() if id(p) not in eyes]
@@ -232,7 +236,7 @@ def _shaken(images: Tensor) -> Tensor:
 
 
 def _steps(
-    student: nn.Module, parameters: list[nn.Parameter], count: int, pace: Pace
+    student: nn.Module, parameters: list[nn.Parameter], count: int, pace: TrainingPace
 ) -> Iterator[tuple[int, Tensor]]:
     """
     Yield (number, rows) for each batch; the caller leaves its gradients.

@@ -55,7 +55,7 @@ ARCHITECTURE = Architecture(
 Statistics = Mapping[str, Mapping[str, NDArray[np.float32]]]
 
 
-class Prefix(NamedTuple):
+class PrefixFeatures(NamedTuple):
     """
     What the actions are made from.
 
@@ -131,7 +131,7 @@ class Student(nn.Module):
             size = self.look(images).float().std() * ARCHITECTURE.hidden**0.5
             self.eyes[1].modality_projection.proj.weight /= size
 
-    def read(self, tokens: Tensor, targets: Tensor, states: Tensor) -> Prefix:
+    def read(self, tokens: Tensor, targets: Tensor, states: Tensor) -> PrefixFeatures:
         """Go through the text model: image tokens [B, CELLS, D], index of the instruction [B], states [B, 6]."""
         model = self.policy.model
         layers: dict[int, Tensor] = {}
@@ -161,9 +161,9 @@ class Student(nn.Module):
             model.vlm_with_expert.embed_image = embed_image
             for hook in hooks:
                 hook.remove()
-        return Prefix((out[0], *(layers[number] for number in sorted(layers))), mask, cache)
+        return PrefixFeatures((out[0], *(layers[number] for number in sorted(layers))), mask, cache)
 
-    def flow_error(self, prefix: Prefix, chunks: Tensor, draws: int) -> Tensor:
+    def flow_error(self, prefix: PrefixFeatures, chunks: Tensor, draws: int) -> Tensor:
         """Return squared errors of the flow [B * draws, H, A] at random times; the prefix is computed once for all draws."""
         wanted = chunks.repeat_interleave(draws, 0)
         noise = torch.randn_like(wanted)
@@ -179,7 +179,7 @@ class Student(nn.Module):
         return error
 
     @torch.no_grad()
-    def act(self, prefix: Prefix, noise: Tensor) -> Tensor:
+    def act(self, prefix: PrefixFeatures, noise: Tensor) -> Tensor:
         """Return normalized chunks [B, H, A] that grow from noise of that shape."""
         chunk = noise
         for step in range(FLOW_STEPS):

@@ -37,8 +37,8 @@ from edge_stack_sim.learning.closed_loop import Predict
 from edge_stack_sim.learning.demonstrations import HORIZON, Samples, demonstrate, follow, scaled
 from edge_stack_sim.learning.lessons import (
     Lesson,
-    Pace,
     Say,
+    TrainingPace,
     join,
     learn_to_act,
     learn_to_see,
@@ -49,20 +49,24 @@ from edge_stack_sim.learning.model import INSTRUCTIONS, LANGUAGE_TOKENS, Statist
 from edge_stack_sim.scene import ROBOT
 
 SHARD = 2000  # samples in a file
-SEE, ACT, AGAIN = Pace(2000, 10.0, 2e-3), Pace(2000, 16.0, 1.2e-3), Pace(1000, 8.0, 1e-3)
+SEE, ACT, AGAIN = (
+    TrainingPace(2000, 10.0, 2e-3),
+    TrainingPace(2000, 16.0, 1.2e-3),
+    TrainingPace(1000, 8.0, 1e-3),
+)
 OWN_SHARE = 2  # how often what the policy itself got into is taken, for once that a demonstration is
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How much of everything. Minutes are limits; steps come first on a fast machine."""
 
     samples: int = 32_000
-    see: Pace = SEE
-    act: Pace = ACT
+    see: TrainingPace = SEE
+    act: TrainingPace = ACT
     rounds: int = 2
     round_samples: int = 5_000
-    again: Pace = AGAIN
+    again: TrainingPace = AGAIN
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Workshop:
     say: Say
 
 
-def train(plan: Plan, shop: Workshop) -> Path:
+def train(plan: TrainingPlan, shop: Workshop) -> Path:
     """Run all stages that are not done yet; return the folder of the exported policy."""
     torch.manual_seed(shop.seed)
     first = [shop.out / "demonstrations" / f"{number:03}.npz" for number in range(-(-plan.samples // SHARD))]
@@ -130,7 +134,7 @@ def driver(student: Student, statistics: Statistics, device: torch.device) -> Pr
 
 
 def _follow(
-    plan: Plan,
+    plan: TrainingPlan,
     shop: Workshop,
     student: Student,
     statistics: Statistics,
@@ -226,8 +230,12 @@ def main() -> None:
         "--seed", type=int, default=0, help="below 100000, where the seeds of evaluations begin"
     )
     parser.add_argument("--robot", type=Path, help="the simulated robot's description (YAML)")
-    parser.add_argument("--samples", type=int, default=Plan.samples, help=f"default: {Plan.samples}")
-    parser.add_argument("--rounds", type=int, default=Plan.rounds, help=f"of DAgger; default: {Plan.rounds}")
+    parser.add_argument(
+        "--samples", type=int, default=TrainingPlan.samples, help=f"default: {TrainingPlan.samples}"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=TrainingPlan.rounds, help=f"of DAgger; default: {TrainingPlan.rounds}"
+    )
     options = parser.parse_args()
     try:
         device = parse_device(options.device)
@@ -246,7 +254,7 @@ def main() -> None:
         options.processes,
         lambda text: print(f"[{(time.monotonic() - began) / 60.0:5.1f} min] {text}", flush=True),
     )
-    train(Plan(samples=options.samples, rounds=options.rounds), shop)
+    train(TrainingPlan(samples=options.samples, rounds=options.rounds), shop)
     minutes = (time.monotonic() - began) / 60.0
     (options.out / "training.json").write_text(
         json.dumps({"minutes": round(minutes, 1), "seed": options.seed, "samples": options.samples}) + "\n",

@@ -22,7 +22,7 @@ from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import Parameter
-from edge_stack_sim.board.live import LiveBoard, Surroundings, log_to
+from edge_stack_sim.board.live import BoardSurroundings, LiveBoard, log_to
 from edge_stack_sim.board.plant import Plant
 from edge_stack_sim.board.spec import COOLINGS, ORIN_NANO_SUPER
 from edge_stack_sim.board.stack_load import StackLoad
@@ -148,7 +148,7 @@ class BoardNode(StackNode):
         began_s = time.monotonic()
         cores = board.plant.state().cores
         load, memory_mb = self._load.now(began_s, cores, p.gpu_load_scale)
-        around = Surroundings(
+        around = BoardSurroundings(
             ambient_c=p.ambient_c,
             fan_failed=p.fan == "failed",
             power_mode=p.power_mode,

@@ -8,13 +8,13 @@ how.
 """
 
 from edge_stack_supervisor.governor.governor import CONTROLLERS, StackGovernor, open_governor
-from edge_stack_supervisor.governor.interface import Allocation, Controller, Governor, NodeDemand, Target
+from edge_stack_supervisor.governor.interface import Allocation, Governor, NodeDemand, RateController, Target
 from edge_stack_supervisor.governor.settings import GovernorSettings, load_settings
 
 __all__ = [
     "Allocation",
     "CONTROLLERS",
-    "Controller",
+    "RateController",
     "Governor",
     "GovernorSettings",
     "NodeDemand",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from edge_stack_core.board.types import BoardState
-from edge_stack_supervisor.governor.interface import CRITICAL, Allocation, Controller, NodeDemand
+from edge_stack_supervisor.governor.interface import CRITICAL, Allocation, NodeDemand, RateController
 from edge_stack_supervisor.governor.memory import MemoryGuard
 from edge_stack_supervisor.governor.predictive import PredictiveController
 from edge_stack_supervisor.governor.rates import RateChanges
@@ -19,7 +19,7 @@ from edge_stack_supervisor.governor.settings import GovernorSettings
 from edge_stack_supervisor.governor.table import TableController
 from edge_stack_supervisor.governor.variants import VariantChoice
 
-CONTROLLERS: Mapping[str, Callable[[GovernorSettings], Controller]] = {
+CONTROLLERS: Mapping[str, Callable[[GovernorSettings], RateController]] = {
     "table": TableController,
     "predictive": PredictiveController,
 }
@@ -33,7 +33,7 @@ def open_governor(controller: str, settings: GovernorSettings) -> StackGovernor:
 class StackGovernor:
     """Decides what every node of a stack does."""
 
-    def __init__(self, controller: Controller, settings: GovernorSettings) -> None:
+    def __init__(self, controller: RateController, settings: GovernorSettings) -> None:
         """Begin with every node at its wanted rate."""
         self._controller = controller
         self._rates = RateChanges(settings.max_changes_per_minute)

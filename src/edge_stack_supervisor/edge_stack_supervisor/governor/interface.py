@@ -83,7 +83,7 @@ class Allocation:
     summary: str = ""
 
 
-class Controller(Protocol):
+class RateController(Protocol):
     """Decides how far nodes give way."""
 
     def update(self, board: BoardState, nodes: Sequence[NodeDemand], now_s: float) -> Target:

@@ -8,7 +8,7 @@ ModeMachine decides what goes out when; RuleBook decides when to ask it; Needs d
 
 from edge_stack_supervisor.modes.adopt import candidates, found_mode
 from edge_stack_supervisor.modes.config import load_modes
-from edge_stack_supervisor.modes.machine import ModeMachine, Outcome, Seen
+from edge_stack_supervisor.modes.machine import ModeMachine, Seen, SwitchOutcome
 from edge_stack_supervisor.modes.needs import Needs
 from edge_stack_supervisor.modes.plan import Wave, plan
 from edge_stack_supervisor.modes.rules import RuleBook
@@ -16,13 +16,13 @@ from edge_stack_supervisor.modes.types import (
     Battery,
     CallTrigger,
     Detection,
-    Figures,
     Instruction,
     Mode,
+    ModeFigures,
+    ModeRule,
     ModesConfig,
     NodeTarget,
     PublishText,
-    Rule,
     SetParameters,
     TimeOut,
 )
@@ -31,16 +31,16 @@ __all__ = [
     "Battery",
     "CallTrigger",
     "Detection",
-    "Figures",
+    "ModeFigures",
     "Instruction",
     "Mode",
     "ModeMachine",
     "ModesConfig",
     "Needs",
     "NodeTarget",
-    "Outcome",
+    "SwitchOutcome",
     "PublishText",
-    "Rule",
+    "ModeRule",
     "RuleBook",
     "Seen",
     "SetParameters",

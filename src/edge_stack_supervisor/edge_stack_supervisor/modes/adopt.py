@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge_stack_supervisor.modes.types import Mode, ModesConfig
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.supervision import NodeState
 
 _RATE_TOLERANCE_HZ = 0.01
 
 
-def candidates(config: ModesConfig, states: Mapping[str, State]) -> list[Mode]:
+def candidates(config: ModesConfig, states: Mapping[str, NodeState]) -> list[Mode]:
     """Return the modes that fit the states of the nodes that were heard; none where the stack is on its way up."""
     return [
         mode
@@ -25,13 +25,13 @@ def candidates(config: ModesConfig, states: Mapping[str, State]) -> list[Mode]:
     ]
 
 
-def found_mode(config: ModesConfig, states: Mapping[str, State], rates: Mapping[str, float]) -> str:
+def found_mode(config: ModesConfig, states: Mapping[str, NodeState], rates: Mapping[str, float]) -> str:
     """
     Return the mode that the nodes are in, or an empty string where none was active.
 
     Where several fit, the one whose rates fit best, then the start mode.
     """
-    if State.ACTIVE not in states.values():
+    if NodeState.ACTIVE not in states.values():
         return ""
 
     def misfits(mode: Mode) -> tuple[int, bool]:

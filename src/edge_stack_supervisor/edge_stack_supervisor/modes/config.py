@@ -23,25 +23,25 @@ from edge_stack_supervisor.modes.types import (
     CallTrigger,
     Condition,
     Detection,
-    Figures,
     Hook,
     Instruction,
     Mode,
+    ModeFigures,
+    ModeRule,
     ModesConfig,
     NodeTarget,
     PublishText,
-    Rule,
     SetParameters,
     TimeOut,
 )
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.supervision import NodeState
 
 _SCHEMA = Path(__file__).parents[1] / "schema" / "modes.schema.json"
 
 CONDITIONS = ("instruction", "detection", "battery", "after_s")
 COMMANDING_EXECUTABLE = "fusion"  # its reload would be a gap in the commands
 MODEL_EXECUTABLES = ("yolo", "policy")  # run on the CPU unless told otherwise
-_STATES = {state.label: state for state in (State.ACTIVE, State.INACTIVE, State.UNCONFIGURED)}
+_STATES = {state.label: state for state in (NodeState.ACTIVE, NodeState.INACTIVE, NodeState.UNCONFIGURED)}
 _OPTIONS = ("timeout_s", "dwell_s", "retry_s", "slack_share", "memory_reserve_mb")
 
 
@@ -83,7 +83,7 @@ class _Reader:
 
     @staticmethod
     def _base(node: NodeConfig) -> NodeTarget:
-        return NodeTarget(State.ACTIVE, node.priority_class, node.rate_hz)
+        return NodeTarget(NodeState.ACTIVE, node.priority_class, node.rate_hz)
 
     def _mode(self, name: str, entry: Mapping[str, Any], base: Mapping[str, NodeTarget]) -> Mode:
         field: Field = ("modes", name)
@@ -159,7 +159,7 @@ class _Reader:
 
     # ---- rules
 
-    def _rule(self, index: int, entry: Mapping[str, Any], modes: Mapping[str, Mode]) -> Rule:
+    def _rule(self, index: int, entry: Mapping[str, Any], modes: Mapping[str, Mode]) -> ModeRule:
         where: Field = ("rules", index)
         given = [key for key in CONDITIONS if key in entry]
         if len(given) != 1:
@@ -173,7 +173,7 @@ class _Reader:
         condition = self._condition(where, given[0], entry[given[0]])
         if isinstance(condition, TimeOut) and "from" not in entry:
             raise self._file.error((*where, "after_s"), "wants from: the modes that last so long")
-        return Rule(condition, entry["to"], frozenset(entry.get("from", set(modes) - {entry["to"]})))
+        return ModeRule(condition, entry["to"], frozenset(entry.get("from", set(modes) - {entry["to"]})))
 
     def _condition(self, where: Field, kind: str, value: Any) -> Condition:
         if kind == "after_s":
@@ -192,7 +192,7 @@ class _Reader:
             raise self._file.error((*where, "instruction"), text) from error
         return Instruction(value)
 
-    def _refuse_hooks_that_leave(self, modes: Mapping[str, Mode], rules: Sequence[Rule]) -> None:
+    def _refuse_hooks_that_leave(self, modes: Mapping[str, Mode], rules: Sequence[ModeRule]) -> None:
         """Refuse an entry hook whose instruction leads straight out of its mode: two of them would go round for ever."""
         for mode in modes.values():
             for hook in mode.entry:
@@ -210,7 +210,7 @@ class _Reader:
 
     # ---- inside
 
-    def _figures(self, name: str, entry: Mapping[str, Any]) -> Figures:
+    def _figures(self, name: str, entry: Mapping[str, Any]) -> ModeFigures:
         max_rate_hz = entry.get("max_rate_hz")
         node_hz = self._stack[name].rate_hz
         if max_rate_hz is not None and node_hz is None:
@@ -220,7 +220,7 @@ class _Reader:
             text = f"{name} has a rate_hz in robot.yaml already; this one is for nodes whose rate nobody sets"
             raise self._file.error(("nodes", name, "rate_hz"), text)
         duration_ms = entry.get("duration_ms")
-        return Figures(
+        return ModeFigures(
             memory_mb=entry.get("memory_mb"),
             duration_s=None if duration_ms is None else duration_ms * 1e-3,
             rate_hz=entry.get("rate_hz"),

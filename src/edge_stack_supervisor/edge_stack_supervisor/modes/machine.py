@@ -18,9 +18,9 @@ from typing import Any
 from edge_stack_supervisor.modes.needs import Needs
 from edge_stack_supervisor.modes.plan import Wave, entry_waves, everything, plan
 from edge_stack_supervisor.modes.types import ModesConfig, NodeTarget
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.supervision import NodeState
 
-_DOWN = (State.UNCONFIGURED, State.MISSING, State.FINALIZED)
+_DOWN = (NodeState.UNCONFIGURED, NodeState.MISSING, NodeState.FINALIZED)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Seen:
     message: why.
     """
 
-    state: State
+    state: NodeState
     settled: bool = True
     refusals: Mapping[str, str] = field(default_factory=dict)
     troubled: bool = False
@@ -44,7 +44,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SwitchOutcome:
     """How a transition ended. mode: in force from now on. message: what happened, with the reason of a failure."""
 
     target: str
@@ -53,7 +53,7 @@ class Outcome:
     message: str
 
 
-class Phase(enum.Enum):
+class SwitchPhase(enum.Enum):
     """What kind of transition is under way."""
 
     START = "start"  # waits for as long as it takes; a troubled or absent node holds it back no longer
@@ -63,7 +63,7 @@ class Phase(enum.Enum):
 
 @dataclass
 class _Transition:
-    phase: Phase
+    phase: SwitchPhase
     target: str
     reason: str
     waves: list[Wave]
@@ -103,7 +103,7 @@ class ModeMachine:
         waves = [everything(self.told, mode, self._needs.shared(mode), self._defaults)]
         waves += [] if adopted else entry_waves(mode.entry)
         reason = "the nodes are found in it" if adopted else "start"
-        self._transition = _Transition(Phase.START, target, reason, waves, now_s, float("inf"))
+        self._transition = _Transition(SwitchPhase.START, target, reason, waves, now_s, float("inf"))
 
     def request(
         self,
@@ -124,7 +124,7 @@ class ModeMachine:
             return f"there is no mode '{target}'; there are {', '.join(self._config.modes)}"
         transition = self._transition
         if transition is not None:
-            if transition.phase is Phase.SWITCH and transition.target == target:
+            if transition.phase is SwitchPhase.SWITCH and transition.target == target:
                 return ""  # it is on its way
             return f"{self._title(transition)} is under way; ask again when it is done"
         if not self.mode:
@@ -141,7 +141,7 @@ class ModeMachine:
         waves = plan(self.told, mode, rates, self._defaults, leaving=leaving, entering=mode.entry)
         until_s = now_s + self._config.timeout_s
         self._transition = _Transition(
-            Phase.SWITCH, target, reason, waves, now_s, until_s, absent=frozenset(absent)
+            SwitchPhase.SWITCH, target, reason, waves, now_s, until_s, absent=frozenset(absent)
         )
         return ""
 
@@ -159,7 +159,7 @@ class ModeMachine:
 
     def step(
         self, now_s: float, seen: Mapping[str, Seen], carry_out: Callable[[Wave], None]
-    ) -> Outcome | None:
+    ) -> SwitchOutcome | None:
         """Move a transition on as far as it goes; return its outcome when it ends."""
         while self._transition is not None:
             transition = self._transition
@@ -171,7 +171,7 @@ class ModeMachine:
             failure, waits_for = self._judge(transition, wave, seen, now_s)
             if not failure and waits_for and now_s > transition.until_s:
                 failure = f"{wave.title} was not done within {self._config.timeout_s:g} s: {waits_for}"
-            if failure and transition.phase is Phase.SWITCH:
+            if failure and transition.phase is SwitchPhase.SWITCH:
                 self._restore(transition, failure, now_s)
                 continue
             if failure:
@@ -182,19 +182,19 @@ class ModeMachine:
             transition.ordered = False
         return None
 
-    def interrupt(self, reason: str, carry_out: Callable[[Wave], None]) -> Outcome | None:
+    def interrupt(self, reason: str, carry_out: Callable[[Wave], None]) -> SwitchOutcome | None:
         """Give a switch up at once, without hooks or waiting: the old mode holds."""
         transition = self._transition
-        if transition is None or transition.phase is Phase.START:
+        if transition is None or transition.phase is SwitchPhase.START:
             return None
         mode = self._config.modes[self.mode]
-        transition.phase = Phase.RESTORE
+        transition.phase = SwitchPhase.RESTORE
         self._order(
             transition, everything(self.told, mode, self._needs.shared(mode), self._defaults), carry_out
         )
         self._transition = None
         failure = transition.failure or reason
-        return Outcome(transition.target, False, self.mode, f"{failure}; mode {self.mode} holds")
+        return SwitchOutcome(transition.target, False, self.mode, f"{failure}; mode {self.mode} holds")
 
     # ---- what is shown
 
@@ -213,7 +213,7 @@ class ModeMachine:
     # ---- inside
 
     def _title(self, transition: _Transition) -> str:
-        if transition.phase is Phase.RESTORE:
+        if transition.phase is SwitchPhase.RESTORE:
             return f"back to {self.mode} ({transition.failure})"
         return f"{self.mode or 'start'} -> {transition.target} ({transition.reason})"
 
@@ -227,7 +227,7 @@ class ModeMachine:
             self.told[name] = replace(self.told[name], state=state)
         for name, rate_hz in wave.rates.items():
             self.told[name] = replace(self.told[name], rate_hz=rate_hz)
-        target = self.mode if transition.phase is Phase.RESTORE else transition.target
+        target = self.mode if transition.phase is SwitchPhase.RESTORE else transition.target
         for name in wave.settings:
             wanted = self._config.modes[target].nodes[name]
             self.told[name] = replace(
@@ -246,7 +246,7 @@ class ModeMachine:
             return (f"{wave.title}: {outcome}" if outcome else ""), ""
         waiting = []
         for name in {**wave.states, **wave.settings}:
-            node = seen.get(name, Seen(State.MISSING))
+            node = seen.get(name, Seen(NodeState.MISSING))
             refused = [
                 f"{name}.{p} {node.refusals[p]}" for p in wave.settings.get(name, ()) if p in node.refusals
             ]
@@ -255,10 +255,12 @@ class ModeMachine:
             if name in transition.absent or _arrived(node, wave.states.get(name), wave.down):
                 continue
             about = f"{name} is {node.state.label}" + (f" ({node.message})" if node.message else "")
-            if node.given_up and transition.phase is Phase.SWITCH:
+            if node.given_up and transition.phase is SwitchPhase.SWITCH:
                 return about, ""
-            absent = node.state is State.MISSING and now_s - transition.began_s > self._config.timeout_s
-            if not ((node.troubled or node.given_up or absent) and transition.phase is not Phase.SWITCH):
+            absent = node.state is NodeState.MISSING and now_s - transition.began_s > self._config.timeout_s
+            if not (
+                (node.troubled or node.given_up or absent) and transition.phase is not SwitchPhase.SWITCH
+            ):
                 waiting.append(about)
         return "", ", ".join(waiting)
 
@@ -273,7 +275,7 @@ class ModeMachine:
             entering=old.entry if transition.left else (),
         )
         self._transition = _Transition(
-            Phase.RESTORE,
+            SwitchPhase.RESTORE,
             transition.target,
             transition.reason,
             waves,
@@ -282,27 +284,27 @@ class ModeMachine:
             failure=failure,
         )
 
-    def _end(self, transition: _Transition, now_s: float) -> Outcome:
+    def _end(self, transition: _Transition, now_s: float) -> SwitchOutcome:
         self._transition = None
         took_s = now_s - transition.began_s
-        if transition.phase is Phase.RESTORE:
+        if transition.phase is SwitchPhase.RESTORE:
             message = f"{transition.failure}; mode {self.mode} is restored"
-            return Outcome(transition.target, False, self.mode, message)
+            return SwitchOutcome(transition.target, False, self.mode, message)
         before, self.mode = self.mode or "start", transition.target
         message = f"{before} -> {self.mode} in {took_s:.2f} s ({transition.reason})"
         if transition.failure:
             message += f"; {transition.failure}"
         if transition.absent:
             message += f"; without {', '.join(sorted(transition.absent))}: parked"
-        return Outcome(transition.target, True, self.mode, message)
+        return SwitchOutcome(transition.target, True, self.mode, message)
 
 
-def _arrived(node: Seen, state: State | None, down: bool) -> bool:
+def _arrived(node: Seen, state: NodeState | None, down: bool) -> bool:
     """Whether a node is where it is wanted; None: its state does not matter, only that its parameters are set."""
     if node.held_down or (down and node.state in _DOWN):
         return True
     if state is None:
-        return node.settled or node.state is State.MISSING
-    if state is State.UNCONFIGURED:
+        return node.settled or node.state is NodeState.MISSING
+    if state is NodeState.UNCONFIGURED:
         return node.state in _DOWN
     return node.state is state and node.settled

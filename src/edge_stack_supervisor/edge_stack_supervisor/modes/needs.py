@@ -14,10 +14,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from edge_stack_supervisor.modes.types import CLASSES, Figures, Mode, ModesConfig, NodeTarget
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.modes.types import CLASSES, Mode, ModeFigures, ModesConfig, NodeTarget
+from edge_stack_supervisor.supervision import NodeState
 
-_UP = (State.ACTIVE, State.INACTIVE)  # in both the models are in memory
+_UP = (NodeState.ACTIVE, NodeState.INACTIVE)  # in both the models are in memory
 
 
 class Needs:
@@ -26,17 +26,17 @@ class Needs:
     def __init__(self, config: ModesConfig) -> None:
         """Start with what modes.yaml declares."""
         self._config = config
-        self._figures = {name: config.figures.get(name, Figures()) for name in config.base}
+        self._figures = {name: config.figures.get(name, ModeFigures()) for name in config.base}
         self._bare_mb: dict[str, float] = {}  # resident memory before configure, by node
 
-    def figures(self, name: str) -> Figures:
+    def figures(self, name: str) -> ModeFigures:
         """Return what is known of a node."""
         return self._figures[name]
 
     def observe(
         self,
         name: str,
-        state: State,
+        state: NodeState,
         rss_mb: float,
         inference_ms: float = math.nan,
         rate_hz: float = math.nan,
@@ -45,12 +45,12 @@ class Needs:
         figures = self._figures.get(name)
         if figures is None:
             return
-        if state is State.UNCONFIGURED and rss_mb > 0.0:
+        if state is NodeState.UNCONFIGURED and rss_mb > 0.0:
             # The least: what is left after a cleanup is not what the models take either.
             self._bare_mb[name] = min(rss_mb, self._bare_mb.get(name, math.inf))
         if state in _UP and name in self._bare_mb:
             figures = replace(figures, memory_mb=max(0.0, rss_mb - self._bare_mb[name]))
-        if state is State.ACTIVE and inference_ms > 0.0:
+        if state is NodeState.ACTIVE and inference_ms > 0.0:
             figures = replace(figures, duration_s=inference_ms * 1e-3)
             if self._config.base[name].rate_hz is None and rate_hz > 0.0:
                 figures = replace(figures, rate_hz=rate_hz)
@@ -148,7 +148,7 @@ class Needs:
         critical: dict[str, float] = {}
         others: dict[str, float] = {}
         for name, target in targets.items():
-            if target.state is not State.ACTIVE or self._config.devices.get(name) != device:
+            if target.state is not NodeState.ACTIVE or self._config.devices.get(name) != device:
                 continue
             figures = self._figures[name]
             rate_hz = figures.rate_hz if target.rate_hz is None else target.rate_hz

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_stack_supervisor.modes.types import CLASSES, Hook, Mode, NodeTarget
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.supervision import NodeState
 
-_HEIGHT = {State.UNCONFIGURED: 0, State.INACTIVE: 1, State.ACTIVE: 2}
+_HEIGHT = {NodeState.UNCONFIGURED: 0, NodeState.INACTIVE: 1, NodeState.ACTIVE: 2}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Wave:
     """
 
     title: str
-    states: Mapping[str, State] = field(default_factory=dict)
+    states: Mapping[str, NodeState] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     hook: Hook | None = None
@@ -57,7 +57,7 @@ def plan(
     settings = {name: values for name, values in settings.items() if values}
     lows = {}
     for name, before in told.items():
-        low = State.UNCONFIGURED if name in settings else mode.nodes[name].state
+        low = NodeState.UNCONFIGURED if name in settings else mode.nodes[name].state
         if _HEIGHT[low] < _HEIGHT[before.state]:
             lows[name] = low
     for priority_class in CLASSES:

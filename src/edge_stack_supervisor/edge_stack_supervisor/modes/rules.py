@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from edge_stack_supervisor.modes.types import Battery, Condition, Detection, Instruction, Rule, TimeOut
+from edge_stack_supervisor.modes.types import Battery, Condition, Detection, Instruction, ModeRule, TimeOut
 
 DETECTIONS_AGE_MAX_S = 2.0  # silence of the detector for longer counts as nothing seen
 
@@ -46,10 +46,10 @@ class Latch:
         return self._holds
 
 
-class _Entry:
+class _RuleEntry:
     """One rule with what it remembers. armed: whether its condition has let go since it fired last."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: ModeRule) -> None:
         self.rule = rule
         self.armed = True
         self.not_before_s = -math.inf
@@ -67,9 +67,9 @@ def _latch(condition: Condition) -> Latch | None:
 class RuleBook:
     """All rules, in order."""
 
-    def __init__(self, rules: Sequence[Rule], dwell_s: float, retry_s: float) -> None:
+    def __init__(self, rules: Sequence[ModeRule], dwell_s: float, retry_s: float) -> None:
         """dwell_s: no mode is left sooner. retry_s: pause after a switch was refused or failed."""
-        self._entries = [_Entry(rule) for rule in rules]
+        self._entries = [_RuleEntry(rule) for rule in rules]
         self._dwell_s = dwell_s
         self._retry_s = retry_s
         self._entered_s = math.inf
@@ -116,17 +116,17 @@ class RuleBook:
         self._mode = mode
         self._entered_s = now_s
 
-    def done(self, rule: Rule) -> None:
+    def done(self, rule: ModeRule) -> None:
         """Note that the switch of a rule is made."""
         self._entry(rule).armed = False
 
-    def failed(self, rule: Rule, now_s: float) -> None:
+    def failed(self, rule: ModeRule, now_s: float) -> None:
         """Note that the switch of a rule was refused or failed; it is due again after a pause."""
         self._entry(rule).not_before_s = now_s + self._retry_s
 
     # ---- what is due
 
-    def due(self, now_s: float) -> Rule | None:
+    def due(self, now_s: float) -> ModeRule | None:
         """Return the rule whose switch is due now, or None."""
         if now_s - self._detected_s > DETECTIONS_AGE_MAX_S:
             self._see_nothing(now_s)
@@ -152,7 +152,7 @@ class RuleBook:
 
     # ---- inside
 
-    def _holds(self, entry: _Entry, matching: Rule | None, now_s: float) -> bool:
+    def _holds(self, entry: _RuleEntry, matching: ModeRule | None, now_s: float) -> bool:
         condition = entry.rule.condition
         if isinstance(condition, Instruction):
             return entry.rule is matching
@@ -160,12 +160,12 @@ class RuleBook:
             return self._mode in entry.rule.sources and now_s - self._entered_s >= condition.after_s
         return entry.latch is not None and entry.latch.holds(now_s)
 
-    def _may_fire(self, entry: _Entry, now_s: float) -> bool:
+    def _may_fire(self, entry: _RuleEntry, now_s: float) -> bool:
         """Whether a rule whose condition holds leads somewhere; instructions and time-outs are over once they led."""
         armed = entry.armed or entry.latch is None
         return armed and self._mode in entry.rule.sources and now_s >= entry.not_before_s
 
-    def _matching_instruction(self) -> Rule | None:
+    def _matching_instruction(self) -> ModeRule | None:
         """Return the first rule that the instruction matches here; one that matches none is forgotten."""
         if self._instruction is not None:
             for entry in self._entries:
@@ -184,5 +184,5 @@ class RuleBook:
             if isinstance(entry.rule.condition, Detection) and entry.latch is not None:
                 entry.latch.feed(False, True, now_s)
 
-    def _entry(self, rule: Rule) -> _Entry:
+    def _entry(self, rule: ModeRule) -> _RuleEntry:
         return next(entry for entry in self._entries if entry.rule is rule)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from edge_stack_supervisor.supervision import State
+from edge_stack_supervisor.supervision import NodeState
 
 # From the first to give way to the last.
 CLASSES = ("background", "essential", "critical")
@@ -24,7 +24,7 @@ class NodeTarget:
     or None where the node has none. parameters: those that take effect at configure; another value reloads the node.
     """
 
-    state: State
+    state: NodeState
     priority_class: str
     rate_hz: float | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Mode:
 
 
 @dataclass(frozen=True)
-class Figures:
+class ModeFigures:
     """
     What is known of a node's needs; None where nothing is.
 
@@ -137,7 +137,7 @@ Condition: TypeAlias = Detection | Battery | Instruction | TimeOut
 
 
 @dataclass(frozen=True)
-class Rule:
+class ModeRule:
     """Where a condition leads. sources: the modes that it leads out of."""
 
     condition: Condition
@@ -164,8 +164,8 @@ class ModesConfig:
     start: str
     modes: Mapping[str, Mode]
     base: Mapping[str, NodeTarget]
-    rules: tuple[Rule, ...] = ()
-    figures: Mapping[str, Figures] = field(default_factory=dict)
+    rules: tuple[ModeRule, ...] = ()
+    figures: Mapping[str, ModeFigures] = field(default_factory=dict)
     devices: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 30.0
     dwell_s: float = 2.0

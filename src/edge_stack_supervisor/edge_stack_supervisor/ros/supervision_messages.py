@@ -17,7 +17,7 @@ from edge_stack_msgs.msg import NodeStatus, StackState, SupervisedNode
 from edge_stack_core.ros.stamps import to_nanoseconds, to_time
 from edge_stack_core.ros.status_messages import WRONG_OUTPUT_EVENTS
 from edge_stack_core.runtime.progress import Work
-from edge_stack_supervisor.supervision import Fault, NodeView, Report, StackPhase, State
+from edge_stack_supervisor.supervision import NodeFault, NodeState, NodeView, Report, StackPhase
 
 
 def short_name(name: str) -> str:
@@ -28,9 +28,9 @@ def short_name(name: str) -> str:
 def report_of(status: NodeStatus) -> Report:
     """Take what supervision needs from a node's status; an unknown state counts as missing."""
     try:
-        state = State(status.state_id)
+        state = NodeState(status.state_id)
     except ValueError:
-        state = State.MISSING
+        state = NodeState.MISSING
     try:
         work = Work(status.work)
     except ValueError:
@@ -107,7 +107,7 @@ def diagnostics_message(supervisor: str, views: Iterable[NodeView], stamp: Time)
 
 
 def _fault_stamp(view: NodeView, now: Time) -> Time:
-    if view.fault is Fault.NONE:
+    if view.fault is NodeFault.NONE:
         return Time()
     return to_time(max(to_nanoseconds(now) - int(view.fault_age_s * 1e9), 0))
 

@@ -41,16 +41,16 @@ from edge_stack_supervisor.ros.supervisor_modes import ModesPart
 from edge_stack_supervisor.ros.supervisor_parameters import PARAMETERS, limits_from
 from edge_stack_supervisor.ros.supervisor_part import SupervisingNode, SupervisorPart
 from edge_stack_supervisor.supervision import (
-    Fault,
     Health,
-    Memory,
+    NodeFault,
     NodeSpec,
+    NodeState,
     NodeView,
     ParameterCall,
     ProcessWatch,
     StackPhase,
     StackSupervision,
-    State,
+    StateStore,
     TransitionCall,
     Verb,
 )
@@ -64,7 +64,7 @@ DIAGNOSTICS_PERIOD_S = 1.0
 
 
 @dataclass
-class _Request:
+class _ManageRequest:
     """A verb whose caller waits for the stack to get there."""
 
     verb: Verb
@@ -84,12 +84,12 @@ class SupervisorNode(SupervisingNode):
         self._parts = tuple(part(self) for part in PARTS)
         self._watch = ProcessWatch(self._supervision)
         self._startup_due = False
-        self._memory = Memory(self.get_fully_qualified_name())
+        self._memory = StateStore(self.get_fully_qualified_name())
         self._ticks = 0
         self._part_ticks = PART_TICKS
         self._calls = SupervisionClients(self)
-        self._request: _Request | None = None
-        self._shown: dict[str, tuple[State, int, Health, Fault]] = {}
+        self._request: _ManageRequest | None = None
+        self._shown: dict[str, tuple[NodeState, int, Health, NodeFault]] = {}
         self._diagnosed_s = -math.inf
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._tick_timer: Any = None
@@ -267,7 +267,7 @@ class SupervisorNode(SupervisingNode):
             return False, refusal
         self.get_logger().info(verb.label)
         self._answer_request(False, f"{verb.label} was requested meanwhile")
-        request = _Request(verb, now_s + self.params.manage_timeout_s, Future())
+        request = _ManageRequest(verb, now_s + self.params.manage_timeout_s, Future())
         self._request = request
         success, message = await request.done
         return bool(success), str(message)
@@ -313,11 +313,11 @@ class SupervisorNode(SupervisingNode):
         else:
             self.clear_problem()
 
-    def _log_change(self, view: NodeView, before: State) -> None:
+    def _log_change(self, view: NodeView, before: NodeState) -> None:
         if view.state.is_transition:
             return
         text = f"{short_name(view.name)}: {before.label} -> {view.state.label}"
-        if view.state is view.wanted and view.state is State.ACTIVE and view.recoveries:
+        if view.state is view.wanted and view.state is NodeState.ACTIVE and view.recoveries:
             text += f" (recoveries: {view.recoveries}, the last one took {view.last_recovery_s:.2f} s)"
         elif view.message:
             text += f" ({view.message})"

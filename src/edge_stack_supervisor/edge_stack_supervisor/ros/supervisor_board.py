@@ -44,7 +44,7 @@ from edge_stack_supervisor.ros.governor_messages import (
     governor_message,
 )
 from edge_stack_supervisor.ros.supervisor_part import SupervisingNode, SupervisorPart
-from edge_stack_supervisor.supervision import ManagedNode, NodeSpec, StackPhase, State
+from edge_stack_supervisor.supervision import ManagedNode, NodeSpec, NodeState, StackPhase
 
 NONE = "none"
 # A reader that has told nothing for so many periods hangs: what it told last counts no more.
@@ -221,10 +221,10 @@ class BoardPart(SupervisorPart):
         for name, node in self._nodes.items():
             managed = self.node.supervision.nodes[node.full_name]
             ceiling = self._ceiling(node.full_name)
-            if ceiling is State.UNCONFIGURED:
+            if ceiling is NodeState.UNCONFIGURED:
                 continue
             # One that a mode keeps inactive does no work, and holds memory all the same.
-            wanted_hz = self._wanted_hz(name) if ceiling is State.ACTIVE else 0.0
+            wanted_hz = self._wanted_hz(name) if ceiling is NodeState.ACTIVE else 0.0
             demand = demand_of(
                 node.config,
                 managed.spec.priority_class,
@@ -252,7 +252,7 @@ class BoardPart(SupervisorPart):
         for name, rate_hz in allocation.rate_hz.items():
             node = self._nodes[name]
             wanted_hz = self._wanted_hz(name)
-            if wanted_hz is None or self._ceiling(node.full_name) is not State.ACTIVE:
+            if wanted_hz is None or self._ceiling(node.full_name) is not NodeState.ACTIVE:
                 continue
             reason = allocation.reason.get(name, "")
             if reason or name in self._governed:
@@ -283,7 +283,7 @@ class BoardPart(SupervisorPart):
     def _keep_off(self) -> None:
         """Hold what is off down in every step: a switch of modes may have wanted it up."""
         for name, reason in self._off.items():
-            self.node.supervision.want_node(self._nodes[name].full_name, State.UNCONFIGURED, reason)
+            self.node.supervision.want_node(self._nodes[name].full_name, NodeState.UNCONFIGURED, reason)
 
     # ---- inside ---------------------------------------------------------------------------------------------------------
 
@@ -304,10 +304,10 @@ class BoardPart(SupervisorPart):
             known = ", ".join(self._nodes)
             raise ConfigurationError(f"governor_pinned: no node is called {unknown[0]}; there are {known}")
 
-    def _ceiling(self, full_name: str) -> State:
+    def _ceiling(self, full_name: str) -> NodeState:
         """Return the state that the mode wants of a node."""
         ceiling = self.node.ceilings.get(full_name)
-        return State.ACTIVE if ceiling is None else ceiling.state
+        return NodeState.ACTIVE if ceiling is None else ceiling.state
 
     def _wanted_hz(self, name: str) -> float | None:
         """Return the rate that the mode, or else a user, wants of a node; None for one that has no rate."""

@@ -31,12 +31,12 @@ from edge_stack_supervisor.modes import (
     Detection,
     Instruction,
     ModeMachine,
+    ModeRule,
     ModesConfig,
     Needs,
-    Outcome,
-    Rule,
     RuleBook,
     Seen,
+    SwitchOutcome,
     Wave,
     candidates,
     found_mode,
@@ -44,7 +44,7 @@ from edge_stack_supervisor.modes import (
 )
 from edge_stack_supervisor.ros.mode_hooks import ModeHooks
 from edge_stack_supervisor.ros.supervisor_part import Ceiling, SupervisingNode, SupervisorPart
-from edge_stack_supervisor.supervision import ManagedNode, NodeSpec, State
+from edge_stack_supervisor.supervision import ManagedNode, NodeSpec, NodeState
 from edge_stack_supervisor.supervision.explain import explain
 from edge_stack_supervisor.supervision.lifecycle import lower
 
@@ -79,7 +79,7 @@ class ModesPart(SupervisorPart):
         self._needs: Needs | None = None
         self._hooks: ModeHooks | None = None
         self._names: dict[str, str] = {}  # full name of each node by its name in the files
-        self._rule: Rule | None = None  # whose switch is under way
+        self._rule: ModeRule | None = None  # whose switch is under way
         self._waiting: list[Future] = []  # callers of set_mode
         self._service: Any = None
         self._began = False
@@ -168,7 +168,7 @@ class ModesPart(SupervisorPart):
             return
         self._learn()
         goal = self.node.supervision.goal
-        if goal is not State.ACTIVE:
+        if goal is not NodeState.ACTIVE:
             label = "left as it is" if goal is None else f"wanted {goal.label}"
             self._interrupt(f"the stack is {label}")
             return
@@ -246,7 +246,7 @@ class ModesPart(SupervisorPart):
         if machine is None:
             return "the supervisor has no modes"
         goal = self.node.supervision.goal
-        if not self.node.is_active or goal is not State.ACTIVE:
+        if not self.node.is_active or goal is not NodeState.ACTIVE:
             refusal = "modes are switched in a stack that is up; this one is not"
         else:
             was_under_way = machine.under_way
@@ -273,7 +273,7 @@ class ModesPart(SupervisorPart):
             managed.spec = replace(managed.spec, priority_class=machine.told[name].priority_class)
         for name, state in wave.states.items():
             # What is up is as everybody expects it; what is not needs a reason.
-            reason = "" if state is State.ACTIVE else f"mode: {wave.title}"
+            reason = "" if state is NodeState.ACTIVE else f"mode: {wave.title}"
             supervision.want_node(self._names[name], state, reason)
         for name, rate_hz in wave.rates.items():
             supervision.want_rate(self._names[name], rate_hz, "mode")
@@ -287,7 +287,7 @@ class ModesPart(SupervisorPart):
         if outcome is not None:
             self._ended(outcome, time.monotonic())
 
-    def _ended(self, outcome: Outcome, now_s: float) -> None:
+    def _ended(self, outcome: SwitchOutcome, now_s: float) -> None:
         log = self.node.get_logger()
         if outcome.success:
             log.info(f"mode: {outcome.message}")
@@ -310,7 +310,7 @@ class ModesPart(SupervisorPart):
 
     # ---- what is seen
 
-    def _heard(self, now_s: float) -> dict[str, State]:
+    def _heard(self, now_s: float) -> dict[str, NodeState]:
         """Return the states of the nodes that were heard, and remember the rates that they had when they first were."""
         states = {}
         for name, full_name in self._names.items():
@@ -337,7 +337,7 @@ class ModesPart(SupervisorPart):
                 self._needs.observe(name, state, status.rss_mb, _inference_ms(status), status.rate_hz)
 
 
-def _seen(node: ManagedNode, told: State, now_s: float) -> Seen:
+def _seen(node: ManagedNode, told: NodeState, now_s: float) -> Seen:
     settings = node.settings
     return Seen(
         node.state,

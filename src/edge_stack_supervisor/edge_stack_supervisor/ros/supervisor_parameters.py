@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from edge_stack_core.ros.parameters import Parameter, ParameterValues
-from edge_stack_supervisor.supervision import Limits
+from edge_stack_supervisor.supervision import SupervisionLimits
 
 PARAMETERS = (
     Parameter("config_file", "", "The stack's robot.yaml.", give="the path of the stack's robot.yaml"),
@@ -50,9 +50,9 @@ PARAMETERS = (
 )
 
 
-def limits_from(p: ParameterValues) -> Limits:
+def limits_from(p: ParameterValues) -> SupervisionLimits:
     """Return the limits that parameters tell."""
-    return Limits(
+    return SupervisionLimits(
         heartbeat_timeout_s=p.heartbeat_timeout_s,
         transition_timeout_s=p.transition_timeout_s,
         answer_timeout_s=p.answer_timeout_s,

@@ -18,14 +18,14 @@ from edge_stack_msgs.msg import NodeStatus, StackState
 
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.parameters import Parameter
-from edge_stack_supervisor.supervision import NodeSpec, StackSupervision, State
+from edge_stack_supervisor.supervision import NodeSpec, NodeState, StackSupervision
 
 
 @dataclass(frozen=True)
 class Ceiling:
     """The most that the mode wants of a node."""
 
-    state: State
+    state: NodeState
     rate_hz: float | None
 
 
@@ -55,7 +55,7 @@ class SupervisingNode(StackNode):
     def status(self, name: str) -> NodeStatus | None:
         """Return the last status of a node (full name); None while it is missing."""
         node = self._supervision.nodes.get(name)
-        return None if node is None or node.state is State.MISSING else self._statuses.get(name)
+        return None if node is None or node.state is NodeState.MISSING else self._statuses.get(name)
 
 
 class SupervisorPart:

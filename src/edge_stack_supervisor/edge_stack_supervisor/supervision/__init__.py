@@ -6,27 +6,27 @@ Supervision: brings the nodes of a stack up in stages, keeps them up, and takes 
 StackSupervision decides, from reports and answers, which calls to make; the supervisor node makes them.
 """
 
-from edge_stack_supervisor.supervision.lifecycle import State, Step, Transition, Verb, next_step
+from edge_stack_supervisor.supervision.lifecycle import NodeState, Step, Transition, Verb, next_step
 from edge_stack_supervisor.supervision.managed_node import ManagedNode
 from edge_stack_supervisor.supervision.process_watch import ProcessWatch
 from edge_stack_supervisor.supervision.stack import Health, NodeView, StackPhase, StackSupervision
-from edge_stack_supervisor.supervision.state_store import Memory
+from edge_stack_supervisor.supervision.state_store import StateStore
 from edge_stack_supervisor.supervision.types import (
-    Fault,
-    Limits,
+    NodeFault,
     NodeSpec,
     ParameterCall,
     Report,
+    SupervisionLimits,
     TransitionCall,
     Value,
 )
 
 __all__ = [
-    "Fault",
+    "NodeFault",
     "Health",
-    "Limits",
+    "SupervisionLimits",
     "ManagedNode",
-    "Memory",
+    "StateStore",
     "NodeSpec",
     "NodeView",
     "ParameterCall",
@@ -34,7 +34,7 @@ __all__ = [
     "Report",
     "StackPhase",
     "StackSupervision",
-    "State",
+    "NodeState",
     "Step",
     "Transition",
     "TransitionCall",

@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 
 from edge_stack_supervisor.supervision.lifecycle import Transition
-from edge_stack_supervisor.supervision.types import Limits
+from edge_stack_supervisor.supervision.types import SupervisionLimits
 
 
 class Attempts:
     """Failures by transition."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: SupervisionLimits) -> None:
         """Nothing has failed."""
         self._limits = limits
         self._failures: dict[Transition, int] = {}

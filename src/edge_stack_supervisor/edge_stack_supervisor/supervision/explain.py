@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import math
 
-from edge_stack_supervisor.supervision.lifecycle import State, Step
+from edge_stack_supervisor.supervision.lifecycle import NodeState, Step
 from edge_stack_supervisor.supervision.managed_node import ManagedNode
-from edge_stack_supervisor.supervision.types import Fault
+from edge_stack_supervisor.supervision.types import NodeFault
 
 
 def explain(node: ManagedNode, now_s: float) -> str:
@@ -16,7 +16,7 @@ def explain(node: ManagedNode, now_s: float) -> str:
     parts = []
     if now_s - node.twin_seen_s <= 2.0 * node.limits.heartbeat_timeout_s:
         parts.append(f"two processes run under this name (pids {node.former_pid} and {node.pid}): end one")
-    if node.fault_text and (node.fault is not Fault.DIED or node.state is State.MISSING):
+    if node.fault_text and (node.fault is not NodeFault.DIED or node.state is NodeState.MISSING):
         parts.append(node.fault_text)
     parts.append(_present(node, now_s))
     if node.by_hand is not None:
@@ -30,7 +30,7 @@ def _present(node: ManagedNode, now_s: float) -> str:
     parked_s = node.crash_loop.left_s(now_s)
     if parked_s:
         return f"parked: {node.crash_loop.reason}; next try in {parked_s:.0f} s, or at release"
-    if node.state is State.MISSING:
+    if node.state is NodeState.MISSING:
         if step is not Step.WAIT:
             return ""
         silence_s = now_s - node.seen_s

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 
-class State(enum.IntEnum):
+class NodeState(enum.IntEnum):
     """State of a node by its lifecycle_msgs/State id; MISSING (its 'unknown') without a sign of the node."""
 
     MISSING = 0
@@ -37,12 +37,12 @@ class State(enum.IntEnum):
     @property
     def is_primary(self) -> bool:
         """Whether the node rests in this state, as opposed to passing through it."""
-        return State.UNCONFIGURED <= self <= State.FINALIZED
+        return NodeState.UNCONFIGURED <= self <= NodeState.FINALIZED
 
     @property
     def is_transition(self) -> bool:
         """Whether the node passes through this state."""
-        return self >= State.CONFIGURING
+        return self >= NodeState.CONFIGURING
 
 
 class Transition(enum.IntEnum):
@@ -60,28 +60,28 @@ class Transition(enum.IntEnum):
         return self.name.lower()
 
     @property
-    def origin(self) -> State:
+    def origin(self) -> NodeState:
         """State in which the transition may start."""
         return _ROUTES[self][0]
 
     @property
-    def through(self) -> State:
+    def through(self) -> NodeState:
         """State that the node passes through."""
         return _ROUTES[self][1]
 
     @property
-    def result(self) -> State:
+    def result(self) -> NodeState:
         """State in which the transition ends if it succeeds; it ends in the origin if it fails."""
         return _ROUTES[self][2]
 
 
-_ROUTES: Mapping[Transition, tuple[State, State, State]] = MappingProxyType(
+_ROUTES: Mapping[Transition, tuple[NodeState, NodeState, NodeState]] = MappingProxyType(
     {
-        Transition.CONFIGURE: (State.UNCONFIGURED, State.CONFIGURING, State.INACTIVE),
-        Transition.CLEANUP: (State.INACTIVE, State.CLEANINGUP, State.UNCONFIGURED),
-        Transition.ACTIVATE: (State.INACTIVE, State.ACTIVATING, State.ACTIVE),
-        Transition.DEACTIVATE: (State.ACTIVE, State.DEACTIVATING, State.INACTIVE),
-        Transition.SHUTDOWN: (State.UNCONFIGURED, State.SHUTTINGDOWN, State.FINALIZED),
+        Transition.CONFIGURE: (NodeState.UNCONFIGURED, NodeState.CONFIGURING, NodeState.INACTIVE),
+        Transition.CLEANUP: (NodeState.INACTIVE, NodeState.CLEANINGUP, NodeState.UNCONFIGURED),
+        Transition.ACTIVATE: (NodeState.INACTIVE, NodeState.ACTIVATING, NodeState.ACTIVE),
+        Transition.DEACTIVATE: (NodeState.ACTIVE, NodeState.DEACTIVATING, NodeState.INACTIVE),
+        Transition.SHUTDOWN: (NodeState.UNCONFIGURED, NodeState.SHUTTINGDOWN, NodeState.FINALIZED),
     }
 )
 
@@ -104,22 +104,28 @@ class Step(enum.Enum):
         return self.value if isinstance(self.value, Transition) else None
 
 
-WANTABLE = (State.ACTIVE, State.INACTIVE, State.UNCONFIGURED, State.FINALIZED)
+WANTABLE = (NodeState.ACTIVE, NodeState.INACTIVE, NodeState.UNCONFIGURED, NodeState.FINALIZED)
 
 # Rows: the wanted state. Columns: the observed one. A node that is missing is as good as cleaned up or shut
 # down.
-_COLUMNS = (State.MISSING, State.UNCONFIGURED, State.INACTIVE, State.ACTIVE, State.FINALIZED)
-_ROWS: Mapping[State, tuple[Step, ...]] = MappingProxyType(
+_COLUMNS = (
+    NodeState.MISSING,
+    NodeState.UNCONFIGURED,
+    NodeState.INACTIVE,
+    NodeState.ACTIVE,
+    NodeState.FINALIZED,
+)
+_ROWS: Mapping[NodeState, tuple[Step, ...]] = MappingProxyType(
     {
-        State.ACTIVE: (Step.WAIT, Step.CONFIGURE, Step.ACTIVATE, Step.DONE, Step.GIVE_UP),
-        State.INACTIVE: (Step.WAIT, Step.CONFIGURE, Step.DONE, Step.DEACTIVATE, Step.GIVE_UP),
-        State.UNCONFIGURED: (Step.DONE, Step.DONE, Step.CLEANUP, Step.DEACTIVATE, Step.GIVE_UP),
-        State.FINALIZED: (Step.DONE, Step.SHUTDOWN, Step.CLEANUP, Step.DEACTIVATE, Step.DONE),
+        NodeState.ACTIVE: (Step.WAIT, Step.CONFIGURE, Step.ACTIVATE, Step.DONE, Step.GIVE_UP),
+        NodeState.INACTIVE: (Step.WAIT, Step.CONFIGURE, Step.DONE, Step.DEACTIVATE, Step.GIVE_UP),
+        NodeState.UNCONFIGURED: (Step.DONE, Step.DONE, Step.CLEANUP, Step.DEACTIVATE, Step.GIVE_UP),
+        NodeState.FINALIZED: (Step.DONE, Step.SHUTDOWN, Step.CLEANUP, Step.DEACTIVATE, Step.DONE),
     }
 )
 
 
-def next_step(wanted: State | None, observed: State) -> Step:
+def next_step(wanted: NodeState | None, observed: NodeState) -> Step:
     """Return the next step for a node; None wants nothing of it."""
     if wanted is None:
         return Step.DONE
@@ -129,15 +135,15 @@ def next_step(wanted: State | None, observed: State) -> Step:
 
 
 # How far up a state is, to tell whether a move leads towards a wanted state or away from it.
-_HEIGHT = {State.FINALIZED: 0, State.UNCONFIGURED: 1, State.INACTIVE: 2, State.ACTIVE: 3}
+_HEIGHT = {NodeState.FINALIZED: 0, NodeState.UNCONFIGURED: 1, NodeState.INACTIVE: 2, NodeState.ACTIVE: 3}
 
 
-def lower(one: State, other: State) -> State:
+def lower(one: NodeState, other: NodeState) -> NodeState:
     """Return the lower of two primary states."""
     return min(one, other, key=_HEIGHT.__getitem__)
 
 
-def leads_away(before: State, after: State, wanted: State) -> bool:
+def leads_away(before: NodeState, after: NodeState, wanted: NodeState) -> bool:
     """Whether a move between primary states leaves the node farther from the wanted one."""
     return abs(_HEIGHT[after] - _HEIGHT[wanted]) > abs(_HEIGHT[before] - _HEIGHT[wanted])
 
@@ -160,15 +166,15 @@ class Verb(enum.IntEnum):
 
 # Wanted state of every node after a verb, by the one before it (None: the stack is left as it is). Pairs that
 # are not listed are refused: there is nothing to pause or resume in a stack that is not up.
-VERBS: Mapping[tuple[Verb, State | None], State] = MappingProxyType(
+VERBS: Mapping[tuple[Verb, NodeState | None], NodeState] = MappingProxyType(
     {
-        **{(Verb.STARTUP, before): State.ACTIVE for before in (None, *WANTABLE)},
-        **{(Verb.PAUSE, before): State.INACTIVE for before in (State.ACTIVE, State.INACTIVE)},
-        **{(Verb.RESUME, before): State.ACTIVE for before in (State.ACTIVE, State.INACTIVE)},
+        **{(Verb.STARTUP, before): NodeState.ACTIVE for before in (None, *WANTABLE)},
+        **{(Verb.PAUSE, before): NodeState.INACTIVE for before in (NodeState.ACTIVE, NodeState.INACTIVE)},
+        **{(Verb.RESUME, before): NodeState.ACTIVE for before in (NodeState.ACTIVE, NodeState.INACTIVE)},
         **{
-            (Verb.RESET, before): State.UNCONFIGURED
-            for before in (None, State.ACTIVE, State.INACTIVE, State.UNCONFIGURED)
+            (Verb.RESET, before): NodeState.UNCONFIGURED
+            for before in (None, NodeState.ACTIVE, NodeState.INACTIVE, NodeState.UNCONFIGURED)
         },
-        **{(Verb.SHUTDOWN, before): State.FINALIZED for before in (None, *WANTABLE)},
+        **{(Verb.SHUTDOWN, before): NodeState.FINALIZED for before in (None, *WANTABLE)},
     }
 )

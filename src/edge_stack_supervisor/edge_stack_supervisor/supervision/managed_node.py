@@ -16,14 +16,21 @@ from dataclasses import dataclass
 
 from edge_stack_supervisor.supervision.attempts import Attempts
 from edge_stack_supervisor.supervision.crash_loop import CrashLoop, Offence, WrongOutputs
-from edge_stack_supervisor.supervision.lifecycle import State, Step, Transition, leads_away, lower, next_step
+from edge_stack_supervisor.supervision.lifecycle import (
+    NodeState,
+    Step,
+    Transition,
+    leads_away,
+    lower,
+    next_step,
+)
 from edge_stack_supervisor.supervision.settings import Settings
 from edge_stack_supervisor.supervision.types import (
-    Fault,
-    Limits,
+    NodeFault,
     NodeSpec,
     ParameterCall,
     Report,
+    SupervisionLimits,
     TransitionCall,
 )
 from edge_stack_supervisor.supervision.vitals import Vitals
@@ -43,12 +50,12 @@ class _Asked:
 class ManagedNode:
     """One node under supervision."""
 
-    def __init__(self, spec: NodeSpec, limits: Limits) -> None:
+    def __init__(self, spec: NodeSpec, limits: SupervisionLimits) -> None:
         """Know nothing of the node and want nothing of it."""
         self.spec = spec
         self.limits = limits
         self.report: Report | None = None  # the last one; of a process that may be gone
-        self.state = State.MISSING
+        self.state = NodeState.MISSING
         self.settings = Settings()
         self.attempts = Attempts(limits)
         self.vitals = Vitals(limits)
@@ -59,7 +66,7 @@ class ManagedNode:
         self.lost_since_s: float | None = None
         self.was_up = False
         self.parked = False
-        self.fault = Fault.NONE  # until the node is back where it is wanted
+        self.fault = NodeFault.NONE  # until the node is back where it is wanted
         self.fault_text = ""
         self.fault_s = -math.inf
         self.to_kill = ""  # why the node's process is to be ended by force; empty: it is not
@@ -67,15 +74,15 @@ class ManagedNode:
         self.former_pid = 0
         self.twin_seen_s = -math.inf
         self.unanswered = 0
-        self.by_hand: State | None = None
-        self.own_goal = State.ACTIVE
+        self.by_hand: NodeState | None = None
+        self.own_goal = NodeState.ACTIVE
         self.recalled: tuple[int, int] | None = None  # the process that settings were recalled for
-        self._goal: State | None = None
+        self._goal: NodeState | None = None
         self._number = 0
-        self._rested: State | None = None  # the last primary state of this process
+        self._rested: NodeState | None = None  # the last primary state of this process
         self._dead: tuple[int, int] | None = None  # the process that has ended last
         self._call: _Asked | None = None
-        self._asked_for: set[State] = set()  # results of calls to this process that were not seen yet
+        self._asked_for: set[NodeState] = set()  # results of calls to this process that were not seen yet
         self._wrong_outputs = WrongOutputs()
         self._recycling = False  # taken down to be brought up again
         if spec.rate_hz is not None:
@@ -99,27 +106,27 @@ class ManagedNode:
     # ---- what is wanted --------------------------------------------------------------------------
 
     @property
-    def wanted(self) -> State | None:
+    def wanted(self) -> NodeState | None:
         """The state that is wanted of the node; None leaves it alone."""
         return self.goal if self.by_hand is None or self.parked else self.by_hand
 
     @property
-    def goal(self) -> State | None:
+    def goal(self) -> NodeState | None:
         """What wanted is, had nobody set a state by hand: the lower of the stack's and the node's own."""
         if self._goal is None:
             return None
         goal = lower(self._goal, self.own_goal)
         kept_down = self.parked or self._recycling or self.settings.needs_cleanup
-        return lower(goal, State.UNCONFIGURED) if kept_down else goal
+        return lower(goal, NodeState.UNCONFIGURED) if kept_down else goal
 
-    def want(self, goal: State | None) -> None:
+    def want(self, goal: NodeState | None) -> None:
         """Want a state of the node, with all attempts before it, and what was set by hand, forgotten."""
         self._goal = goal
         self.was_up = False
         self.lost_since_s = None
         self.release()
 
-    def want_own(self, state: State) -> None:
+    def want_own(self, state: NodeState) -> None:
         """
         Want at most this state (ACTIVE, INACTIVE or UNCONFIGURED) of the node while the stack is up.
 
@@ -198,7 +205,7 @@ class ManagedNode:
         self.vitals.observe(report, now_s)
         self.state = report.state
         self._judge_output(report.wrong_outputs, now_s)
-        if report.state is State.UNCONFIGURED:
+        if report.state is NodeState.UNCONFIGURED:
             self._recycling = False
         if report.state.is_primary:
             self._rest(report.state, now_s)
@@ -224,7 +231,7 @@ class ManagedNode:
         """Take the answer to a parameter call. refusals: the node's reasons, by parameter."""
         self.settings.answered(number, refusals)
 
-    def died(self, now_s: float, text: str = "its process ended", fault: Fault = Fault.DIED) -> None:
+    def died(self, now_s: float, text: str = "its process ended", fault: NodeFault = NodeFault.DIED) -> None:
         """Note that the node's process has ended, or was ended by force. fault: why."""
         self._dead = None if self.report is None else self.report.process
         self.to_kill = ""
@@ -238,7 +245,7 @@ class ManagedNode:
         self.crash_loop.died(now_s)
         self._look_whether_parked(now_s)
 
-    def befall(self, fault: Fault, text: str, now_s: float) -> None:
+    def befall(self, fault: NodeFault, text: str, now_s: float) -> None:
         """Note what has befallen the node."""
         if fault is not self.fault:
             self.fault_s = now_s
@@ -249,9 +256,9 @@ class ManagedNode:
         silence_s = now_s - self.seen_s
         limits = self.limits
         limit_s = limits.transition_timeout_s if self.state.is_transition else limits.heartbeat_timeout_s
-        if self.state is not State.MISSING and silence_s > limit_s:
+        if self.state is not NodeState.MISSING and silence_s > limit_s:
             self._go_missing()
-            self.befall(Fault.DIED, "", now_s)
+            self.befall(NodeFault.DIED, "", now_s)
         if self._call is not None and not self.state.is_transition:
             patience_s = limits.answer_timeout_s * (1 << min(max(self.unanswered - 1, 0), 3))
             if now_s - self._call.sent_s > patience_s:
@@ -289,8 +296,10 @@ class ManagedNode:
 
     def parameters_due(self) -> bool:
         """Whether there are parameters to set now."""
-        may = self.state is State.UNCONFIGURED or (
-            self.state.is_primary and self.state is not State.FINALIZED and not self.settings.needs_cleanup
+        may = self.state is NodeState.UNCONFIGURED or (
+            self.state.is_primary
+            and self.state is not NodeState.FINALIZED
+            and not self.settings.needs_cleanup
         )
         return may and self.settings.due()
 
@@ -304,7 +313,7 @@ class ManagedNode:
     def _begin_process(self, report: Report, now_s: float) -> None:
         """Start over: the node was lost, and a process has begun anew under its name."""
         known_dead = self.report is not None and self.report.process == self._dead
-        if self.state is State.FINALIZED:  # it has ended as it was asked to
+        if self.state is NodeState.FINALIZED:  # it has ended as it was asked to
             self._go_missing()
             self._forgive()
         elif not known_dead:
@@ -314,14 +323,14 @@ class ManagedNode:
         self._asked_for.clear()
         self.settings.begin_process()
         self._wrong_outputs.begin_process()
-        if self.by_hand is State.FINALIZED:
+        if self.by_hand is NodeState.FINALIZED:
             self.by_hand = None
 
     def _go_missing(self) -> None:
         """Forget what holds for a process only."""
         if self.lost_since_s is None:
             self.lost_since_s = self.seen_s
-        self.state = State.MISSING
+        self.state = NodeState.MISSING
         self.vitals = Vitals(self.limits)
         self.settings.lose()
         self._rested = None
@@ -330,8 +339,8 @@ class ManagedNode:
 
     def _look_whether_parked(self, now_s: float) -> None:
         parked = self.crash_loop.left_s(now_s) > 0.0
-        if parked and not self.parked and self.fault is not Fault.WRONG_OUTPUT:
-            self.befall(Fault.CRASH_LOOP, "", now_s)
+        if parked and not self.parked and self.fault is not NodeFault.WRONG_OUTPUT:
+            self.befall(NodeFault.CRASH_LOOP, "", now_s)
         if self.parked and not parked:
             self._forgive()  # its trial
         self.parked = parked
@@ -339,10 +348,10 @@ class ManagedNode:
     def _judge_output(self, wrong_outputs: int, now_s: float) -> None:
         """React to outputs that the node itself found wrong: a new start, then a new process, then it is parked."""
         offence = self._wrong_outputs.observe(wrong_outputs, now_s)
-        if offence is Offence.NONE or self.state is not State.ACTIVE or self.by_hand is not None:
+        if offence is Offence.NONE or self.state is not NodeState.ACTIVE or self.by_hand is not None:
             return
         text = f"its output is wrong ({self.node_message})" if self.node_message else "its output is wrong"
-        self.befall(Fault.WRONG_OUTPUT, text, now_s)
+        self.befall(NodeFault.WRONG_OUTPUT, text, now_s)
         if self.lost_since_s is None:
             self.lost_since_s = now_s
         if offence is Offence.RECYCLE:
@@ -353,16 +362,16 @@ class ManagedNode:
             self.crash_loop.park(now_s, text)
             self._look_whether_parked(now_s)
 
-    def _fell_to_the_start(self, state: State) -> bool:
+    def _fell_to_the_start(self, state: NodeState) -> bool:
         """Whether a process began anew under the old pid (as in containers), or after an error."""
-        return self.state is State.ACTIVE and state is State.UNCONFIGURED
+        return self.state is NodeState.ACTIVE and state is NodeState.UNCONFIGURED
 
     def _forgive(self) -> None:
         self._call = None
         self.unanswered = 0
         self.attempts.forgive()
 
-    def _rest(self, state: State, now_s: float) -> None:
+    def _rest(self, state: NodeState, now_s: float) -> None:
         """Take a rest in a primary state: after a call, after what somebody else asked for, or still."""
         before, self._rested = self._rested, state
         call = self._call
@@ -381,7 +390,7 @@ class ManagedNode:
         else:
             self._moved_by_hand(before, state, now_s)
 
-    def _moved_by_hand(self, before: State, state: State, now_s: float) -> None:
+    def _moved_by_hand(self, before: NodeState, state: NodeState, now_s: float) -> None:
         """Somebody else moved the node: follow if it leads away from what is wanted, else help it on."""
         goal = self.goal
         away = goal is not None and leads_away(before, state, goal)
@@ -401,7 +410,7 @@ class ManagedNode:
             self.recoveries += 1
             self.last_recovery_s = now_s - self.lost_since_s
             self.lost_since_s = None
-        self.fault, self.fault_text = Fault.NONE, ""
+        self.fault, self.fault_text = NodeFault.NONE, ""
 
     def _fail(self, transition: Transition, now_s: float, reason: str = "") -> None:
         self._asked_for.discard(transition.result)

@@ -10,10 +10,10 @@ machine, in another container or of another user are judged by what they say alo
 from __future__ import annotations
 
 from edge_stack_core.runtime.local_process import LocalProcess, machine
-from edge_stack_supervisor.supervision.lifecycle import State
+from edge_stack_supervisor.supervision.lifecycle import NodeState
 from edge_stack_supervisor.supervision.managed_node import ManagedNode
 from edge_stack_supervisor.supervision.stack import StackSupervision
-from edge_stack_supervisor.supervision.types import Fault
+from edge_stack_supervisor.supervision.types import NodeFault
 
 # If no node at all was heard for so long, it may be the supervisor that hears nothing, s.
 DEAF_S = 1.0
@@ -42,16 +42,16 @@ class ProcessWatch:
             if process is not None:
                 for thread_id in node.vitals.suspects(now_s):
                     node.vitals.look(thread_id, process.look(thread_id), now_s)
-            if node.state is State.MISSING:
+            if node.state is NodeState.MISSING:
                 continue
             hang = node.vitals.judge(now_s, deaf=len(nodes) < 2 or now_s - heard_s > DEAF_S)
             if hang is not None and hang.kill:
-                notes += self._end(name, node, process, Fault.HUNG, f"hung: {hang.text}", now_s)
+                notes += self._end(name, node, process, NodeFault.HUNG, f"hung: {hang.text}", now_s)
             elif node.to_kill:
-                notes += self._end(name, node, process, Fault.WRONG_OUTPUT, node.to_kill, now_s)
+                notes += self._end(name, node, process, NodeFault.WRONG_OUTPUT, node.to_kill, now_s)
             elif hang is not None:
-                news = node.fault is not Fault.HUNG
-                node.befall(Fault.HUNG, f"hung: {hang.text}", now_s)
+                news = node.fault is not NodeFault.HUNG
+                node.befall(NodeFault.HUNG, f"hung: {hang.text}", now_s)
                 notes += [f"{name}: {node.fault_text}"] if news else []
         return notes
 
@@ -65,7 +65,7 @@ class ProcessWatch:
         name: str,
         node: ManagedNode,
         process: LocalProcess | None,
-        fault: Fault,
+        fault: NodeFault,
         text: str,
         now_s: float,
     ) -> list[str]:
@@ -78,13 +78,18 @@ class ProcessWatch:
         said = f"{text}; it cannot be ended from here: {refusal}"
         news = node.fault is not fault or not node.to_kill
         node.befall(fault, said, now_s)
-        node.to_kill = text if fault is Fault.WRONG_OUTPUT else ""
+        node.to_kill = text if fault is NodeFault.WRONG_OUTPUT else ""
         return [f"{name}: {said}"] if news else []
 
     def _process_of(self, name: str, node: ManagedNode) -> LocalProcess | None:
         """Return the process that a node's last report came from, if it is of this machine and user."""
         report = node.report
-        if report is None or node.state is State.MISSING or not report.machine or report.machine != machine():
+        if (
+            report is None
+            or node.state is NodeState.MISSING
+            or not report.machine
+            or report.machine != machine()
+        ):
             return None
         known = self._processes.get(name)
         if known is None or known[0] != report.process:

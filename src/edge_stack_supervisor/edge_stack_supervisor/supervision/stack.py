@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from edge_stack_supervisor.supervision.explain import explain
-from edge_stack_supervisor.supervision.lifecycle import VERBS, State, Step, Verb
+from edge_stack_supervisor.supervision.lifecycle import VERBS, NodeState, Step, Verb
 from edge_stack_supervisor.supervision.managed_node import ManagedNode
 from edge_stack_supervisor.supervision.types import (
-    Fault,
-    Limits,
+    NodeFault,
     NodeSpec,
     ParameterCall,
     Report,
+    SupervisionLimits,
     TransitionCall,
     Value,
 )
@@ -54,15 +54,15 @@ class NodeView:
 
     name: str
     priority_class: str
-    state: State
-    wanted: State | None
+    state: NodeState
+    wanted: NodeState | None
     pid: int
     target_hz: float
     recoveries: int
     last_recovery_s: float
     message: str
     reason: str
-    fault: Fault
+    fault: NodeFault
     fault_age_s: float
     health: Health
 
@@ -74,13 +74,13 @@ def _always(_name: str) -> bool:
 class StackSupervision:
     """All nodes under supervision."""
 
-    def __init__(self, specs: Iterable[NodeSpec], limits: Limits | None = None) -> None:
+    def __init__(self, specs: Iterable[NodeSpec], limits: SupervisionLimits | None = None) -> None:
         """Leave all nodes as they are until a verb is requested."""
-        self.limits = limits or Limits()
+        self.limits = limits or SupervisionLimits()
         self.nodes = {
             spec.name: ManagedNode(spec, self.limits) for spec in sorted(specs, key=lambda s: s.stage)
         }
-        self._goal: State | None = None
+        self._goal: NodeState | None = None
         self._goal_since_s = -math.inf
         self._stepped_s: float | None = None
 
@@ -98,7 +98,7 @@ class StackSupervision:
             node.want(goal)
         return ""
 
-    def want_node(self, name: str, state: State, reason: str = "") -> bool:
+    def want_node(self, name: str, state: NodeState, reason: str = "") -> bool:
         """
         Want at most this state of one node: ACTIVE (as the stack), INACTIVE, or UNCONFIGURED to free its memory.
 
@@ -106,7 +106,7 @@ class StackSupervision:
         the node down all the same, and what somebody has set by hand is left. reason: shown with the node. Returns
         whether there is such a node.
         """
-        if state not in (State.ACTIVE, State.INACTIVE, State.UNCONFIGURED):
+        if state not in (NodeState.ACTIVE, NodeState.INACTIVE, NodeState.UNCONFIGURED):
             raise ValueError(f"{state.label}: a node can be wanted active, inactive or unconfigured")
         if name not in self.nodes:
             return False
@@ -138,7 +138,7 @@ class StackSupervision:
         self.nodes[name].settings.want(values, reconfigure)
         return True
 
-    def adopt(self, goal: State, now_s: float) -> None:
+    def adopt(self, goal: NodeState, now_s: float) -> None:
         """Want what a former supervisor wanted of the whole stack."""
         self._goal = goal
         self._goal_since_s = now_s
@@ -198,9 +198,9 @@ class StackSupervision:
 
     def waits_for(self, node: ManagedNode, now_s: float) -> list[str]:
         """Return the names of the nodes that this one must let go first."""
-        if self._goal is None or (self._goal is State.ACTIVE and node.was_up):
+        if self._goal is None or (self._goal is NodeState.ACTIVE and node.was_up):
             return []
-        upwards = self._goal is State.ACTIVE
+        upwards = self._goal is NodeState.ACTIVE
         return [
             other.spec.name
             for other in self.nodes.values()
@@ -211,7 +211,7 @@ class StackSupervision:
     # ---- what to show ----------------------------------------------------------------------------
 
     @property
-    def goal(self) -> State | None:
+    def goal(self) -> NodeState | None:
         """The state that is wanted of every node; None while the stack is left as it is."""
         return self._goal
 
@@ -226,7 +226,7 @@ class StackSupervision:
         if self._goal is None:
             return StackPhase.DOWN
         done = all(node.in_place for node in self.nodes.values())
-        if self._goal is not State.ACTIVE:
+        if self._goal is not NodeState.ACTIVE:
             return StackPhase.DOWN if done else StackPhase.STOPPING
         if done:
             return StackPhase.ACTIVE
@@ -251,7 +251,9 @@ class StackSupervision:
         """Whether others wait for this node: on its first way to where it is wanted, and making progress."""
         if other.settled or other.troubled or other.was_up:
             return False
-        return other.state is not State.MISSING or now_s - self._goal_since_s < self.limits.stage_timeout_s
+        return (
+            other.state is not NodeState.MISSING or now_s - self._goal_since_s < self.limits.stage_timeout_s
+        )
 
     def _view(self, node: ManagedNode, now_s: float) -> NodeView:
         message = explain(node, now_s)
@@ -264,7 +266,7 @@ class StackSupervision:
             priority_class=node.spec.priority_class,
             state=node.state,
             wanted=node.wanted,
-            pid=0 if node.state is State.MISSING else node.pid,
+            pid=0 if node.state is NodeState.MISSING else node.pid,
             target_hz=-1.0 if node.rate_hz is None else node.rate_hz,
             recoveries=node.recoveries,
             last_recovery_s=node.last_recovery_s,
@@ -282,6 +284,6 @@ def _health(node: ManagedNode, message: str) -> Health:
         return Health.WARN if message else Health.OK
     if node.given_up or node.parked or step is Step.GIVE_UP:
         return Health.ERROR
-    if node.state is State.MISSING:
+    if node.state is NodeState.MISSING:
         return Health.STALE
     return Health.ERROR if node.troubled and node.spec.priority_class != "background" else Health.WARN

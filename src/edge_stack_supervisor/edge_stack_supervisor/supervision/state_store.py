@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from edge_stack_core.runtime.local_process import LocalProcess, machine
-from edge_stack_supervisor.supervision.lifecycle import State
+from edge_stack_supervisor.supervision.lifecycle import NodeState
 from edge_stack_supervisor.supervision.managed_node import ManagedNode
 from edge_stack_supervisor.supervision.stack import StackSupervision
 
 
-class Memory:
+class StateStore:
     """The file of one supervisor. Where it cannot be written or read, nothing is remembered."""
 
     def __init__(self, name: str) -> None:
@@ -77,7 +77,7 @@ class Memory:
             rates = {name: float(rate_hz) for name, rate_hz in state["rates"].items()}
             mode = str(state["mode"])
             if alive and state["goal"] is not None:
-                supervision.adopt(State(state["goal"]), now_s)
+                supervision.adopt(NodeState(state["goal"]), now_s)
             for name, entry in alive.items():
                 _recall(supervision.nodes[name], entry)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -106,8 +106,8 @@ def _remember(node: ManagedNode) -> dict[str, Any]:
 
 def _recall(node: ManagedNode, entry: dict[str, Any]) -> None:
     _, pid, started_ticks = entry["process"]
-    node.own_goal = State(entry["own_goal"])
-    node.by_hand = None if entry["by_hand"] is None else State(entry["by_hand"])
+    node.own_goal = NodeState(entry["own_goal"])
+    node.by_hand = None if entry["by_hand"] is None else NodeState(entry["by_hand"])
     node.reasons = dict(entry["reasons"])
     node.settings.recall(entry["settings"])
     node.recalled = (pid, started_ticks)

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_stack_core.runtime.progress import Work
-from edge_stack_supervisor.supervision.lifecycle import State, Transition
+from edge_stack_supervisor.supervision.lifecycle import NodeState, Transition
 
 Scalar = bool | int | float | str
 Value = Scalar | Sequence[Scalar]
 """What a parameter of a node can hold."""
 
 
-class Fault(str, enum.Enum):
+class NodeFault(str, enum.Enum):
     """What has befallen a node, by the word in edge_stack_msgs/SupervisedNode."""
 
     NONE = ""
@@ -38,7 +38,7 @@ class NodeSpec:
 
 
 @dataclass(frozen=True)
-class Limits:
+class SupervisionLimits:
     """
     How long the supervisor waits for what.
 
@@ -70,7 +70,7 @@ class Report:
     """
 
     pid: int
-    state: State
+    state: NodeState
     message: str = ""
     target_hz: float = 0.0
     machine: str = ""

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from edge_stack_core.runtime.local_process import ThreadLook
 from edge_stack_core.runtime.progress import Work
-from edge_stack_supervisor.supervision.lifecycle import State
-from edge_stack_supervisor.supervision.types import Limits, Report
+from edge_stack_supervisor.supervision.lifecycle import NodeState
+from edge_stack_supervisor.supervision.types import Report, SupervisionLimits
 
 # An overdue thread is looked at from this share of its time on, so that the judgement is ready when the time is over.
 SUSPECT_SHARE = 0.5
@@ -45,7 +45,7 @@ class _Watched:
 
 
 @dataclass(frozen=True)
-class Hang:
+class HangReport:
     """How a node hangs. kill: whether its process should be ended."""
 
     text: str
@@ -55,13 +55,13 @@ class Hang:
 class Vitals:
     """The signs of life of one node's process."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: SupervisionLimits) -> None:
         """Have seen nothing."""
         self._limits = limits
         self._report: Report | None = None
         self._seen_s = -math.inf
         self._watched: dict[int, _Watched] = {}  # by thread id
-        self.hang: Hang | None = None  # the last judgement
+        self.hang: HangReport | None = None  # the last judgement
         self.slow = False
 
     def observe(self, report: Report, now_s: float) -> None:
@@ -110,7 +110,7 @@ class Vitals:
             before.guilty_since_s = now_s
         before.cpu_s, before.looked_s = look.cpu_s, now_s
 
-    def judge(self, now_s: float, deaf: bool) -> Hang | None:
+    def judge(self, now_s: float, deaf: bool) -> HangReport | None:
         """
         Say whether the node hangs now.
 
@@ -129,26 +129,26 @@ class Vitals:
             self.hang = self._judge_work(report, now_s)
         return self.hang
 
-    def _judge_silence(self, report: Report, silent_s: float, now_s: float, deaf: bool) -> Hang | None:
+    def _judge_silence(self, report: Report, silent_s: float, now_s: float, deaf: bool) -> HangReport | None:
         watched = self._watched.get(report.pid)
         if watched is not None and now_s - watched.asleep_since_s >= ASLEEP_S:
             sleeps_on = now_s - watched.asleep_since_s >= ENDED_S
             # A process that has just begun has not settled yet: others start beside it.
-            begins = report.state is State.UNCONFIGURED and silent_s <= self._limits.heartbeat_timeout_s
+            begins = report.state is NodeState.UNCONFIGURED and silent_s <= self._limits.heartbeat_timeout_s
             text = f"silent for {silent_s:.2f} s, and its executor does not wake"
-            return None if begins else Hang(text, sleeps_on)
+            return None if begins else HangReport(text, sleeps_on)
         excused = watched is not None and math.isinf(watched.guilty_since_s)
         limit_s = max(SILENT_S, self._limits.heartbeat_timeout_s)
         if watched is None or deaf or silent_s <= (EXCUSED_FACTOR * limit_s if excused else limit_s):
             return None
-        return Hang(f"silent for {silent_s:.2f} s", True)
+        return HangReport(f"silent for {silent_s:.2f} s", True)
 
-    def _judge_work(self, report: Report, now_s: float) -> Hang | None:
+    def _judge_work(self, report: Report, now_s: float) -> HangReport | None:
         what = "waits" if report.work is Work.WAITING else "is busy"
         text = f"its working thread {what} for {report.work_age_s:.2f} s (allowed: {report.work_allowed_s:.2f} s)"
         watched = self._watched.get(report.work_tid)
         if watched is not None and now_s - watched.guilty_since_s >= ASLEEP_S:
-            return Hang(text, report.work_age_s > report.work_limit_s)
+            return HangReport(text, report.work_age_s > report.work_limit_s)
         if report.work_age_s > max(EXCUSED_S, EXCUSED_FACTOR * report.work_limit_s):
-            return Hang(text, True)
+            return HangReport(text, True)
         return None
