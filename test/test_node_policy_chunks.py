@@ -190,7 +190,7 @@ def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_dela
             }
 
         peer.spin_until(
-            lambda: shown() >= {"place", "inference_delay", "underruns", "seam_velocity_p99"},
+            lambda: shown() >= {"endpoint", "inference_delay", "underruns", "seam_velocity_p99"},
             what="diagnostics",
         )
         assert 0.0 < status.cover_s <= 1.25 and status.underruns == 0

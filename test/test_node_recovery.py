@@ -202,7 +202,11 @@ def test_a_node_whose_output_is_wrong_starts_anew_then_its_process_and_is_then_p
     stack.start_all(wrong=True)
     stack.until(lambda: "parked" in stack.seen("eye").message, "it to be parked")
     assert {node.fault for node in stack.history("eye")} == {"", "wrong_output"}
-    # From the node itself: it says each of its states, whatever the supervisor shows of it.
+    # From the node itself: it says each of its states, whatever the supervisor shows of it. The supervisor may hear a new
+    # process before this test does.
+    stack.until(
+        lambda: len({status.pid for status in stack.peer.said("eye")}) >= 2, "its second process to be heard"
+    )
     said = [(status.pid, status.state) for status in stack.peer.said("eye")]
     pids = list(dict.fromkeys(pid for pid, _ in said))
     assert len(pids) == 2, "recycled in the first process, parked in the second"
