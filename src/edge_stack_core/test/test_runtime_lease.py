@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.runtime import command_page as at
+from edge_stack_core.runtime import command_page
 from edge_stack_core.runtime.command_page import CommandPage
 from edge_stack_core.runtime.lease import Lease, Why
 
@@ -47,7 +47,7 @@ class SharedMemory:
     def __init__(self, words: list[int], positions: np.ndarray, held: dict[int, int], slot: int) -> None:
         self.words, self.positions, self.slot = words, positions, slot
         self.locks = KernelLocks(held, slot)
-        self.locks.try_lock(at.L_SLOTS + slot)
+        self.locks.try_lock(command_page.L_SLOTS + slot)
 
 
 class Processes(RuleBasedStateMachine):
@@ -55,7 +55,7 @@ class Processes(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.words = [0] * (at.W_ALIVE + at.SLOTS)
+        self.words = [0] * (command_page.W_ALIVE + command_page.SLOTS)
         self.positions = np.zeros(1)
         self.held: dict[int, int] = {}
         self.now_ns = 10 * PERIOD_NS
@@ -69,8 +69,8 @@ class Processes(RuleBasedStateMachine):
 
     def start(self, slot: int) -> None:
         page = SharedMemory(self.words, self.positions, self.held, slot)
-        if self.words[at.W_OWNER] == slot + 1:
-            self.words[at.W_OWNER] = 0  # as the page does when a slot is claimed
+        if self.words[command_page.W_OWNER] == slot + 1:
+            self.words[command_page.W_OWNER] = 0  # as the page does when a slot is claimed
         self.leases[slot] = Lease(page, PERIOD_NS, standby=slot > 0)
 
     def runs(self, slot: int) -> bool:
@@ -87,7 +87,9 @@ class Processes(RuleBasedStateMachine):
     def command(self, slot: int) -> None:
         if self.runs(slot) and slot in self.commanding:
             self.commanding.discard(slot)
-            assert self.words[at.W_OWNER] == slot + 1, "a command of one that does not own the robot"
+            assert self.words[command_page.W_OWNER] == slot + 1, (
+                "a command of one that does not own the robot"
+            )
             self.commands.append((self.now_ns, slot))
             self.leases[slot].give([0.0], self.now_ns, self.now_ns)
 
@@ -130,7 +132,7 @@ class Processes(RuleBasedStateMachine):
         for other in range(3):
             if other != slot and other not in self.commanding:
                 self.kill(other)
-        if self.words[at.W_OWNER] == 0 and slot > 0:
+        if self.words[command_page.W_OWNER] == 0 and slot > 0:
             self.pass_time(1.4)
         self.look(slot)
         held = bool(self.commanding - {slot})
@@ -147,7 +149,7 @@ TestProcesses = Processes.TestCase
 
 
 def two() -> tuple[Lease, Lease, dict[int, int]]:
-    words, positions, held = [0] * (at.W_ALIVE + at.SLOTS), np.zeros(1), {}
+    words, positions, held = [0] * (command_page.W_ALIVE + command_page.SLOTS), np.zeros(1), {}
     first, second = (
         Lease(SharedMemory(words, positions, held, slot), PERIOD_NS, standby=slot > 0) for slot in (0, 1)
     )
@@ -165,7 +167,7 @@ def test_a_standby_does_nothing_while_the_other_one_ticks() -> None:
 
 def test_the_death_of_the_one_that_commands_is_known_at_once() -> None:
     _, second, held = two()
-    del held[at.L_SLOTS]
+    del held[command_page.L_SLOTS]
     assert second.take(10_100)
     assert (second.began, second.takeovers) == (Why.ENDED, 1)
     positions, commanded_ns = second.last_command()
@@ -224,7 +226,7 @@ def test_ticks_of_a_standby_come_between_those_of_the_one_that_commands(late: in
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(at, "FOLDER", tmp_path)
+    monkeypatch.setattr(command_page, "FOLDER", tmp_path)
     return tmp_path
 
 
@@ -241,13 +243,13 @@ def test_a_stop_outlives_a_killed_process_and_nothing_else_does(folder: Path) ->
     if child == 0:  # ends without closing anything, as a killed one does
         page = CommandPage("/fusion", ["a"])
         page.stop_requested = True
-        page.words[at.W_WANTED] = page.words[at.W_OWNER] = 1
+        page.words[command_page.W_WANTED] = page.words[command_page.W_OWNER] = 1
         page.share({"slow_scale": 0.2})
         os._exit(0)
     os.waitpid(child, 0)
     page = CommandPage("/fusion", ["a"])
     assert page.stop_requested
-    assert page.words[at.W_WANTED] == page.words[at.W_OWNER] == 0
+    assert page.words[command_page.W_WANTED] == page.words[command_page.W_OWNER] == 0
     assert page.news() == {}
     page.close()
 
@@ -266,10 +268,10 @@ def test_the_lock_of_a_process_ends_with_it(folder: Path) -> None:
         os._exit(0)
     os.close(stay)
     os.read(ready, 1)
-    assert page.locks.is_locked(at.L_SLOTS + 1)
+    assert page.locks.is_locked(command_page.L_SLOTS + 1)
     os.kill(child, 9)
     os.waitpid(child, 0)
-    assert not page.locks.is_locked(at.L_SLOTS + 1)
+    assert not page.locks.is_locked(command_page.L_SLOTS + 1)
     page.close()
     for end in (ready, tell, hold):
         os.close(end)
@@ -289,7 +291,7 @@ def test_changed_parameters_are_news_to_the_others_once(folder: Path) -> None:
 
 
 def test_a_page_of_others_is_refused(folder: Path) -> None:
-    file = at.path_of("/fusion")
+    file = command_page.path_of("/fusion")
     file.write_bytes(b"")
     file.chmod(0o644)
     with pytest.raises(ConfigurationError, match="mode 0600"):

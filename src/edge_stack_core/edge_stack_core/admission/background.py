@@ -19,9 +19,7 @@ from collections.abc import Hashable
 from types import TracebackType
 from typing import NamedTuple
 
-from edge_stack_core.admission import decision as why
-from edge_stack_core.admission import layout as at
-from edge_stack_core.admission import oversize, protocol, system
+from edge_stack_core.admission import decision, layout, oversize, protocol, system
 from edge_stack_core.admission.decision import AdmissionDecision
 from edge_stack_core.admission.device import AdmissionDevice
 from edge_stack_core.admission.estimate import JobDurations
@@ -76,7 +74,7 @@ class Admission:
         delay, reason, expected = self._job._enter(self._expected, self._deadline, self._wait, self._part)
         self.delay_s, self.expected_s = delay * 1e-9, expected * 1e-9
         if reason:
-            self.reason = why.REASONS[reason]
+            self.reason = decision.REASONS[reason]
         return self
 
     def __exit__(
@@ -89,7 +87,7 @@ class Admission:
 class BackgroundJob(Member):
     """A job that runs in the slack of critical ones. Used by one thread at a time."""
 
-    STATE = at.IDLE
+    STATE = layout.IDLE
 
     def __init__(
         self,
@@ -129,7 +127,7 @@ class BackgroundJob(Member):
         # Of the run before, and of the turn that it was in.
         self._ended = self._quantum_ends_ns = self._requests_at_once = 0
         self._join()
-        learned = self._words[self._base + at.S_LEARNED]
+        learned = self._words[self._base + layout.S_LEARNED]
         if learned:
             self.prime(learned * 1e-9)
 
@@ -173,7 +171,11 @@ class BackgroundJob(Member):
         A look without a lock, some microseconds. A critical job that died counts no longer, even within its lease.
         """
         now = time.monotonic_ns()
-        if now >= self._look_at or self._page.stale or self._words[self._base + at.S_TOKEN] != self._token:
+        if (
+            now >= self._look_at
+            or self._page.stale
+            or self._words[self._base + layout.S_TOKEN] != self._token
+        ):
             self._look_after(now)
         return any(self._page.alive(slot) for slot in protocol.live_criticals(self._words, now))
 
@@ -191,7 +193,11 @@ class BackgroundJob(Member):
                 f"admission: job {self.name!r} is already admitted; it runs one piece of work at a time"
             )
         asked = time.monotonic_ns()
-        if asked >= self._look_at or self._page.stale or self._words[self._base + at.S_TOKEN] != self._token:
+        if (
+            asked >= self._look_at
+            or self._page.stale
+            or self._words[self._base + layout.S_TOKEN] != self._token
+        ):
             self._look_after(asked)
         alone, shared = (expected, expected) if expected else self._durations.of(part)
         since = self._asking_since or asked
@@ -199,7 +205,7 @@ class BackgroundJob(Member):
         request = _AdmissionRequest(asked, wait, due, alone, shared)
         self._part = part
         self._is_oversize = False
-        reason = why.NONE
+        reason = decision.NONE
         try:
             now, seen, verdict = self._ask(request)
             if not verdict.admitted:
@@ -211,14 +217,14 @@ class BackgroundJob(Member):
             raise
         if self._is_oversize:
             self._oversize.ran(now)
-            self._words[self._base + at.B_OVERSIZE_RUNS] += 1
+            self._words[self._base + layout.B_OVERSIZE_RUNS] += 1
         self._running = True
         self._asking_since = 0
         protocol.count_delay(self._words, self._slot, now - asked, reason)
         self._started = now
         if now > self._ended + _AT_ONCE or now > self._quantum_ends_ns:
             self._quantum_ends_ns = now + _QUANTUM_NS
-        self._ends = self._words[self._base + at.B_ENDS_AT]
+        self._ends = self._words[self._base + layout.B_ENDS_AT]
         if self._by_cpu:
             self._cpu = time.thread_time_ns()
         return now - asked, reason, self._ends - now
@@ -231,29 +237,30 @@ class BackgroundJob(Member):
             self._page.mutex.lock()
         except system.MutexBusy:
             # The run is over all the same. Who waits finds that when it looks again.
-            if words[self._base + at.S_TOKEN] == self._token:
-                words[at.STATES + self._slot] = at.IDLE
+            if words[self._base + layout.S_TOKEN] == self._token:
+                words[layout.STATES + self._slot] = layout.IDLE
             return
         try:
-            if words[self._base + at.S_TOKEN] != self._token:
+            if words[self._base + layout.S_TOKEN] != self._token:
                 return  # closed meanwhile: the slot may be another job's
             now = time.monotonic_ns()
             goes_on = self._requests_at_once >= _USUALLY and now + (now - started) <= self._quantum_ends_ns
             self._ended = now
             other = protocol.finish(words, self._slot, now, self._page.alive)
             overlap, first = protocol.critical_overlap(words, started, now)
-            together = words[at.H_LIMIT] > 1 and (
-                words[at.H_ADMISSIONS] != self._admissions or protocol.co_runners(words, self._slot, now) > 0
+            together = words[layout.H_LIMIT] > 1 and (
+                words[layout.H_ADMISSIONS] != self._admissions
+                or protocol.co_runners(words, self._slot, now) > 0
             )
         finally:
             self._page.mutex.unlock()
         if other >= 0 and not goes_on:
-            self._page.wake(at.bit_of(other))
+            self._page.wake(layout.bit_of(other))
         if now > self._ends:
-            words[self._base + at.B_OVERRAN] += 1
+            words[self._base + layout.B_OVERRAN] += 1
         duration = now - started
         if overlap:
-            words[self._base + at.B_OVERLAPPED] += 1
+            words[self._base + layout.B_OVERLAPPED] += 1
             # Time beside a critical inference says little of the job: it is left out as far as the job had not begun it.
             outside = max(duration - overlap, first - started)
             # One that ran there all along teaches nothing, unless nothing else ever did.
@@ -264,7 +271,7 @@ class BackgroundJob(Member):
             duration = min(duration, cpu + cpu // 4)
         if succeeded:
             learned = self._durations.add(self._part, duration, together)
-            words[self._base + (at.S_LEARNED_SHARED if together else at.S_LEARNED)] = learned
+            words[self._base + (layout.S_LEARNED_SHARED if together else layout.S_LEARNED)] = learned
 
     def _ask(self, request: _AdmissionRequest) -> tuple[int, int, AdmissionDecision]:
         """Join the waiting and get a first decision; returns the time and the value to wait on with it."""
@@ -275,19 +282,19 @@ class BackgroundJob(Member):
             alone, shared = request.alone, request.shared
             if not alone:
                 # Never run: count with half of the largest slack, so that it begins early in one.
-                alone = shared = max(1, why.largest_slack(protocol.view_of(words).criticals, now) // 2)
+                alone = shared = max(1, decision.largest_slack(protocol.view_of(words).criticals, now) // 2)
             seen = page.wake_value()
             protocol.ask(words, slot, now, alone, shared, request.due)
             at_once = now < self._ended + _AT_ONCE
             self._requests_at_once = self._requests_at_once + 1 if at_once else 0
             quantum_ends_ns = self._quantum_ends_ns if at_once else 0
             verdict, other = protocol.consider(words, slot, now, page.alive, (), quantum_ends_ns)
-            self._admissions = words[at.H_ADMISSIONS]
+            self._admissions = words[layout.H_ADMISSIONS]
         finally:
             page.mutex.unlock()
         # Who asks anew passes no wake-up on: whoever may start was woken by what allowed it.
         if other >= 0 and verdict.admitted:
-            page.wake(at.bit_of(other))
+            page.wake(layout.bit_of(other))
         return now, seen, verdict
 
     def _wait(self, request: _AdmissionRequest, now: int, seen: int, verdict: AdmissionDecision) -> int:
@@ -298,33 +305,33 @@ class BackgroundJob(Member):
         earlier, earlier_since = -1, 0
         passed_over: set[int] = set()
         while not verdict.admitted:
-            if not fit_is_known and verdict.reason in (why.ACTIVE, why.SLACK):
+            if not fit_is_known and verdict.reason in (decision.ACTIVE, decision.SLACK):
                 fit_is_known = True
                 if self._make_fit(request, limit, now):
                     seen = page.wake_value() - 1 & 0xFFFFFFFF  # decide anew at once
-            elif verdict.reason == why.ORDER:
+            elif verdict.reason == decision.ORDER:
                 if verdict.winner != earlier:
                     earlier, earlier_since = verdict.winner, now
                 elif now >= earlier_since + _PATIENCE:
                     passed_over.add(earlier)
-                    words[self._base + at.B_PASSED_OVER] += 1
+                    words[self._base + layout.B_PASSED_OVER] += 1
             if now >= limit:
                 raise self._timed_out(request, verdict.reason)
             until = min(verdict.look_again, limit)
-            if verdict.reason == why.ORDER:
+            if verdict.reason == decision.ORDER:
                 until = now if verdict.winner in passed_over else min(until, now + _PATIENCE)
             if until > now:
-                page.wait(seen, until, at.bit_of(slot))
+                page.wait(seen, until, layout.bit_of(slot))
             self._lock()
             try:
                 now = time.monotonic_ns()
                 seen = page.wake_value()
                 verdict, other = protocol.consider(words, slot, now, page.alive, passed_over)
-                self._admissions = words[at.H_ADMISSIONS]
+                self._admissions = words[layout.H_ADMISSIONS]
             finally:
                 page.mutex.unlock()
             if other >= 0:
-                seen = page.wake(at.bit_of(other), seen)
+                seen = page.wake(layout.bit_of(other), seen)
         return now
 
     def _make_fit(self, request: _AdmissionRequest, limit: int, now: int) -> bool:
@@ -341,23 +348,23 @@ class BackgroundJob(Member):
             criticals = [critical for critical in view.criticals if self._page.alive(critical.slot)]
         finally:
             self._page.mutex.unlock()
-        largest = why.largest_slack(criticals, now)
+        largest = decision.largest_slack(criticals, now)
         room = largest - view.guard
-        may_cross = not why.kept_apart(view, self._slot, now)
+        may_cross = not decision.kept_apart(view, self._slot, now)
         if largest < 0 or may_cross or request.alone <= room:
             self._oversize.fits()
-            words[base + at.B_FITS] = 0
+            words[base + layout.B_FITS] = 0
             if may_cross or not 0 <= room < request.shared:
                 return False
-            words[base + at.B_SHARED] = request.alone  # beside others it never fits; alone it does
+            words[base + layout.B_SHARED] = request.alone  # beside others it never fits; alone it does
             return True
-        words[base + at.B_FITS] = max(room, 1)
+        words[base + layout.B_FITS] = max(room, 1)
         may_run_at = self._oversize.may_run_at(now)
         if may_run_at > limit or room <= 0:
             if now >= self._forgot_at + _FORGET_EVERY:
                 self._forgot_at = now
                 self._durations.forget_slowest(self._part)
-            words[base + (at.B_MUST_SPLIT if self.policy == "split" else at.B_NEVER_FITS)] += 1
+            words[base + (layout.B_MUST_SPLIT if self.policy == "split" else layout.B_NEVER_FITS)] += 1
             raise oversize.refusal(self.name, self._device.name, self.policy, request.alone, room)
         self._is_oversize = True
         if may_run_at > now:
@@ -374,10 +381,10 @@ class BackgroundJob(Member):
     # When things go wrong.
 
     def _timed_out(self, request: _AdmissionRequest, reason: int) -> Refused:
-        self._words[self._base + at.B_TIMED_OUT] += 1
+        self._words[self._base + layout.B_TIMED_OUT] += 1
         text = (
             f"{self.name} was not admitted on {self._device.name} within {request.wait * 1e-6:.0f} ms"
-            f" ({why.REASONS[reason]})"
+            f" ({decision.REASONS[reason]})"
         )
         return Refused(text, "timeout", request.alone * 1e-9)
 
@@ -387,24 +394,24 @@ class BackgroundJob(Member):
         try:
             self._page.mutex.lock(0.01)
         except system.MutexBusy:
-            self._words[at.STATES + self._slot] = at.IDLE
+            self._words[layout.STATES + self._slot] = layout.IDLE
             return
         try:
-            if self._words[self._base + at.S_TOKEN] == self._token:
+            if self._words[self._base + layout.S_TOKEN] == self._token:
                 other = protocol.finish(self._words, self._slot, time.monotonic_ns(), self._page.alive)
         finally:
             self._page.mutex.unlock()
         if other >= 0:
-            self._page.wake(at.bit_of(other))
+            self._page.wake(layout.bit_of(other))
 
     def _lock(self) -> None:
         try:
             self._page.mutex.lock()
         except system.MutexBusy as error:
-            self._words[self._base + at.B_STUCK] += 1
+            self._words[self._base + layout.B_STUCK] += 1
             text = f"{self.name}: a stopped process holds admission of {self._device.name}: {error}"
             raise Refused(text, "stuck") from None
 
     def _join(self) -> None:
         super()._join()
-        self._words[self._base + at.B_POLICY] = oversize.POLICIES.index(self.policy)
+        self._words[self._base + layout.B_POLICY] = oversize.POLICIES.index(self.policy)

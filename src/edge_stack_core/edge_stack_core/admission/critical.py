@@ -13,8 +13,7 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from edge_stack_core.admission import layout as at
-from edge_stack_core.admission import protocol
+from edge_stack_core.admission import layout, protocol
 from edge_stack_core.admission.co_run import InterferenceModel
 from edge_stack_core.admission.device import AdmissionDevice
 from edge_stack_core.admission.estimate import DurationEstimate
@@ -28,7 +27,7 @@ class CriticalJob(Member):
     with job: around each inference is the same as begin() and end().
     """
 
-    STATE = at.CRITICAL
+    STATE = layout.CRITICAL
 
     def __init__(
         self,
@@ -56,7 +55,7 @@ class CriticalJob(Member):
         self._interference = InterferenceModel(self._period)
         self._ran: dict[tuple[int, int], int] | None = None
         self._join()
-        learned = self._words[self._base + at.S_LEARNED]
+        learned = self._words[self._base + layout.S_LEARNED]
         given = round(budget_s * 1e9) if budget_s is not None else 0
         self._budget = given or learned or self._period // 3
 
@@ -77,13 +76,13 @@ class CriticalJob(Member):
         and end need not be called: its lease runs out, or announce() the next.
         """
         now = time.monotonic_ns()
-        if self._words[self._base + at.S_TOKEN] != self._token or now >= self._look_at:
+        if self._words[self._base + layout.S_TOKEN] != self._token or now >= self._look_at:
             self._look_after(now)
-        if not self._words[self._base + at.C_PERIOD]:
+        if not self._words[self._base + layout.C_PERIOD]:
             self._announce(now)
         protocol.begin(self._words, self._slot, now)
         # Where nobody may run beside it, nobody is looked for.
-        open_to_others = self._words[at.H_CO_RUN] or self._words[self._base + at.C_CO_RUN]
+        open_to_others = self._words[layout.H_CO_RUN] or self._words[self._base + layout.C_CO_RUN]
         self._ran = protocol.time_run(self._words, now) if open_to_others else {}
 
     def end(self) -> None:
@@ -91,21 +90,21 @@ class CriticalJob(Member):
         now = time.monotonic_ns()
         words, base = self._words, self._base
         # Closed meanwhile, the slot may be another job's.
-        began = words[base + at.C_ACTIVE] if words[base + at.S_TOKEN] == self._token else 0
+        began = words[base + layout.C_ACTIVE] if words[base + layout.S_TOKEN] == self._token else 0
         ran, self._ran = self._ran, None
         ran_since = protocol.time_run(words, now) if ran else {}
         if began:
             self._estimate.add(now - began)
             if len(self._estimate) >= 8:
-                self._budget = words[base + at.S_LEARNED] = self._estimate.value
-            words[base + at.C_LEASE] = self._lease()
+                self._budget = words[base + layout.S_LEARNED] = self._estimate.value
+            words[base + layout.C_LEASE] = self._lease()
             protocol.end(words, self._slot, now, self._budget)
-        self._page.wake(words[at.H_HEADS] or 0xFFFFFFFF)
+        self._page.wake(words[layout.H_HEADS] or 0xFFFFFFFF)
         if began and ran is not None:
             # After the wake-up: it concerns the next inference only.
             co_run = {job: time_run - ran.get(job, time_run) for job, time_run in ran_since.items()}
             self._interference.learn(now - began, co_run)
-            protocol.allow_co_run(words, self._slot, self._interference.allowed(now, words[at.H_CO_RUN]))
+            protocol.allow_co_run(words, self._slot, self._interference.allowed(now, words[layout.H_CO_RUN]))
 
     def withdraw(self) -> None:
         """Take the announcement back, for example when the node is deactivated. Others may use all the time."""

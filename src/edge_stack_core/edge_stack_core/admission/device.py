@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from edge_stack_core.admission import layout as at
+from edge_stack_core.admission import layout
 from edge_stack_core.admission.page import AdmissionPage
 
 DEFAULT_GUARD_S = 0.0005
@@ -53,7 +53,7 @@ class AdmissionDevice:
             co_run if co_run is not None else cores - 1,
         )
         page = self.page()
-        given = ((at.H_LIMIT, limit), (at.H_GUARD, guard_s), (at.H_CO_RUN, co_run))
+        given = ((layout.H_LIMIT, limit), (layout.H_GUARD, guard_s), (layout.H_CO_RUN, co_run))
         for (word, value), figure in zip(given, self._limits, strict=True):
             if value is not None and page.words[word] != figure:
                 page.words[word] = figure

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
-from edge_stack_core.admission import layout as at
+from edge_stack_core.admission import layout
 from edge_stack_core.admission.device import AdmissionDevice
 from edge_stack_core.admission.page import AdmissionPage
 
@@ -34,7 +34,7 @@ class Member:
         self._page: AdmissionPage = self._device.page()
         self._words = self._page.words
         self._slot, self._token = self._page.claim(self.STATE, self.name)
-        self._base = at.base_of(self._slot)
+        self._base = layout.base_of(self._slot)
         self._look_at = time.monotonic_ns() + _LOOK_AFTER_NS
 
     def _look_after(self, now: int) -> bool:
@@ -44,7 +44,7 @@ class Member:
             raise RuntimeError(
                 f"admission: job {self.name!r} was made before this process was forked; make it anew"
             )
-        if self._words[self._base + at.S_TOKEN] != self._token or self._page.was_replaced():
+        if self._words[self._base + layout.S_TOKEN] != self._token or self._page.was_replaced():
             self._join()
             return True
         return False

@@ -20,14 +20,13 @@ import threading
 from pathlib import Path
 from typing import ClassVar, cast
 
-from edge_stack_core.admission import layout as at
-from edge_stack_core.admission import protocol, system
+from edge_stack_core.admission import layout, protocol, system
 from edge_stack_core.admission.layout import Words
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.runtime import futex
 
 DIRECTORY_VARIABLE = "EDGE_STACK_ADMISSION_DIR"
-_SIZE = at.WORDS * 8
+_SIZE = layout.WORDS * 8
 _NAME = re.compile(r"[A-Za-z0-9_:.-]{1,64}")
 # Bytes to lock lie behind the page: one for making it, one for each slot.
 _MAKING = _SIZE
@@ -46,7 +45,7 @@ def path_of(device: str) -> Path:
             f"device {device!r}: a name is 1 to 64 letters, digits or _ - . : (cpu, cuda:0)"
         )
     folder = os.environ.get(DIRECTORY_VARIABLE, "/dev/shm")
-    return Path(folder) / f"edge_stack_core.admission{at.VERSION}.{os.getuid()}.{device}"
+    return Path(folder) / f"edge_stack_core.admission{layout.VERSION}.{os.getuid()}.{device}"
 
 
 class AdmissionPage:
@@ -70,11 +69,11 @@ class AdmissionPage:
             self._map = mmap.mmap(file, _SIZE)
             self.words: Words = cast("Words", memoryview(self._map).cast("q"))
             half_words = memoryview(self._map).cast("I")
-            self._wake_word: Words = cast("Words", half_words[2 * at.H_WAKE : 2 * at.H_WAKE + 1])
+            self._wake_word: Words = cast("Words", half_words[2 * layout.H_WAKE : 2 * layout.H_WAKE + 1])
             address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-            self._wake_address = address + 8 * at.H_WAKE
-            self.mutex = system.SharedMutex(address + 8 * at.H_MUTEX)
-            if self.words[at.H_MAGIC] != at.MAGIC:
+            self._wake_address = address + 8 * layout.H_WAKE
+            self.mutex = system.SharedMutex(address + 8 * layout.H_MUTEX)
+            if self.words[layout.H_MAGIC] != layout.MAGIC:
                 self.mutex.create()
                 protocol.format_page(self.words, limit, guard_ns, co_run)
         finally:
@@ -129,9 +128,9 @@ class AdmissionPage:
             slot = protocol.claim(self.words, state, name, token, self._acquire)
             if slot < 0:
                 raise ConfigurationError(
-                    f"{self.path}: all {at.SLOTS} slots of admission are taken by running jobs"
+                    f"{self.path}: all {layout.SLOTS} slots of admission are taken by running jobs"
                 )
-            self.words[at.base_of(slot) + at.S_PID] = os.getpid()
+            self.words[layout.base_of(slot) + layout.S_PID] = os.getpid()
             return slot, token
         finally:
             self.mutex.unlock()
@@ -140,7 +139,7 @@ class AdmissionPage:
         """Give a slot back, if it is still the job's."""
         self.mutex.lock()
         try:
-            if self.words[at.base_of(slot) + at.S_TOKEN] == token:
+            if self.words[layout.base_of(slot) + layout.S_TOKEN] == token:
                 protocol.free(self.words, slot)
             if slot in self._mine:
                 self._mine.discard(slot)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from edge_stack_core.admission import layout as at
+from edge_stack_core.admission import layout
 from edge_stack_core.admission.decision import (
     NONE,
     RUN_LEASE,
@@ -32,10 +32,10 @@ Alive = Callable[[int], bool]
 
 def format_page(words: Words, limit: int, guard: int, co_run: int) -> None:
     """Make an empty admission of zeroed words. The magic comes last: a page without it is unfinished and is made anew."""
-    words[at.H_LIMIT] = limit
-    words[at.H_GUARD] = guard
-    words[at.H_CO_RUN] = co_run
-    words[at.H_MAGIC] = at.MAGIC
+    words[layout.H_LIMIT] = limit
+    words[layout.H_GUARD] = guard
+    words[layout.H_CO_RUN] = co_run
+    words[layout.H_MAGIC] = layout.MAGIC
 
 
 def claim(words: Words, state: int, name: str, token: int, acquire: Callable[[int], bool]) -> int:
@@ -45,47 +45,53 @@ def claim(words: Words, state: int, name: str, token: int, acquire: Callable[[in
     acquire: takes the kernel's lock of a slot, False if its owner lives. A dead job's slot of the same name comes first, for
     what was learned of it; then free ones; then those of other dead jobs.
     """
-    used = words[at.H_USED]
-    kinds = (at.FREE, at.CRITICAL) if state == at.CRITICAL else (at.FREE, at.IDLE, at.WAITING, at.RUNNING)
+    used = words[layout.H_USED]
+    kinds = (
+        (layout.FREE, layout.CRITICAL)
+        if state == layout.CRITICAL
+        else (layout.FREE, layout.IDLE, layout.WAITING, layout.RUNNING)
+    )
 
     def same(slot: int) -> bool:
-        return words[at.STATES + slot] in kinds and at.read_name(words, at.base_of(slot)) == name
+        return words[layout.STATES + slot] in kinds and layout.read_name(words, layout.base_of(slot)) == name
 
     order = [slot for slot in range(used) if same(slot)]
-    order += [slot for slot in range(used) if words[at.STATES + slot] == at.FREE]
-    order += range(used, at.SLOTS)
+    order += [slot for slot in range(used) if words[layout.STATES + slot] == layout.FREE]
+    order += range(used, layout.SLOTS)
     order += [slot for slot in range(used) if slot not in order]
     for slot in order:
         if not acquire(slot):
             continue
-        base = at.base_of(slot)
-        learned = (words[base + at.S_LEARNED], words[base + at.S_LEARNED_SHARED]) if same(slot) else (0, 0)
-        words[at.STATES + slot] = at.FREE
-        for index in range(base, base + at.SLOT_WORDS):
+        base = layout.base_of(slot)
+        learned = (
+            (words[base + layout.S_LEARNED], words[base + layout.S_LEARNED_SHARED]) if same(slot) else (0, 0)
+        )
+        words[layout.STATES + slot] = layout.FREE
+        for index in range(base, base + layout.SLOT_WORDS):
             words[index] = 0
-        words[base + at.S_LEARNED], words[base + at.S_LEARNED_SHARED] = learned
-        at.write_name(words, base, name)
-        words[base + at.S_TOKEN] = token
+        words[base + layout.S_LEARNED], words[base + layout.S_LEARNED_SHARED] = learned
+        layout.write_name(words, base, name)
+        words[base + layout.S_TOKEN] = token
         if slot >= used:
-            words[at.H_USED] = slot + 1
-        words[at.STATES + slot] = state
+            words[layout.H_USED] = slot + 1
+        words[layout.STATES + slot] = state
         return slot
     return -1
 
 
 def free(words: Words, slot: int) -> None:
     """Give a slot back, or take it from a dead owner; under the mutex."""
-    words[at.STATES + slot] = at.FREE
-    words[at.base_of(slot) + at.S_TOKEN] = 0
+    words[layout.STATES + slot] = layout.FREE
+    words[layout.base_of(slot) + layout.S_TOKEN] = 0
 
 
 def announce(words: Words, slot: int, release: int, period: int, budget: int, lease: int) -> None:
     """Announce a critical job's next release. Without a lock."""
-    base = at.base_of(slot)
-    words[base + at.C_PERIOD] = period
-    words[base + at.C_BUDGET] = budget
-    words[base + at.C_LEASE] = lease
-    words[base + at.C_RELEASE] = release
+    base = layout.base_of(slot)
+    words[base + layout.C_PERIOD] = period
+    words[base + layout.C_BUDGET] = budget
+    words[base + layout.C_LEASE] = lease
+    words[base + layout.C_RELEASE] = release
 
 
 def begin(words: Words, slot: int, now: int) -> int:
@@ -95,48 +101,48 @@ def begin(words: Words, slot: int, now: int) -> int:
     Without a lock. The inference is marked first: at no moment does the slot promise slack that it has not. The following
     release is one period after the announced one, or after now if the job does not keep to what it announced.
     """
-    base = at.base_of(slot)
-    words[base + at.C_ACTIVE] = now
-    release = words[base + at.C_RELEASE] or now
-    period = words[base + at.C_PERIOD]
+    base = layout.base_of(slot)
+    words[base + layout.C_ACTIVE] = now
+    release = words[base + layout.C_RELEASE] or now
+    period = words[base + layout.C_PERIOD]
     late = now - release
     following = release + period
     if late > period // 2:
-        words[base + at.C_SKIPPED] += late // period
+        words[base + layout.C_SKIPPED] += late // period
         following = now + period
-    elif late < -words[at.H_GUARD]:
+    elif late < -words[layout.H_GUARD]:
         following = now + period
-    words[base + at.C_RELEASE] = following
-    words[base + at.C_BEGAN] = now
-    words[base + at.C_JOBS] += 1
-    if late > words[at.H_GUARD]:
-        words[base + at.C_LATE] += 1
-    if at.RUNNING in words[at.STATES : at.STATES + words[at.H_USED]]:
-        words[base + at.C_DISTURBED] += 1
+    words[base + layout.C_RELEASE] = following
+    words[base + layout.C_BEGAN] = now
+    words[base + layout.C_JOBS] += 1
+    if late > words[layout.H_GUARD]:
+        words[base + layout.C_LATE] += 1
+    if layout.RUNNING in words[layout.STATES : layout.STATES + words[layout.H_USED]]:
+        words[base + layout.C_DISTURBED] += 1
     return following
 
 
 def end(words: Words, slot: int, now: int, budget: int) -> None:
     """Mark a critical inference as ended, with the budget learned from it. Without a lock."""
-    base = at.base_of(slot)
-    if now - words[base + at.C_ACTIVE] > words[base + at.C_BUDGET]:
-        words[base + at.C_OVERRUNS] += 1
-    words[base + at.HISTOGRAM + at.bucket_of(now - words[base + at.C_ACTIVE])] += 1
-    words[base + at.C_BUDGET] = budget
-    words[base + at.C_ENDED] = now
-    words[base + at.C_ACTIVE] = 0
+    base = layout.base_of(slot)
+    if now - words[base + layout.C_ACTIVE] > words[base + layout.C_BUDGET]:
+        words[base + layout.C_OVERRUNS] += 1
+    words[base + layout.HISTOGRAM + layout.bucket_of(now - words[base + layout.C_ACTIVE])] += 1
+    words[base + layout.C_BUDGET] = budget
+    words[base + layout.C_ENDED] = now
+    words[base + layout.C_ACTIVE] = 0
 
 
 def withdraw(words: Words, slot: int) -> None:
     """Take back a critical job's announcement. Without a lock."""
-    base = at.base_of(slot)
-    words[base + at.C_ACTIVE] = 0
-    words[base + at.C_RELEASE] = 0
+    base = layout.base_of(slot)
+    words[base + layout.C_ACTIVE] = 0
+    words[base + layout.C_RELEASE] = 0
 
 
 def allow_co_run(words: Words, slot: int, mask: int) -> None:
     """Say who may run beside a critical job's next inference: a bit for each slot. Without a lock, one store."""
-    words[at.SLOT_BASE + slot * at.SLOT_WORDS + at.C_CO_RUN] = mask
+    words[layout.SLOT_BASE + slot * layout.SLOT_WORDS + layout.C_CO_RUN] = mask
 
 
 def view_of(words: Words) -> PageView:
@@ -144,34 +150,45 @@ def view_of(words: Words) -> PageView:
     criticals = []
     running = []
     waiting = []
-    for slot, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
-        if state == at.CRITICAL:
-            b = at.SLOT_BASE + slot * at.SLOT_WORDS
+    for slot, state in enumerate(words[layout.STATES : layout.STATES + words[layout.H_USED]]):
+        if state == layout.CRITICAL:
+            b = layout.SLOT_BASE + slot * layout.SLOT_WORDS
             # Active is read after release: a begin in between is seen as active with the old release, never as neither.
-            release = words[b + at.C_RELEASE]
-            period, budget, lease = words[b + at.C_PERIOD], words[b + at.C_BUDGET], words[b + at.C_LEASE]
-            active, co_run = words[b + at.C_ACTIVE], words[b + at.C_CO_RUN]
-            criticals.append(Critical(slot, release, period, budget, lease, active, co_run))
-        elif state == at.WAITING:
-            b = at.SLOT_BASE + slot * at.SLOT_WORDS
-            waiting.append(
-                Waiting(slot, words[b + at.B_DEADLINE], words[b + at.B_EXPECTED], words[b + at.B_SHARED])
+            release = words[b + layout.C_RELEASE]
+            period, budget, lease = (
+                words[b + layout.C_PERIOD],
+                words[b + layout.C_BUDGET],
+                words[b + layout.C_LEASE],
             )
-        elif state == at.RUNNING:
-            b = at.SLOT_BASE + slot * at.SLOT_WORDS
-            running.append(Running(slot, words[b + at.B_STARTED_AT], words[b + at.B_ENDS_AT]))
-    return PageView(words[at.H_LIMIT], words[at.H_GUARD], words[at.H_CO_RUN], criticals, running, waiting)
+            active, co_run = words[b + layout.C_ACTIVE], words[b + layout.C_CO_RUN]
+            criticals.append(Critical(slot, release, period, budget, lease, active, co_run))
+        elif state == layout.WAITING:
+            b = layout.SLOT_BASE + slot * layout.SLOT_WORDS
+            waiting.append(
+                Waiting(
+                    slot,
+                    words[b + layout.B_DEADLINE],
+                    words[b + layout.B_EXPECTED],
+                    words[b + layout.B_SHARED],
+                )
+            )
+        elif state == layout.RUNNING:
+            b = layout.SLOT_BASE + slot * layout.SLOT_WORDS
+            running.append(Running(slot, words[b + layout.B_STARTED_AT], words[b + layout.B_ENDS_AT]))
+    return PageView(
+        words[layout.H_LIMIT], words[layout.H_GUARD], words[layout.H_CO_RUN], criticals, running, waiting
+    )
 
 
 def live_criticals(words: Words, now: int) -> list[int]:
     """Return the slots of the critical jobs that bind others now: announced or active, within their lease."""
     found = []
-    for slot, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
-        if state == at.CRITICAL:
-            base = at.SLOT_BASE + slot * at.SLOT_WORDS
+    for slot, state in enumerate(words[layout.STATES : layout.STATES + words[layout.H_USED]]):
+        if state == layout.CRITICAL:
+            base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
             # As in view_of, active is read after release: a begin in between is seen.
-            release, lease = words[base + at.C_RELEASE], words[base + at.C_LEASE]
-            active = words[base + at.C_ACTIVE]
+            release, lease = words[base + layout.C_RELEASE], words[base + layout.C_LEASE]
+            active = words[base + layout.C_ACTIVE]
             if release and now < release + lease or active and now < active + lease:
                 found.append(slot)
     return found
@@ -179,13 +196,13 @@ def live_criticals(words: Words, now: int) -> list[int]:
 
 def ask(words: Words, slot: int, now: int, expected: int, shared: int, deadline: int) -> None:
     """Join the waiting; under the mutex. expected, shared: durations alone and beside others; deadline: absolute."""
-    base = at.SLOT_BASE + slot * at.SLOT_WORDS
-    words[base + at.B_EXPECTED] = expected
-    words[base + at.B_SHARED] = shared
-    words[base + at.B_DEADLINE] = deadline
-    words[base + at.B_ASKED_AT] = now
-    words[base + at.B_ASKED] += 1
-    words[at.STATES + slot] = at.WAITING
+    base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
+    words[base + layout.B_EXPECTED] = expected
+    words[base + layout.B_SHARED] = shared
+    words[base + layout.B_DEADLINE] = deadline
+    words[base + layout.B_ASKED_AT] = now
+    words[base + layout.B_ASKED] += 1
+    words[layout.STATES + slot] = layout.WAITING
 
 
 def consider(
@@ -213,14 +230,14 @@ def consider(
         for other in dead:
             free(words, other)
     if not decision.admitted:
-        words[at.H_HEADS] = _bits(heads(view))
+        words[layout.H_HEADS] = _bits(heads(view))
         return decision, decision.winner
-    base = at.SLOT_BASE + slot * at.SLOT_WORDS
-    words[base + at.B_STARTED_AT] = now
-    words[base + at.B_ENDS_AT] = now + decision.duration
-    words[at.STATES + slot] = at.RUNNING
-    words[at.H_ADMISSIONS] += 1
-    words[base + at.B_ADMITTED] += 1
+    base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
+    words[base + layout.B_STARTED_AT] = now
+    words[base + layout.B_ENDS_AT] = now + decision.duration
+    words[layout.STATES + slot] = layout.RUNNING
+    words[layout.H_ADMISSIONS] += 1
+    words[base + layout.B_ADMITTED] += 1
     if len(view.waiting) > 1:
         return decision, next_to_wake(words, now, alive, passed_over)
     return decision, -1
@@ -234,32 +251,32 @@ def next_to_wake(words: Words, now: int, alive: Alive, passed_over: Collection[i
         if winner < 0 or alive(winner):
             break
         free(words, winner)
-    words[at.H_HEADS] = _bits(heads(view))
+    words[layout.H_HEADS] = _bits(heads(view))
     return winner
 
 
 def finish(words: Words, slot: int, now: int, alive: Alive) -> int:
     """End a run or leave the waiting; under the mutex. Returns the waiter to wake, or -1."""
-    if words[at.STATES + slot] == at.RUNNING:
-        base = at.SLOT_BASE + slot * at.SLOT_WORDS
-        words[base + at.B_RAN] += now - words[base + at.B_STARTED_AT]
-    words[at.STATES + slot] = at.IDLE
-    if at.WAITING in words[at.STATES : at.STATES + words[at.H_USED]]:
+    if words[layout.STATES + slot] == layout.RUNNING:
+        base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
+        words[base + layout.B_RAN] += now - words[base + layout.B_STARTED_AT]
+    words[layout.STATES + slot] = layout.IDLE
+    if layout.WAITING in words[layout.STATES : layout.STATES + words[layout.H_USED]]:
         return next_to_wake(words, now, alive)
     return -1
 
 
 def count_delay(words: Words, slot: int, delay: int, reason: int) -> None:
     """Count how long an admitted job waited and why."""
-    base = at.SLOT_BASE + slot * at.SLOT_WORDS
-    words[base + at.HISTOGRAM + at.bucket_of(delay)] += 1
+    base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
+    words[base + layout.HISTOGRAM + layout.bucket_of(delay)] += 1
     if reason == NONE:
-        words[base + at.B_AT_ONCE] += 1
+        words[base + layout.B_AT_ONCE] += 1
         return
-    words[base + at.B_DELAYED_BY + reason] += 1
-    words[base + at.B_DELAY_TOTAL] += delay
-    if delay > words[base + at.B_DELAY_MAX]:
-        words[base + at.B_DELAY_MAX] = delay
+    words[base + layout.B_DELAYED_BY + reason] += 1
+    words[base + layout.B_DELAY_TOTAL] += delay
+    if delay > words[base + layout.B_DELAY_MAX]:
+        words[base + layout.B_DELAY_MAX] = delay
 
 
 def critical_overlap(words: Words, started: int, now: int) -> tuple[int, int]:
@@ -269,10 +286,10 @@ def critical_overlap(words: Words, started: int, now: int) -> tuple[int, int]:
     Only the last inference of each critical job is known; a background run spans few of them.
     """
     overlap, first = 0, now
-    for slot, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
-        if state == at.CRITICAL:
-            base = at.SLOT_BASE + slot * at.SLOT_WORDS
-            began, ended = words[base + at.C_BEGAN], words[base + at.C_ENDED]
+    for slot, state in enumerate(words[layout.STATES : layout.STATES + words[layout.H_USED]]):
+        if state == layout.CRITICAL:
+            base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
+            began, ended = words[base + layout.C_BEGAN], words[base + layout.C_ENDED]
             if ended < began:
                 ended = now
             if began and ended > started and began < now:
@@ -289,26 +306,26 @@ def time_run(words: Words, now: int) -> dict[tuple[int, int], int]:
     have ended long ago does not run: its owner may be dead, and nobody may have had cause to look.
     """
     ran = {}
-    for slot, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
-        if state > at.CRITICAL:
-            base = at.SLOT_BASE + slot * at.SLOT_WORDS
-            runs = state == at.RUNNING and now < words[base + at.B_ENDS_AT] + RUN_LEASE
-            since = now - words[base + at.B_STARTED_AT] if runs else 0
-            ran[slot, words[base + at.S_TOKEN]] = words[base + at.B_RAN] + since
+    for slot, state in enumerate(words[layout.STATES : layout.STATES + words[layout.H_USED]]):
+        if state > layout.CRITICAL:
+            base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
+            runs = state == layout.RUNNING and now < words[base + layout.B_ENDS_AT] + RUN_LEASE
+            since = now - words[base + layout.B_STARTED_AT] if runs else 0
+            ran[slot, words[base + layout.S_TOKEN]] = words[base + layout.B_RAN] + since
     return ran
 
 
 def co_runners(words: Words, slot: int, now: int) -> int:
     """Count other background jobs that run now."""
     count = 0
-    for other, state in enumerate(words[at.STATES : at.STATES + words[at.H_USED]]):
-        if state == at.RUNNING and other != slot:
-            count += now < words[at.SLOT_BASE + other * at.SLOT_WORDS + at.B_ENDS_AT] + RUN_LEASE
+    for other, state in enumerate(words[layout.STATES : layout.STATES + words[layout.H_USED]]):
+        if state == layout.RUNNING and other != slot:
+            count += now < words[layout.SLOT_BASE + other * layout.SLOT_WORDS + layout.B_ENDS_AT] + RUN_LEASE
     return count
 
 
 def _bits(slots: list[int]) -> int:
     bits = 0
     for slot in slots:
-        bits |= at.bit_of(slot)
+        bits |= layout.bit_of(slot)
     return bits

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from edge_stack_core.admission import layout as at
+from edge_stack_core.admission import layout
 from edge_stack_core.admission.decision import REASONS, largest_slack
 from edge_stack_core.admission.layout import Words
 from edge_stack_core.admission.oversize import POLICIES
@@ -24,7 +24,7 @@ from edge_stack_core.admission.page import AdmissionPage, path_of
 from edge_stack_core.admission.protocol import view_of
 from edge_stack_core.errors import ConfigurationError
 
-_STATES = {at.IDLE: "idle", at.WAITING: "waiting", at.RUNNING: "running"}
+_STATES = {layout.IDLE: "idle", layout.WAITING: "waiting", layout.RUNNING: "running"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,17 +126,17 @@ def read_status(device: str, now_ns: int | None = None) -> AdmissionStatus:
     now = time.monotonic_ns() if now_ns is None else now_ns
     critical, background, dead = [], [], set()
     allowed, slots = [], []
-    for slot in range(words[at.H_USED]):
-        state = words[at.STATES + slot]
-        if state == at.FREE:
+    for slot in range(words[layout.H_USED]):
+        state = words[layout.STATES + slot]
+        if state == layout.FREE:
             continue
         if not page.alive(slot):
             dead.add(slot)
-        elif state == at.CRITICAL:
-            critical.append(_critical(words, at.base_of(slot), now))
-            allowed.append(words[at.base_of(slot) + at.C_CO_RUN])
+        elif state == layout.CRITICAL:
+            critical.append(_critical(words, layout.base_of(slot), now))
+            allowed.append(words[layout.base_of(slot) + layout.C_CO_RUN])
         else:
-            background.append(_background(words, at.base_of(slot), state))
+            background.append(_background(words, layout.base_of(slot), state))
             slots.append(slot)
     for index, mask in enumerate(allowed):
         apart = tuple(job.name for job, slot in zip(background, slots, strict=True) if not mask >> slot & 1)
@@ -144,9 +144,9 @@ def read_status(device: str, now_ns: int | None = None) -> AdmissionStatus:
     room = largest_slack([job for job in view_of(words).criticals if job.slot not in dead], now)
     return AdmissionStatus(
         device=device,
-        limit=words[at.H_LIMIT],
-        guard_ms=words[at.H_GUARD] * 1e-6,
-        co_run=words[at.H_CO_RUN],
+        limit=words[layout.H_LIMIT],
+        guard_ms=words[layout.H_GUARD] * 1e-6,
+        co_run=words[layout.H_CO_RUN],
         slack_ms=float("inf") if room < 0 else room * 1e-6,
         critical=tuple(critical),
         background=tuple(background),
@@ -161,27 +161,29 @@ def quantile_ms(counts: Sequence[int], q: float) -> float:
     for index, count in enumerate(counts):
         seen += count
         if count and seen >= rank:
-            return at.bucket_upper_ns(index) * 1e-6
+            return layout.bucket_upper_ns(index) * 1e-6
     return float("nan")
 
 
 def _critical(words: Words, base: int, now: int) -> CriticalStatus:
     counts = _histogram(words, base)
-    release, lease, active = (words[base + index] for index in (at.C_RELEASE, at.C_LEASE, at.C_ACTIVE))
+    release, lease, active = (
+        words[base + index] for index in (layout.C_RELEASE, layout.C_LEASE, layout.C_ACTIVE)
+    )
     announced = release and now < release + lease
     return CriticalStatus(
-        name=at.read_name(words, base),
-        pid=words[base + at.S_PID],
+        name=layout.read_name(words, base),
+        pid=words[base + layout.S_PID],
         state="running" if active and now < active + lease else "announced" if announced else "silent",
-        period_ms=words[base + at.C_PERIOD] * 1e-6,
-        budget_ms=words[base + at.C_BUDGET] * 1e-6,
-        jobs=words[base + at.C_JOBS],
+        period_ms=words[base + layout.C_PERIOD] * 1e-6,
+        budget_ms=words[base + layout.C_BUDGET] * 1e-6,
+        jobs=words[base + layout.C_JOBS],
         p50_ms=quantile_ms(counts, 0.5),
         p99_ms=quantile_ms(counts, 0.99),
-        overruns=words[base + at.C_OVERRUNS],
-        disturbed=words[base + at.C_DISTURBED],
-        skipped=words[base + at.C_SKIPPED],
-        late=words[base + at.C_LATE],
+        overruns=words[base + layout.C_OVERRUNS],
+        disturbed=words[base + layout.C_DISTURBED],
+        skipped=words[base + layout.C_SKIPPED],
+        late=words[base + layout.C_LATE],
         apart=(),
     )
 
@@ -189,34 +191,34 @@ def _critical(words: Words, base: int, now: int) -> CriticalStatus:
 def _background(words: Words, base: int, state: int) -> BackgroundStatus:
     counts = _histogram(words, base)
     return BackgroundStatus(
-        name=at.read_name(words, base),
-        pid=words[base + at.S_PID],
+        name=layout.read_name(words, base),
+        pid=words[base + layout.S_PID],
         state=_STATES.get(state, "?"),
-        policy=POLICIES[words[base + at.B_POLICY] % len(POLICIES)],
-        expected_ms=words[base + at.S_LEARNED] * 1e-6 or float("nan"),
-        shared_ms=words[base + at.S_LEARNED_SHARED] * 1e-6 or float("nan"),
-        asked=words[base + at.B_ASKED],
-        admitted=words[base + at.B_ADMITTED],
-        at_once=words[base + at.B_AT_ONCE],
+        policy=POLICIES[words[base + layout.B_POLICY] % len(POLICIES)],
+        expected_ms=words[base + layout.S_LEARNED] * 1e-6 or float("nan"),
+        shared_ms=words[base + layout.S_LEARNED_SHARED] * 1e-6 or float("nan"),
+        asked=words[base + layout.B_ASKED],
+        admitted=words[base + layout.B_ADMITTED],
+        at_once=words[base + layout.B_AT_ONCE],
         delay_p50_ms=quantile_ms(counts, 0.5),
         delay_p99_ms=quantile_ms(counts, 0.99),
-        delay_max_ms=words[base + at.B_DELAY_MAX] * 1e-6,
+        delay_max_ms=words[base + layout.B_DELAY_MAX] * 1e-6,
         delayed={
-            REASONS[reason]: words[base + at.B_DELAYED_BY + reason] for reason in range(1, len(REASONS))
+            REASONS[reason]: words[base + layout.B_DELAYED_BY + reason] for reason in range(1, len(REASONS))
         },
         refused={
-            "never fits": words[base + at.B_NEVER_FITS],
-            "must be split": words[base + at.B_MUST_SPLIT],
-            "timed out": words[base + at.B_TIMED_OUT],
-            "admission stuck": words[base + at.B_STUCK],
+            "never fits": words[base + layout.B_NEVER_FITS],
+            "must be split": words[base + layout.B_MUST_SPLIT],
+            "timed out": words[base + layout.B_TIMED_OUT],
+            "admission stuck": words[base + layout.B_STUCK],
         },
-        overran=words[base + at.B_OVERRAN],
-        overlapped=words[base + at.B_OVERLAPPED],
-        oversize_runs=words[base + at.B_OVERSIZE_RUNS],
-        passed_over=words[base + at.B_PASSED_OVER],
-        fits_ms=words[base + at.B_FITS] * 1e-6,
+        overran=words[base + layout.B_OVERRAN],
+        overlapped=words[base + layout.B_OVERLAPPED],
+        oversize_runs=words[base + layout.B_OVERSIZE_RUNS],
+        passed_over=words[base + layout.B_PASSED_OVER],
+        fits_ms=words[base + layout.B_FITS] * 1e-6,
     )
 
 
 def _histogram(words: Words, base: int) -> list[int]:
-    return list(words[base + at.HISTOGRAM : base + at.HISTOGRAM + at.BUCKETS])
+    return list(words[base + layout.HISTOGRAM : base + layout.HISTOGRAM + layout.BUCKETS])

@@ -22,7 +22,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge_stack_core.runtime import command_page as at
+from edge_stack_core.runtime import command_page
 from edge_stack_core.runtime.command_page import Locks, Words
 
 PHASE = 0.45
@@ -70,67 +70,67 @@ class Lease:
     @property
     def commands(self) -> bool:
         """Whether this process commands."""
-        return bool(self._page.words[at.W_OWNER] == self._me)
+        return bool(self._page.words[command_page.W_OWNER] == self._me)
 
     @property
     def takeovers(self) -> int:
         """How often another process began to command."""
-        return int(self._page.words[at.W_TAKEOVERS])
+        return int(self._page.words[command_page.W_TAKEOVERS])
 
     def standby_ready(self, now_ns: int) -> bool:
         """Whether another process ticks that could take over."""
         words, limit_ns = self._page.words, _READY_PERIODS * self._period_ns
         return any(
-            slot != self._page.slot and words[at.W_ALIVE + slot] > now_ns - limit_ns
-            for slot in range(at.SLOTS)
+            slot != self._page.slot and words[command_page.W_ALIVE + slot] > now_ns - limit_ns
+            for slot in range(command_page.SLOTS)
         )
 
     def want(self, wanted: bool, now_ns: int) -> None:
         """Say whether anybody is to command. Once nobody was, commands begin anew, at the measured position."""
         words = self._page.words
-        if wanted and words[at.W_OWNER] == 0:
-            words[at.W_BEAT] = now_ns  # from now on the robot is free: before anybody may look
-        words[at.W_WANTED] = int(wanted)
+        if wanted and words[command_page.W_OWNER] == 0:
+            words[command_page.W_BEAT] = now_ns  # from now on the robot is free: before anybody may look
+        words[command_page.W_WANTED] = int(wanted)
         if not wanted:
-            words[at.W_COMMANDED] = 0
+            words[command_page.W_COMMANDED] = 0
 
     def leave(self) -> None:
         """Stop commanding, in good order: another one may begin."""
         words = self._page.words
-        words[at.W_ALIVE + self._page.slot] = 0
-        if words[at.W_OWNER] == self._me:
-            words[at.W_OWNER] = 0
+        words[command_page.W_ALIVE + self._page.slot] = 0
+        if words[command_page.W_OWNER] == self._me:
+            words[command_page.W_OWNER] = 0
 
     # ---- each tick, in this order
 
     def turn(self, now_ns: int) -> bool:
         """Say that this process ticks, and return whether it is to command."""
         words = self._page.words
-        words[at.W_ALIVE + self._page.slot] = now_ns
-        if not words[at.W_WANTED]:
+        words[command_page.W_ALIVE + self._page.slot] = now_ns
+        if not words[command_page.W_WANTED]:
             return False
-        return words[at.W_OWNER] == self._me or self._grounds(now_ns) is not None
+        return words[command_page.W_OWNER] == self._me or self._grounds(now_ns) is not None
 
     def last_command(self) -> tuple[npt.NDArray[np.float64] | None, int]:
         """Return a copy of the last command [A] and when it went out, ns; None if there was none yet."""
-        commanded_ns = int(self._page.words[at.W_COMMANDED])
+        commanded_ns = int(self._page.words[command_page.W_COMMANDED])
         return (self._page.positions[: self._page.joints].copy() if commanded_ns else None), commanded_ns
 
     def take(self, now_ns: int) -> bool:
         """Take the pen if this process is to command; then it must be given back by give()."""
         locks, words = self._page.locks, self._page.words
-        if not locks.try_lock(at.L_PEN):
+        if not locks.try_lock(command_page.L_PEN):
             return False
-        if words[at.W_WANTED]:
-            if words[at.W_OWNER] == self._me:
+        if words[command_page.W_WANTED]:
+            if words[command_page.W_OWNER] == self._me:
                 return True
             why = self._grounds(now_ns)
             if why is not None:
-                words[at.W_OWNER] = self._me
-                words[at.W_TAKEOVERS] += words[at.W_COMMANDED] != 0
+                words[command_page.W_OWNER] = self._me
+                words[command_page.W_TAKEOVERS] += words[command_page.W_COMMANDED] != 0
                 self.began = why
                 return True
-        locks.unlock(at.L_PEN)
+        locks.unlock(command_page.L_PEN)
         return False
 
     def give(
@@ -140,25 +140,25 @@ class Lease:
         words = self._page.words
         if positions is not None:
             self._page.positions[: self._page.joints] = positions
-            words[at.W_COMMANDED] = now_ns
-        words[at.W_BEAT], words[at.W_RELEASE] = now_ns, release_ns
-        self._page.locks.unlock(at.L_PEN)
+            words[command_page.W_COMMANDED] = now_ns
+        words[command_page.W_BEAT], words[command_page.W_RELEASE] = now_ns, release_ns
+        self._page.locks.unlock(command_page.L_PEN)
 
     def shift_ns(self, release_ns: int) -> int:
         """Return by how much a standby's ticks should be put off, so that they come PHASE after the owner's."""
         words, period_ns = self._page.words, self._period_ns
-        if words[at.W_OWNER] in (0, self._me):
+        if words[command_page.W_OWNER] in (0, self._me):
             return 0
-        late_ns = (words[at.W_RELEASE] + int(PHASE * period_ns) - release_ns) % period_ns
+        late_ns = (words[command_page.W_RELEASE] + int(PHASE * period_ns) - release_ns) % period_ns
         tolerance_ns = int(_PHASE_TOLERANCE * period_ns)
         return 0 if min(late_ns, period_ns - late_ns) <= tolerance_ns else late_ns
 
     def _grounds(self, now_ns: int) -> Why | None:
         words = self._page.words
-        owner = words[at.W_OWNER]
-        silent = now_ns - words[at.W_BEAT] > SILENT_PERIODS * self._period_ns
+        owner = words[command_page.W_OWNER]
+        silent = now_ns - words[command_page.W_BEAT] > SILENT_PERIODS * self._period_ns
         if owner == 0:
             return Why.FREE if silent or not self._standby else None
-        if not self._page.locks.is_locked(at.L_SLOTS + owner - 1):
+        if not self._page.locks.is_locked(command_page.L_SLOTS + owner - 1):
             return Why.ENDED
         return Why.SILENT if silent else None
