@@ -41,7 +41,7 @@ class Renaming:
     write: Callable[[Any], str] | None = None
 
 
-def _instead_of_accelerator(value: Any) -> str:
+def _device_and_admission(value: Any) -> str:
     if value in ("", None):  # it meant: ask no admission
         return "device: cpu, admission: off"
     try:
@@ -52,7 +52,7 @@ def _instead_of_accelerator(value: Any) -> str:
 
 # Words of earlier versions, which robot.yaml, command lines and nodes answer with what to write now.
 RENAMED_PARAMETERS: dict[str, Renaming] = {
-    "accelerator": Renaming(("yolo", "policy"), ("device", "admission"), _instead_of_accelerator),
+    "accelerator": Renaming(("yolo", "policy"), ("device", "admission"), _device_and_admission),
     "backend": Renaming(("yolo",), ("engine",)),
     "places": Renaming(("policy",), ("endpoints",)),
     "place_age_max_s": Renaming(("policy",), ("endpoint_age_max_s",)),

@@ -428,8 +428,8 @@ def test_nothing_is_drawn_while_nobody_looks(
     drawn: list[int] = []
     monkeypatch.setattr(yolo, "annotate", lambda rgb, *_: drawn.append(1) or rgb.copy())
     filled: list[int] = []
-    original = yolo.convert.masks_message
-    monkeypatch.setattr(yolo.convert, "masks_message", lambda *a: filled.append(1) or original(*a))
+    original = yolo.vision_messages.masks_message
+    monkeypatch.setattr(yolo.vision_messages, "masks_message", lambda *a: filled.append(1) or original(*a))
     model = write_toy_onnx(
         tmp_path / "m.onnx",
         [end2end_rows([0, 0, 40, 40, 0.9, 0, 1]), np.ones((1, 1, 16, 24), np.float32)],
