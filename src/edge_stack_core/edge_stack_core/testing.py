@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,8 +30,11 @@ __all__ = [
     "pytest_configure",
     "pytest_runtest_protocol",
     "pytest_sessionfinish",
+    "pytest_terminal_summary",
     "use_test_folder",
 ]
+
+_SKIPS_SHOWN = pytest.StashKey[bool]()
 
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(
@@ -101,3 +105,17 @@ def pytest_sessionfinish() -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         for kind in ("door", "room"):
             _lock_file(os.getpid(), kind).unlink(missing_ok=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was skipped, a line for each reason with its count; once, though every conftest.py has this hook."""
+    if config.stash.get(_SKIPS_SHOWN, False):
+        return
+    config.stash[_SKIPS_SHOWN] = True
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    )
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"skipped {count:4}: {reason}")

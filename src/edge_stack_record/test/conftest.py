@@ -6,6 +6,7 @@ from edge_stack_core.testing import (  # noqa: F401
     pytest_configure,
     pytest_runtest_protocol,
     pytest_sessionfinish,
+    pytest_terminal_summary,
     use_test_folder,
 )
 
