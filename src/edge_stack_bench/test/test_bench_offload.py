@@ -79,8 +79,13 @@ def test_another_transport_meets_cuts_and_the_networks_on_which_transports_diffe
 
 
 def test_lerobots_server_is_measured_where_there_is_a_checkpoint_for_it() -> None:
-    assert [way.name for way in Subject("visual_servo").transports()] == ["grpc, jpeg", "grpc, raw"]
-    way = Subject("smolvla", "/onnx", "so101_sim", "/checkpoint", "/other/python").transports()[-1]
+    assert [way.name for way in Subject("visual_servo", "so101_sim").transports()] == [
+        "grpc, jpeg",
+        "grpc, raw",
+    ]
+    way = Subject("smolvla", "so101_sim", "/onnx", "so101_sim", "/checkpoint", "/other/python").transports()[
+        -1
+    ]
     assert way.endpoint == "lerobot://10.77.0.2:8443?path=/checkpoint"
     assert "/other/python" in way.server and "--host=10.77.0.2" in way.server
 
@@ -92,7 +97,7 @@ def test_the_stacks_own_policy_is_measured_unless_another_is_named() -> None:
     assert (subject.policy, subject.path) == (own["policy"], own["policy_path"])
     assert subject.contract == own["policy_contract"]
     assert subject_of(config, "visual_servo", "", "", "", "python") == Subject(
-        "visual_servo", lerobot_python="python"
+        "visual_servo", str(config.robot_file), lerobot_python="python"
     )
 
 
