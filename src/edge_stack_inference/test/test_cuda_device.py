@@ -30,9 +30,18 @@ NO_GPU = gpu_or_reason()
 needs_gpu = pytest.mark.skipif(bool(NO_GPU), reason=NO_GPU or "there is a GPU")
 
 
-@pytest.mark.parametrize("name", ["cuda", "cuda:", "cuda:x", "gpu:0", "cpu", "cuda:-1"])
-def test_a_name_that_is_no_device_is_refused(name: str):
-    with pytest.raises(CudaUnavailable, match="cuda:0, cuda:1"):
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("cuda:", "is not one of cpu, cuda, cuda:N"),
+        ("cuda:x", "is not one of cpu, cuda, cuda:N"),
+        ("gpu:0", "is not one of cpu, cuda, cuda:N"),
+        ("cuda:-1", "is not one of cpu, cuda, cuda:N"),
+        ("cpu", "cuda:0, cuda:1"),
+    ],
+)
+def test_a_name_that_is_no_device_is_refused(name: str, known: str):
+    with pytest.raises(CudaUnavailable, match=known):
         open_device(name)
 
 
