@@ -83,7 +83,11 @@ def dds_folder(environment: Mapping[str, str]) -> Path | None:
     """Return the folder of the shipped Fast DDS profiles: installed, or beside the sources; None if it is in neither."""
     prefixes = [p for p in environment.get("AMENT_PREFIX_PATH", "").split(":") if p]
     candidates = [Path(prefix) / "share" / "edge_stack_core" / "dds" for prefix in prefixes]
-    candidates.append(Path(__file__).resolve().parents[1] / "dds")
+    here = Path(__file__).resolve()
+    candidates += [
+        prefix / "share" / "edge_stack_core" / "dds" for prefix in here.parents
+    ]  # where nothing is sourced
+    candidates.append(here.parents[1] / "dds")
     return next((folder for folder in candidates if folder.is_dir()), None)
 
 

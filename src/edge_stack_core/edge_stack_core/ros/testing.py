@@ -39,6 +39,7 @@ from edge_stack_core.ros import qos
 # A wait ends when its condition holds: only a machine that stands still, or a failure, reaches the limit.
 DEFAULT_TIMEOUT_S = 60.0
 ANSWER_S = 3.0  # silence after which a call is taken for lost
+TRANSITION_ANSWER_S = 30.0  # the same of a transition, which is answered once it is over
 HISTORY_DEPTH = 300  # messages that may wait for a peer that gets little processor time
 
 
@@ -184,8 +185,8 @@ class Peer:
             end_s = time.monotonic() + timeout_s
             while True:
                 calls.append(client.call_async(request))
-                if self._spin(lambda: any(call.done() for call in calls), silence_s):
-                    self._spin(calls[0].done, silence_s)
+                self._spin(lambda: any(call.done() for call in calls) or otherwise() is not None, silence_s)
+                self._spin(calls[0].done, ANSWER_S)
                 if calls[0].done():
                     return calls[0].result()
                 known = otherwise()
@@ -226,7 +227,11 @@ class Peer:
             return ChangeState.Response(success=False) if refused else None
 
         request = ChangeState.Request(transition=Transition(id=ids[name]))
-        return bool(self.call(ChangeState, f"{node}/change_state", request, timeout_s, by_status).success)
+        # A transition may take long, and one that is asked for twice is carried out twice: its status tells the outcome.
+        change = self.call(
+            ChangeState, f"{node}/change_state", request, timeout_s, by_status, TRANSITION_ANSWER_S
+        )
+        return bool(change.success)
 
     def bring_up(self, node: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         """Configure and activate a node; AssertionError with its reason if it refuses."""
