@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _SKIPS_SHOWN = pytest.StashKey[bool]()
+_HOLDS_MACHINE = pytest.StashKey[bool]()
 
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(
@@ -88,7 +89,8 @@ def _lock_file(controller: int, kind: str) -> Path:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Hold the machine for the test: alone if it is exclusive, together with others if not."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    # Every conftest.py has this hook and all of them are called: the first one holds the machine, else it waits for itself.
+    if "PYTEST_XDIST_WORKER" not in os.environ or item.config.stash.get(_HOLDS_MACHINE, False):
         return (yield)
     controller = os.getppid()
     alone = item.get_closest_marker("exclusive") is not None
@@ -97,7 +99,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         fcntl.flock(door, fcntl.LOCK_EX)
         fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(door, fcntl.LOCK_UN)
-        return (yield)
+        item.config.stash[_HOLDS_MACHINE] = True
+        try:
+            return (yield)
+        finally:
+            item.config.stash[_HOLDS_MACHINE] = False
 
 
 def pytest_sessionfinish() -> None:
