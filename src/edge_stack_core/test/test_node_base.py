@@ -137,6 +137,7 @@ def test_a_transition_that_outlasts_a_repeated_request_is_no_refusal(
     peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge_stack_core.ros.testing.ANSWER_S", 0.3)
+    monkeypatch.setattr("edge_stack_core.ros.testing.TRANSITION_ANSWER_S", 0.3)
     with NodeProcess("toy_node", "toy", {"configure_s": 2.0}) as slow:
         assert peer.transition("toy", "configure"), slow.output()
         peer.spin_until(lambda: "refused in state inactive" in slow.output(), what="the repeated one refused")
