@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""config/boards: a board finds its limits by its device tree, and a wrong file says where it is wrong."""
+"""boards/: a board finds its limits by its device tree, and a wrong file says where it is wrong."""
 
 from __future__ import annotations
 

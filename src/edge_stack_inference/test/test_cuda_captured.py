@@ -184,7 +184,7 @@ def test_a_producer_that_fails_halfway_leaves_nothing():
 
 @pytest.fixture
 def admission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the name of an device whose admission is this test's own."""
+    """Return the name of a device whose admission is this test's own."""
     monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
     return "cuda:0"
 

@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Shows admission of an device: ./edge admission [cpu|cuda:0|...] [--once] [--json]."""
+"""Shows admission of a device: ./edge admission [cpu|cuda:0|...] [--once] [--json]."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _BACKGROUND = (
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="edge admission", description="Show an device's admission.")
+    parser = argparse.ArgumentParser(prog="edge admission", description="Show a device's admission.")
     parser.add_argument("device", nargs="?", help="its name; default: every device there is")
     parser.add_argument("--once", action="store_true", help="print once instead of every second")
     parser.add_argument("--json", action="store_true", help="print JSON, once")

@@ -99,7 +99,7 @@ class BackgroundJob(Member):
         quantile: float = 0.95,
     ) -> None:
         """
-        Join admission of an device.
+        Join admission of a device.
 
         Args:
             device: the AdmissionDevice or its name.

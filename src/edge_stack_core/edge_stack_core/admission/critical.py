@@ -38,7 +38,7 @@ class CriticalJob(Member):
         lease_s: float | None = None,
     ) -> None:
         """
-        Join admission of an device.
+        Join admission of a device.
 
         Args:
             device: the AdmissionDevice or its name.

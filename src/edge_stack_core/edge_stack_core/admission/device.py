@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-An device: what background jobs share with critical ones, such as the processor cores or one GPU.
+A device: what background jobs share with critical ones, such as the processor cores or one GPU.
 
 Its unit is one name, and the limits that hold for all jobs of all processes of this user on it.
 """
@@ -32,7 +32,7 @@ class AdmissionDevice:
         measure: str | None = None,
     ) -> None:
         """
-        Open or make admission of an device.
+        Open or make admission of a device.
 
         Args:
             name: the same word in every process.

@@ -35,7 +35,7 @@ _SLOT_LOCKS = _SIZE + 1
 
 def path_of(device: str) -> Path:
     """
-    Return the file of an device's page, of this user.
+    Return the file of a device's page, of this user.
 
     Raises:
         ConfigurationError: the name cannot be a file's.
@@ -82,7 +82,7 @@ class AdmissionPage:
     @classmethod
     def open(cls, device: str, limit: int, guard_ns: int, co_run: int) -> AdmissionPage:
         """
-        Return this process's page of an device, made with these limits if there is none yet.
+        Return this process's page of a device, made with these limits if there is none yet.
 
         Raises:
             ConfigurationError: the file cannot be used; the text says why.
@@ -104,7 +104,7 @@ class AdmissionPage:
 
     @classmethod
     def opened(cls, device: str) -> AdmissionPage | None:
-        """Return this process's page of an device if it has one."""
+        """Return this process's page of a device if it has one."""
         return cls._open.get(path_of(device))
 
     @classmethod

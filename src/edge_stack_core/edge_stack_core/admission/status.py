@@ -85,7 +85,7 @@ class BackgroundStatus:
 
 @dataclasses.dataclass(frozen=True)
 class AdmissionStatus:
-    """An device's admission. slack_ms: the largest slack that recurs; infinite without critical jobs."""
+    """A device's admission. slack_ms: the largest slack that recurs; infinite without critical jobs."""
 
     device: str
     limit: int

@@ -36,7 +36,7 @@ class ClockSlowdown:
     Makes an inference of this process last as long as it would on the simulated board below board_root.
 
     pad() is called right after the inference, inside what admission measures, so that admission learns the
-    stretched duration. (It sleeps: an device that is measured in processor time, "cpu", does not see it.)
+    stretched duration. (It sleeps: a device that is measured in processor time, "cpu", does not see it.)
     """
 
     def __init__(self, board_root: str, compute_share: float = COMPUTE_SHARE) -> None:

@@ -1,3 +1,3 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Policies off board: servers and clients, and the choice of where each chunk is computed. No ROS."""
+"""Policies on a server: the policy server, its clients and their wire. No ROS; failover/ chooses the endpoint."""

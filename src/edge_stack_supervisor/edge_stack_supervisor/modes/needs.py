@@ -144,7 +144,7 @@ class Needs:
     def _loads(
         self, targets: Mapping[str, NodeTarget], device: str
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """Return the share of an device's time of each active node: critical ones, and all others."""
+        """Return the share of a device's time of each active node: critical ones, and all others."""
         critical: dict[str, float] = {}
         others: dict[str, float] = {}
         for name, target in targets.items():

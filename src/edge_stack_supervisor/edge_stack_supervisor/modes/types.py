@@ -156,8 +156,8 @@ class ModesConfig:
 
     base: the targets of robot.yaml alone. timeout_s: how long a transition may take. dwell_s: no rule leaves a mode
     sooner. retry_s: pause after a rule's switch was refused or failed. slack_share: how much of the time that critical
-    work leaves on an device may be planned. memory_reserve_mb: what stays free. devices: of each node that
-    asks admission.
+    work leaves on a device may be planned. memory_reserve_mb: what stays free. devices: of each node that
+    asks for admission.
     """
 
     path: Path
