@@ -54,7 +54,7 @@ def test_contention_rows_compare_the_ways_of_sharing(tmp_path: Path, monkeypatch
             "1",
             "--critical-ms",
             "4",
-            "--segment-ms",
+            "--slice-ms",
             "5",
             "--json",
             str(target),

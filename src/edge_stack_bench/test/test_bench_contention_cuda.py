@@ -37,7 +37,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> contention_cuda.Cu
         },
     )
     arguments = argparse.Namespace(
-        device="cuda:0", seconds=1.0, rounds=1, segment_ms=6.0, critical_ms=0.5, long=None
+        device="cuda:0", seconds=1.0, rounds=1, slice_ms=6.0, critical_ms=0.5, long=None
     )
     return contention_cuda.CudaBench(arguments, [Path("detect.onnx"), Path("pose.onnx")], tmp_path)
 
@@ -132,9 +132,9 @@ def test_the_policy_of_a_gpu_repeats_its_weights(tmp_path: Path):
     assert np.isfinite(actions).all()
 
 
-@pytest.mark.parametrize("segment_ms", [0.0, 0.05])
+@pytest.mark.parametrize("slice_ms", [0.0, 0.05])
 def test_a_process_runs_the_benchmark_s_models_whole_and_in_segments(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment_ms: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_ms: float
 ):
     monkeypatch.setenv("EDGE_STACK_ADMISSION_DIR", str(tmp_path))
     device = HostDevice(in_order=False)
@@ -150,10 +150,10 @@ def test_a_process_runs_the_benchmark_s_models_whole_and_in_segments(
         "stream": "low",
         "partition": False,
     }
-    model = contention_gpu.ModelOnGpu(spec, segment_ms)
+    model = contention_gpu.ModelOnGpu(spec, slice_ms)
     job = BackgroundJob("cuda:0", "long", "split")
     model.prime(job)
-    assert (len(model.inference) > 1) == (segment_ms > 0.0)
+    assert (len(model.inference) > 1) == (slice_ms > 0.0)
     device.log.clear()
     model.run(job)
     assert device.log.count("wait") == len(model.inference)

@@ -199,7 +199,7 @@ class World:
         self, words: Mortal, party: Party, passed_over: set[int] = frozenset()
     ) -> decision.AdmissionDecision:
         verdict, _ = protocol.consider(words, party.slot, self.now, self.alive, passed_over)
-        party.look_again = verdict.look_again
+        party.look_again = verdict.look_again_ns
         if verdict.admitted:
             party.waiting, party.running = False, True
             party.admitted_at, party.ends = self.count(), self.now + party.expected

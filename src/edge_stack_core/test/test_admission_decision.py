@@ -61,7 +61,7 @@ def test_nothing_is_admitted_while_a_critical_job_is_active_and_it_is_looked_at_
 ):
     verdict = admission.decide(view([critical(35, active=-4)], jobs=[waiting(5, 1)]), 5, NOW)
     assert verdict.reason == admission.ACTIVE
-    assert verdict.look_again == NOW + 6 * MS
+    assert verdict.look_again_ns == NOW + 6 * MS
 
 
 def test_a_critical_job_that_is_due_but_has_not_begun_is_waited_for() -> None:
@@ -95,11 +95,11 @@ def test_the_limit_holds_and_is_looked_at_again_when_a_run_is_overdue() -> None:
     )
     assert verdict.reason == admission.LIMIT
     assert verdict.blockers == (7,)
-    assert verdict.look_again == NOW + 8 * MS + admission.OVERDUE
+    assert verdict.look_again_ns == NOW + 8 * MS + admission.OVERDUE_NS
 
 
 def test_a_run_far_over_its_time_no_longer_counts() -> None:
-    stuck = Running(7, NOW - 9000 * MS, NOW - admission.RUN_LEASE)
+    stuck = Running(7, NOW - 9000 * MS, NOW - admission.RUN_LEASE_NS)
     assert admission.decide(view(running=[stuck], jobs=[waiting(5, 1)]), 5, NOW).admitted
 
 
@@ -223,13 +223,13 @@ def test_the_largest_slack_of_several_critical_jobs_is_a_gap_that_the_timeline_h
     criticals: list[Critical],
 ) -> None:
     found = admission.largest_slack(criticals, NOW) // MS
-    end = NOW // MS + 4 * max(c.period for c in criticals) // MS
+    end = NOW // MS + 4 * max(c.period_ns for c in criticals) // MS
     busy = set()
     for c in criticals:
-        start = c.release // MS
+        start = c.release_ns // MS
         while start < end + 100:
-            busy |= set(range(start, start + c.budget // MS))
-            start += c.period // MS
+            busy |= set(range(start, start + c.budget_ns // MS))
+            start += c.period_ns // MS
     gaps, length = set(), 0
     for ms in range(min(busy), end + 100):
         if ms in busy:
@@ -272,6 +272,6 @@ def test_at_any_moment_at_most_one_waiter_is_told_to_start_and_all_know_which(
     for slot, verdict in verdicts.items():
         assert verdict.winner == (admitted[0] if admitted else -1)
         if slot not in admitted:
-            assert NOW < verdict.look_again <= NOW + admission.LOOK_AGAIN
+            assert NOW < verdict.look_again_ns <= NOW + admission.LOOK_AGAIN_NS
             assert verdict.reason != admission.NONE
             assert verdict.blockers

@@ -52,8 +52,8 @@ def test_one_outlier_in_a_full_window_does_not_count() -> None:
 
 
 def test_a_prior_stands_until_there_are_a_few_runs() -> None:
-    assert learned([10], prior=200).value == 200
-    assert learned([10, 10, 10, 10], prior=200).value == 10
+    assert learned([10], prior_ns=200).value == 200
+    assert learned([10, 10, 10, 10], prior_ns=200).value == 10
 
 
 def test_forgetting_the_slowest_leaves_a_few() -> None:
@@ -67,12 +67,12 @@ def test_forgetting_the_slowest_leaves_a_few() -> None:
 def test_runs_co_run_others_are_learned_apart() -> None:
     durations = JobDurations(0.95)
     for _ in range(8):
-        durations.add("part", 10, together=False)
-    assert durations.of("part") == (10, 10)
+        durations.add("slice", 10, together=False)
+    assert durations.of("slice") == (10, 10)
     for _ in range(8):
-        durations.add("part", 17, together=True)
-    assert durations.of("part") == (10, 17)
-    assert durations.of("other part") == (0, 0)
+        durations.add("slice", 17, together=True)
+    assert durations.of("slice") == (10, 17)
+    assert durations.of("other slice") == (0, 0)
 
 
 def test_a_refused_job_is_tried_again_ever_more_rarely() -> None:
@@ -101,9 +101,9 @@ def test_an_unknown_policy_is_named() -> None:
 
 def test_a_refusal_says_what_would_fit() -> None:
     refused = refusal("segment", "cpu", "refuse", 60_000_000, 27_000_000)
-    assert (refused.reason, refused.pieces) == ("never_fits", 3)
+    assert (refused.reason, refused.slices) == ("never_fits", 3)
     assert refused.fits_s == pytest.approx(0.027)
-    text = "segment takes 60.0 ms and the largest slack on cpu is 27.0 ms: it would fit in 3 pieces, or if it took 27.0 ms"
+    text = "segment takes 60.0 ms and the largest slack on cpu is 27.0 ms: it would fit in 3 slices, or if it took 27.0 ms"
     assert text in str(refused)
 
 

@@ -164,7 +164,7 @@ def test_jobs_beyond_the_limit_wait_for_one_to_end() -> None:
 
 
 def test_the_earliest_deadline_is_admitted_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "_PATIENCE", int(LIMIT_S * 1e9))  # on a busy machine none overtakes
+    monkeypatch.setattr(background, "_PATIENCE_NS", int(LIMIT_S * 1e9))  # on a busy machine none overtakes
     device = AdmissionDevice("gpu", limit=1)
     holder = BackgroundJob(device, "holder")
     order: list[str] = []
@@ -187,7 +187,7 @@ def test_the_earliest_deadline_is_admitted_first(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_job_that_timed_out_keeps_its_place_in_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "_PATIENCE", int(LIMIT_S * 1e9))
+    monkeypatch.setattr(background, "_PATIENCE_NS", int(LIMIT_S * 1e9))
     device = AdmissionDevice("gpu", limit=1)
     holder, old = BackgroundJob(device, "holder"), BackgroundJob(device, "old")
     order: list[str] = []
@@ -219,19 +219,19 @@ def test_a_job_that_never_fits_is_refused_with_the_figure_that_would_fit() -> No
         pass
     assert refused.value.reason == "never_fits"
     assert refused.value.fits_s == pytest.approx(19.9995, abs=1e-4)
-    assert refused.value.pieces == 3
+    assert refused.value.slices == 3
     status = background_status("segment")
     assert status.refused["never fits"] == 1
     assert status.fits_ms == pytest.approx(19999.5, abs=0.1)
 
 
-def test_a_job_to_be_split_is_refused_with_the_number_of_pieces() -> None:
+def test_a_job_to_be_split_is_refused_with_the_number_of_slices() -> None:
     critical = CriticalJob("gpu", "policy", period_s=50.0, budget_s=30.0)
     critical.announce(time.monotonic() + 40.0)
     job = BackgroundJob("gpu", "segment", policy="split")
     with pytest.raises(Refused) as refused, job.admitted(expected_s=45.0):
         pass
-    assert (refused.value.reason, refused.value.pieces) == ("split", 3)
+    assert (refused.value.reason, refused.value.slices) == ("split", 3)
 
 
 def test_a_job_at_the_lower_rate_runs_right_after_a_critical_end_and_then_pauses() -> None:
@@ -253,7 +253,7 @@ def test_a_job_at_the_lower_rate_runs_right_after_a_critical_end_and_then_pauses
         times = []
         for _ in range(3):
             with job.admitted(expected_s=0.4, wait_s=LIMIT_S):
-                times.append(job._started * 1e-9)  # when it was admitted, however late this thread goes on
+                times.append(job._started_ns * 1e-9)  # when it was admitted, however late this thread goes on
     finally:
         stop.set()
         thread.join(LIMIT_S)
@@ -354,7 +354,7 @@ def test_a_stopped_process_that_comes_first_in_the_order_is_passed_over() -> Non
 def test_jobs_go_on_when_the_shared_memory_was_removed_under_them() -> None:
     critical, job = CriticalJob("gpu", "policy", 0.5), BackgroundJob("gpu", "detect")
     path_of("gpu").unlink()
-    critical._look_at = job._look_at = 0  # it is looked for every second
+    critical._look_at_ns = job._look_at_ns = 0  # it is looked for every second
     with critical:
         pass
     with job.admitted(expected_s=0.001):

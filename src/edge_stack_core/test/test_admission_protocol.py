@@ -227,7 +227,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         asked = world.now
         survivor = world.join(layout.IDLE)
         world.ask(survivor, MS, 0)
-        until = asked + 2 * longest + 2 * decision.LOOK_AGAIN + 10 * MS
+        until = asked + 2 * longest + 2 * decision.LOOK_AGAIN_NS + 10 * MS
         while not survivor.running:
             assert world.now < until, "still waiting"
             world.now = max(survivor.look_again, world.now + 1)
@@ -284,7 +284,7 @@ def test_a_critical_job_killed_at_any_store_binds_nobody_beyond_its_lease_even_u
                 # The critical party counts as alive: nobody may notice, only the lease frees the others.
                 world.now = job.look_again
                 world.look(job)
-            assert world.now <= stopped_at + critical.lease + decision.LOOK_AGAIN
+            assert world.now <= stopped_at + critical.lease + decision.LOOK_AGAIN_NS
 
 
 def test_what_a_dead_job_learned_is_found_again_by_its_name() -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from edge_stack_core.admission import BackgroundJob, CriticalJob, Refused
 from edge_stack_core.admission.status import read_status
 from edge_stack_inference.cuda.captured import CapturedInference, Workspace
-from edge_stack_inference.splitting import SegmentedModel
+from edge_stack_inference.splitting import SlicedModel
 from edge_stack_inference.testing.host_device import HostDevice
 
 SHAPE, DTYPE = (2, 3), np.dtype(np.float32)
@@ -62,7 +62,7 @@ class Job:
 
 
 def capture(device: HostDevice, numbers: tuple[float, ...] = (1.0,), priority: str = "low"):
-    """Capture x + numbers[0] + numbers[1] ..., a piece each."""
+    """Capture x + numbers[0] + numbers[1] ..., a slice each."""
     with Workspace(device, priority) as work:
         addresses = [work.memory(SHAPE, DTYPE) for _ in range(len(numbers) + 1)]
         graphs = [
@@ -99,7 +99,7 @@ def test_each_piece_asks_with_its_own_part_and_what_is_left_of_the_deadline():
     inference, _ = capture(device, (1.0, 2.0))
     job = Job(device)
     inference.run(ONES, job, deadline_s=0.5, wait_s=0.25)
-    assert [request["part"] for request in job.asked] == [0, 1]
+    assert [request["key"] for request in job.asked] == [0, 1]
     assert {request["wait_s"] for request in job.asked} == {0.25}
     first, second = (request["deadline_s"] for request in job.asked)
     assert 0.5 >= first >= second > 0.0
@@ -109,7 +109,7 @@ def test_each_piece_asks_with_its_own_part_and_what_is_left_of_the_deadline():
     numbers=st.lists(st.integers(-8, 8), min_size=1, max_size=6),
     runs=st.lists(st.integers(-99, 99), min_size=1, max_size=4),
 )
-def test_whatever_is_run_in_whatever_pieces_gives_what_the_whole_gives(numbers: list[int], runs: list[int]):
+def test_whatever_is_run_in_whatever_slices_gives_what_the_whole_gives(numbers: list[int], runs: list[int]):
     inference, _ = capture(HostDevice(), tuple(map(float, numbers)))
     for value in runs:
         (result,) = inference.run({"x": np.full(SHAPE, value, np.float32)})
@@ -193,7 +193,7 @@ def test_a_real_admission_admits_each_piece_on_its_own(admission: str):
     inference, _ = capture(HostDevice(), (1.0, 2.0, 4.0))
     job = BackgroundJob(admission, "segment", "split")
     inference.prime(job)
-    assert all(job.expected_s(part) > 0.0 for part in range(3))
+    assert all(job.expected_s(key) > 0.0 for key in range(3))
     inference.run(ONES, job)
     (status,) = read_status(admission).background
     assert status.admitted == 3
@@ -209,9 +209,9 @@ def test_nothing_is_launched_while_a_critical_inference_runs(admission: str):
     assert device.log == []
 
 
-def test_the_inference_can_stand_for_a_segmented_model():
+def test_the_inference_can_stand_for_a_sliced_model():
     for name in ("run", "prime", "__len__"):
         mine, theirs = (
-            list(inspect.signature(getattr(c, name)).parameters) for c in (CapturedInference, SegmentedModel)
+            list(inspect.signature(getattr(c, name)).parameters) for c in (CapturedInference, SlicedModel)
         )
         assert mine == theirs

@@ -307,8 +307,8 @@ def test_two_partitions_share_the_multiprocessors():
 
 
 @needs_gpu
-@pytest.mark.parametrize("pieces", [0, 3])
-def test_onnx_on_the_gpu_gives_what_the_processor_gives(tmp_path: Any, pieces: int):
+@pytest.mark.parametrize("slices", [0, 3])
+def test_onnx_on_the_gpu_gives_what_the_processor_gives(tmp_path: Any, slices: int):
     pytest.importorskip("onnx")
     from test_splitting_models import write_model
 
@@ -317,7 +317,7 @@ def test_onnx_on_the_gpu_gives_what_the_processor_gives(tmp_path: Any, pieces: i
 
     path = write_model(tmp_path / "net.onnx")
     try:
-        inference = open_onnx(path, open_device("cuda:0"), "high", pieces=pieces)
+        inference = open_onnx(path, open_device("cuda:0"), "high", slices=slices)
     except CudaUnavailable as error:
         pytest.skip(str(error))
     assert inference.note == ""

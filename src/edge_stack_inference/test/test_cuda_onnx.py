@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX models captured whole and in pieces give what ONNX Runtime gives; here its CPU provider runs the same code path."""
+"""ONNX models captured whole and in slices give what ONNX Runtime gives; here its CPU provider runs the same code path."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def model(tmp_path: Path) -> Path:
     return write_model(tmp_path / "net.onnx")
 
 
-@pytest.mark.parametrize("wish", [{}, {"pieces": 2}, {"pieces": 4}])
+@pytest.mark.parametrize("wish", [{}, {"slices": 2}, {"slices": 4}])
 def test_it_gives_what_the_whole_model_gives(model: Path, device: HostDevice, wish: dict[str, int]):
     whole = open_session(model, 1)
     inference = open_here(model, device, **wish)
-    assert len(inference) == wish.get("pieces", 1)
+    assert len(inference) == wish.get("slices", 1)
     assert inference.metadata == {"task": "test"}
     for seed in range(3):
         image = np.random.default_rng(seed).random((1, 3, 64, 64), np.float32)
@@ -54,27 +54,27 @@ def test_it_gives_what_the_whole_model_gives(model: Path, device: HostDevice, wi
 
 
 def test_only_inputs_and_outputs_of_the_whole_model_are_copied(model: Path, device: HostDevice):
-    inference = open_here(model, device, pieces=4)
+    inference = open_here(model, device, slices=4)
     device.log.clear()
     inference.run({"image": np.zeros((1, 3, 64, 64), np.float32)})
     assert device.log.count("copy in") == 1
     assert device.log.count("copy out") == 2
-    # Where to cut follows from measured times, so that there may be fewer pieces than asked for.
+    # Where to cut follows from measured times, so that there may be fewer slices than asked for.
     assert device.log.count("wait") == len(inference) > 1
 
 
-def test_segments_bounded_in_time_are_measured_where_they_run(model: Path, device: HostDevice):
+def test_slices_bounded_in_time_are_measured_where_they_run(model: Path, device: HostDevice):
     whole = open_here(model, device)
     whole_ms = whole.measure_ms()[0]
     whole.close()
     inference = open_here(model, device, max_ms=0.6 * whole_ms)
     assert len(inference) > 1
-    folder = next(model.parent.glob("net.onnx.segments/*"))
+    folder = next(model.parent.glob("net.onnx.slices/*"))
     assert folder.name.endswith("-the-host")
 
 
 def test_close_frees_all_of_it(model: Path, device: HostDevice):
-    open_here(model, device, pieces=3).close()
+    open_here(model, device, slices=3).close()
     assert device.is_empty
 
 

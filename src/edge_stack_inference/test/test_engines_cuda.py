@@ -60,23 +60,23 @@ def test_half_precision_is_fed_half_precision(tmp_path: Path, host: HostDevice):
     np.testing.assert_array_equal(runner.run(np.zeros((1, 3, 64, 96), np.float32))[0], OUTPUTS[0])
 
 
-def test_segments_are_admitted_one_by_one(tmp_path: Path, host: HostDevice):
+def test_slices_are_admitted_one_by_one(tmp_path: Path, host: HostDevice):
     pytest.importorskip("onnx")
     from test_splitting_models import write_model
 
     asked: list[Any] = []
 
     class Asked(Admissions):
-        def of(self, part: Any) -> Any:
-            asked.append(part)
-            return super().of(part)
+        def of(self, key: Any) -> Any:
+            asked.append(key)
+            return super().of(key)
 
     path = write_model(tmp_path / "net.onnx")
     runner = cuda.CudaEngine("cuda:0", 0.05, Asked())
     runner.open(path, 1)
     asked.clear()
     runner.run(np.zeros((1, 3, 64, 64), np.float32))
-    assert asked == list(range(len(runner.plan.segments)))
+    assert asked == list(range(len(runner.plan.slices)))
     assert len(asked) > 1
 
 

@@ -22,7 +22,7 @@ from edge_stack_core.admission.status import BackgroundStatus, read_status
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.image_messages import fill_image
 from edge_stack_core.ros.testing import NodeProcess, Peer
-from edge_stack_inference.splitting import segment
+from edge_stack_inference.splitting import split_model
 from edge_stack_inference.splitting.build import open_session, time_ms
 from edge_stack_inference.testing.toy_onnx import end2end_rows, metadata_of, write_toy_onnx
 
@@ -31,7 +31,7 @@ onnx = pytest.importorskip("onnx")
 MODULE = "edge_stack_perception.ros.yolo"
 NAMES = ("cube", "hand")
 BUDGET_S = 0.008
-# The slack is shorter than the whole and far longer than a piece: how long either takes varies on a busy machine.
+# The slack is shorter than the whole and far longer than a slice: how long either takes varies on a busy machine.
 PIECES = 10  # of the model, about
 SLACK = 0.8  # of the time of one inference
 
@@ -123,7 +123,7 @@ def test_a_model_longer_than_the_slack_makes_progress_when_it_is_split(peer: Pee
     whole_ms = time_ms(session, {"images": np.zeros((1, 3, 64, 96), np.float32)}, 1)
     split_ms = whole_ms / PIECES
     # Cut before the node needs it: on a busy machine that lasts longer than a configure is waited for.
-    pieces = len(segment(model, max_ms=split_ms)[0].segments)
+    slices = len(split_model(model, max_ms=split_ms)[0].slices)
     period_s = BUDGET_S + SLACK * whole_ms * 1e-3
     settings: dict[str, Any] = {"model": str(model), "admission": "on", "rate_hz": 30.0}
     settings |= {"when_too_long": "split", "split_ms": split_ms}
@@ -136,14 +136,14 @@ def test_a_model_longer_than_the_slack_makes_progress_when_it_is_split(peer: Pee
         status = admission_status()
         assert status.policy == "split"
         assert status.oversize_runs == 0 and status.fits_ms == 0.0
-        assert status.admitted >= len(results) * pieces
+        assert status.admitted >= len(results) * slices
         peer.spin_until(lambda: peer.statuses["yolo"].processed >= 10)
         stages = {stage.name for stage in peer.statuses["yolo"].stages}
         assert stages >= {"admission", "preprocess", "inference", "postprocess"}
         assert process.alive(), process.output()
 
 
-def test_split_pieces_that_are_still_too_long_are_refused_with_the_figure_that_would_fit(
+def test_slices_that_are_still_too_long_are_refused_with_the_figure_that_would_fit(
     peer: Peer, tmp_path: Path
 ) -> None:
     model = write_long_model(tmp_path / "long.onnx")
@@ -153,8 +153,8 @@ def test_split_pieces_that_are_still_too_long_are_refused_with_the_figure_that_w
         "admission": "on",
         "when_too_long": "split",
     }
-    segment(model, max_ms=1000.0)
-    # One piece: as long as the whole, which is longer than the slack of 4 ms.
+    split_model(model, max_ms=1000.0)
+    # One slice: as long as the whole, which is longer than the slack of 4 ms.
     with (
         critical_job(BUDGET_S + 0.004),
         NodeProcess(MODULE, "yolo", {**settings, "split_ms": 1000.0}) as process,
@@ -178,7 +178,7 @@ def test_what_cannot_be_split_fails_configure_with_its_reason(peer: Peer, tmp_pa
             ({"device": "cuda"}, "device cuda:0 needs engine onnxruntime"),
             (
                 {"device": "cpu", "engine": "auto", "model": str(openvino)},
-                "in segments opens .onnx only",
+                "in slices opens .onnx only",
             ),
         ]
         for parameters, reason in cases:

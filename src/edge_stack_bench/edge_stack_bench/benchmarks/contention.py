@@ -36,7 +36,7 @@ CPU_CONFIGS = (
     Config("background_alone_long", critical=False, background="long"),
     Config("uncoordinated_long", background="long"),
     Config("admission_whole_long", background="long", priority="fifo", admission="whole", extra=True),
-    Config("admission_sliced", background="long", priority="fifo", admission="segmented", times=2),
+    Config("admission_sliced", background="long", priority="fifo", admission="sliced", times=2),
 )
 _EXTRA = ", ".join(config.name for config in CPU_CONFIGS if config.extra)
 
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         "--critical-ms", type=float, default=1e3 * PERIOD_S / 3, help="duration of the critical model"
     )
     parser.add_argument(
-        "--segment-ms", type=float, default=6.0, help="longest segment of the long model (default: 6)"
+        "--slice-ms", type=float, default=6.0, help="longest slice of the long model (default: 6)"
     )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)

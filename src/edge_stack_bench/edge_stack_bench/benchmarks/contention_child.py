@@ -22,7 +22,7 @@ from edge_stack_core.admission import AdmissionDevice, BackgroundJob, CriticalJo
 from edge_stack_core.admission.status import read_status
 from edge_stack_core.runtime import process
 from edge_stack_core.runtime.linux import AbsoluteSleeper
-from edge_stack_inference.splitting import SegmentedModel
+from edge_stack_inference.splitting import SlicedModel
 from edge_stack_inference.splitting.build import open_session
 
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
@@ -49,10 +49,10 @@ class ContendingModel(Protocol):
     """What the processes run again and again."""
 
     def run(self, job: BackgroundJob | None = None) -> None:
-        """Run one inference, in pieces if it is cut; each is admitted if there is a job. Raises Refused."""
+        """Run one inference, in slices if it is cut; each is admitted if there is a job. Raises Refused."""
 
     def prime(self, job: BackgroundJob) -> None:
-        """Tell a job how long the pieces take."""
+        """Tell a job how long the slices take."""
 
 
 class _ModelOnCores:
@@ -60,13 +60,11 @@ class _ModelOnCores:
         path = Path(spec["model"])
         self._whole = open_session(path, 1)
         self._feeds = feeds_of(self._whole)
-        self._segmented = (
-            SegmentedModel.open(path, max_ms=spec["segment_ms"]) if _is_segmented(spec) else None
-        )
+        self._sliced_model = SlicedModel.open(path, max_ms=spec["slice_ms"]) if _is_sliced(spec) else None
 
     def run(self, job: BackgroundJob | None = None) -> None:
-        if self._segmented:
-            self._segmented.run(self._feeds, job)
+        if self._sliced_model:
+            self._sliced_model.run(self._feeds, job)
         elif job:
             with job.admitted():
                 self._whole.run(None, self._feeds)
@@ -74,12 +72,12 @@ class _ModelOnCores:
             self._whole.run(None, self._feeds)
 
     def prime(self, job: BackgroundJob) -> None:
-        if self._segmented:
-            self._segmented.prime(job)
+        if self._sliced_model:
+            self._sliced_model.prime(job)
 
 
-def _is_segmented(spec: dict[str, Any]) -> bool:
-    return bool(spec["admission"] == "segmented" and spec["role"] == "background")
+def _is_sliced(spec: dict[str, Any]) -> bool:
+    return bool(spec["admission"] == "sliced" and spec["role"] == "background")
 
 
 def _open_model(spec: dict[str, Any]) -> ContendingModel:
@@ -87,7 +85,7 @@ def _open_model(spec: dict[str, Any]) -> ContendingModel:
         return _ModelOnCores(spec)
     from edge_stack_bench.benchmarks import contention_gpu
 
-    return contention_gpu.ModelOnGpu(spec, spec["segment_ms"] if _is_segmented(spec) else 0.0)
+    return contention_gpu.ModelOnGpu(spec, spec["slice_ms"] if _is_sliced(spec) else 0.0)
 
 
 def _settings(spec: dict[str, Any]) -> list[str]:
@@ -155,7 +153,7 @@ def _critical(spec: dict[str, Any], device: AdmissionDevice | None) -> dict[str,
 
 def _background(spec: dict[str, Any], device: AdmissionDevice | None) -> dict[str, Any]:
     model = _open_model(spec)
-    policy = "split" if _is_segmented(spec) else "refuse"
+    policy = "split" if _is_sliced(spec) else "refuse"
     job = BackgroundJob(device, spec["name"], policy) if device else None
     for _ in range(3):
         model.run()

@@ -36,7 +36,7 @@ CONFIGS = (
     Config("background_alone_long", critical=False, background="long"),
     Config("uncoordinated_long", background="long"),
     Config("admission_whole_long", background="long", priority="stream", admission="whole"),
-    Config("admission_sliced", background="long", priority="stream", admission="segmented", times=2),
+    Config("admission_sliced", background="long", priority="stream", admission="sliced", times=2),
 )
 # Enough to saturate the GPU, where they take turns.
 _SHORT_JOBS, _LONG_JOBS = 3, 1
@@ -104,7 +104,7 @@ class CudaBench(Bench):
                 self._folder, 1.5e3 * PERIOD_S, self._ms, size
             )
         else:
-            # Not beside the user's file: segments are written there.
+            # Not beside the user's file: slices are written there.
             self._oversize = self._folder / arguments.long.name
             self._oversize.write_bytes(arguments.long.read_bytes())
             figures = {"file": arguments.long.name, "ms": round(self._ms(self._oversize), 2)}

@@ -20,7 +20,7 @@ class ModelOnGpu:
     """A model file, captured; fed the same random input each time."""
 
     def __init__(self, spec: dict[str, Any], max_ms: float = 0.0) -> None:
-        """spec: of the process. max_ms: cut into segments that take no longer; 0: whole."""
+        """spec: of the process. max_ms: cut into slices that take no longer; 0: whole."""
         partition = Partition(spec["role"]) if spec["partition"] else None
         device = open_device(spec["device"], partition)
         self.description = device.description
@@ -36,7 +36,7 @@ class ModelOnGpu:
         self.inference.run(self._feeds, job)
 
     def prime(self, job: BackgroundJob) -> None:
-        """Tell a job how long the pieces take."""
+        """Tell a job how long the slices take."""
         self.inference.prime(job)
 
 

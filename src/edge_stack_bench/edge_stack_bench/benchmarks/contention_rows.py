@@ -39,7 +39,7 @@ class Config:
     background: "" none, "short" YOLO models, "long" the model longer than the slack. priority: "fifo": critical SCHED_FIFO,
     background 10 nicer; "nice": background 19 nicer; "stream": the critical one's CUDA stream is urgent. partition: cores or
     multiprocessors of its own for the critical one. mps: processes share the GPU through MPS. admission: "": none;
-    "whole" or "segmented": inferences are admitted. beside: how many may run beside the critical inference; None:
+    "whole" or "sliced": inferences are admitted. beside: how many may run beside the critical inference; None:
     admission's default. times: in each round. extra: measured only if asked for by name.
     """
 
@@ -61,7 +61,7 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace, short: Sequence[Path], folder: Path) -> None:
         """Make or copy the models into a folder, where admission lives, too."""
         self._seconds, self._rounds = arguments.seconds, arguments.rounds
-        self._segment_ms = arguments.segment_ms
+        self._slice_ms = arguments.slice_ms
         self._folder = folder
         self._cores = sorted(os.sched_getaffinity(0))
         self.notes: list[str] = []
@@ -80,7 +80,7 @@ class Bench:
             self._oversize, figures = contention_models.long_model(folder, 1.5e3 * PERIOD_S)
             self.figures["long_model"] = figures
         else:
-            # Its segments are written beside it.
+            # Its slices are written beside it.
             self._oversize = Path(shutil.copy(arguments.long, folder))
             self.figures["long_model"] = {"file": arguments.long.name}
         # One more than there are cores: the cores stay busy while one waits.
@@ -157,7 +157,7 @@ class Bench:
             "limit": len(self._cores),
             "beside": config.co_run,
             "period_s": PERIOD_S,
-            "segment_ms": self._segment_ms,
+            "slice_ms": self._slice_ms,
             "fifo": config.priority == "fifo",
             "cores": [],
             "nice": None,

@@ -80,7 +80,7 @@ class _Job:
         self.model = model
         self.index = index
         self.rate_hz = model.wanted_hz
-        self.durations = DurationEstimate(prior=round(model.nominal_s * _NS))
+        self.durations = DurationEstimate(prior_ns=round(model.nominal_s * _NS))
         self.release = 0
         self.waiting_since = -1
         self.deadline = 0  # by which admission orders

@@ -41,28 +41,28 @@ _RETRY_NS = 30_000_000_000
 class InterferenceModel:
     """What the background jobs do to one critical job. A job is known by its slot and the slot's token. For one thread."""
 
-    def __init__(self, period: int) -> None:
-        """Know nobody: the first inferences are to be alone. period: of the critical job, ns."""
-        self._period = period
+    def __init__(self, period_ns: int) -> None:
+        """Know nobody: the first inferences are to be alone. period_ns: of the critical job."""
+        self._period_ns = period_ns
         self._alone = DurationEstimate(window=32, quantile=0.5)
         self._since_alone = 0
-        self._retry_at = 0
+        self._retry_at_ns = 0
         # How far each job stretches the inference if it runs all along; 1: as far as it may.
         self._slowdown: dict[tuple[int, int], float] = {}
 
-    def learn(self, duration: int, co_run: Mapping[tuple[int, int], int]) -> None:
-        """Learn from one inference. beside: how long each background job there is ran meanwhile."""
-        shares = {job: min(1.0, ran / max(1, duration)) for job, ran in co_run.items() if ran > 0}
+    def learn(self, duration_ns: int, co_run: Mapping[tuple[int, int], int]) -> None:
+        """Learn from one inference. co_run: how long each background job there is ran meanwhile."""
+        shares = {job: min(1.0, ran / max(1, duration_ns)) for job, ran in co_run.items() if ran > 0}
         self._since_alone += 1
         if sum(shares.values()) < _ALONE_SHARE:
-            self._alone.add(duration)
+            self._alone.add(duration_ns)
             self._since_alone = 0
         elif self.too_long:
-            if duration < self._alone.value:  # alone it would have been no longer
-                self._alone.add(duration)
+            if duration_ns < self._alone.value:  # alone it would have been no longer
+                self._alone.add(duration_ns)
         elif len(self._alone) >= _FIRST:
-            alone = self._alone.value
-            slowdown = (duration - alone) / max(SLOWDOWN * alone, LEAST_NS)
+            alone_ns = self._alone.value
+            slowdown = (duration_ns - alone_ns) / max(SLOWDOWN * alone_ns, LEAST_NS)
             known = sum(self._slowdown.get(job, 0.0) * share for job, share in shares.items())
             error = max(-_MOST, min(_MOST, slowdown)) - known
             rate = _RISE if error > 0.0 else _FALL
@@ -74,9 +74,9 @@ class InterferenceModel:
     @property
     def too_long(self) -> bool:
         """Whether it takes longer than its period even alone."""
-        return bool(len(self._alone)) and self._alone.value > self._period
+        return bool(len(self._alone)) and self._alone.value > self._period_ns
 
-    def allowed(self, now: int, at_once: int = 1) -> int:
+    def allowed(self, now_ns: int, at_once: int = 1) -> int:
         """
         Return who may run beside the next inference: the word with a bit for each slot; 0: nobody.
 
@@ -84,7 +84,7 @@ class InterferenceModel:
         together no further than one may.
         """
         if self.too_long:
-            far = self._alone.value >= _FAR_TOO_LONG * self._period
+            far = self._alone.value >= _FAR_TOO_LONG * self._period_ns
             return EVERYONE if far or self._since_alone < _ALONE_EVERY else 0
         if not at_once:
             return 0
@@ -99,8 +99,8 @@ class InterferenceModel:
             else:
                 calm.append(slowdown)
         if not apart:
-            self._retry_at = now + _RETRY_NS
-        elif now >= self._retry_at:
-            self._retry_at = now + _RETRY_NS
+            self._retry_at_ns = now_ns + _RETRY_NS
+        elif now_ns >= self._retry_at_ns:
+            self._retry_at_ns = now_ns + _RETRY_NS
             return EVERYONE
         return mask_of(~sum(1 << slot for slot in apart))

@@ -38,7 +38,7 @@ class AdmissionDevice:
             name: the same word in every process.
             limit: background jobs at once; first: as many as there are cores for "cpu", 1 for others.
             guard_s: kept free before each critical release; first: 0.5 ms.
-            beside: background jobs that may run beside an active critical job, as long as they do not stretch it
+            co_run: background jobs that may run beside an active critical job, as long as they do not stretch it
                 (admission/co_run.py); first: all cores but one for "cpu", 0 for others.
             measure: what a background job's duration is learned from. "wall": from its begin to its end. "cpu": processor
                 time of the thread that runs it, so that what other programs take from it does not count. None: "cpu" for

@@ -35,11 +35,11 @@ class Member:
         self._words = self._page.words
         self._slot, self._token = self._page.claim(self.STATE, self.name)
         self._base = layout.base_of(self._slot)
-        self._look_at = time.monotonic_ns() + _LOOK_AFTER_NS
+        self._look_at_ns = time.monotonic_ns() + _LOOK_AFTER_NS
 
-    def _look_after(self, now: int) -> bool:
+    def _look_after(self, now_ns: int) -> bool:
         """Make sure that the page is the one that others open and the slot is this job's; return whether it joined anew."""
-        self._look_at = now + _LOOK_AFTER_NS
+        self._look_at_ns = now_ns + _LOOK_AFTER_NS
         if self._page.stale:
             raise RuntimeError(
                 f"admission: job {self.name!r} was made before this process was forked; make it anew"

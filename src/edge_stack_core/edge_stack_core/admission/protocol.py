@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection
 from edge_stack_core.admission import layout
 from edge_stack_core.admission.decision import (
     NONE,
-    RUN_LEASE,
+    RUN_LEASE_NS,
     AdmissionDecision,
     Critical,
     PageView,
@@ -30,10 +30,10 @@ from edge_stack_core.admission.layout import Words
 Alive = Callable[[int], bool]
 
 
-def format_page(words: Words, limit: int, guard: int, co_run: int) -> None:
+def format_page(words: Words, limit: int, guard_ns: int, co_run: int) -> None:
     """Make an empty admission of zeroed words. The magic comes last: a page without it is unfinished and is made anew."""
     words[layout.H_LIMIT] = limit
-    words[layout.H_GUARD] = guard
+    words[layout.H_GUARD] = guard_ns
     words[layout.H_CO_RUN] = co_run
     words[layout.H_MAGIC] = layout.MAGIC
 
@@ -85,16 +85,16 @@ def free(words: Words, slot: int) -> None:
     words[layout.base_of(slot) + layout.S_TOKEN] = 0
 
 
-def announce(words: Words, slot: int, release: int, period: int, budget: int, lease: int) -> None:
+def announce(words: Words, slot: int, release_ns: int, period_ns: int, budget_ns: int, lease_ns: int) -> None:
     """Announce a critical job's next release. Without a lock."""
     base = layout.base_of(slot)
-    words[base + layout.C_PERIOD] = period
-    words[base + layout.C_BUDGET] = budget
-    words[base + layout.C_LEASE] = lease
-    words[base + layout.C_RELEASE] = release
+    words[base + layout.C_PERIOD] = period_ns
+    words[base + layout.C_BUDGET] = budget_ns
+    words[base + layout.C_LEASE] = lease_ns
+    words[base + layout.C_RELEASE] = release_ns
 
 
-def begin(words: Words, slot: int, now: int) -> int:
+def begin(words: Words, slot: int, now_ns: int) -> int:
     """
     Mark a critical inference as begun and announce the following release; return that release.
 
@@ -102,34 +102,34 @@ def begin(words: Words, slot: int, now: int) -> int:
     release is one period after the announced one, or after now if the job does not keep to what it announced.
     """
     base = layout.base_of(slot)
-    words[base + layout.C_ACTIVE] = now
-    release = words[base + layout.C_RELEASE] or now
-    period = words[base + layout.C_PERIOD]
-    late = now - release
-    following = release + period
-    if late > period // 2:
-        words[base + layout.C_SKIPPED] += late // period
-        following = now + period
-    elif late < -words[layout.H_GUARD]:
-        following = now + period
-    words[base + layout.C_RELEASE] = following
-    words[base + layout.C_BEGAN] = now
+    words[base + layout.C_ACTIVE] = now_ns
+    release_ns = words[base + layout.C_RELEASE] or now_ns
+    period_ns = words[base + layout.C_PERIOD]
+    late_ns = now_ns - release_ns
+    following_ns = release_ns + period_ns
+    if late_ns > period_ns // 2:
+        words[base + layout.C_SKIPPED] += late_ns // period_ns
+        following_ns = now_ns + period_ns
+    elif late_ns < -words[layout.H_GUARD]:
+        following_ns = now_ns + period_ns
+    words[base + layout.C_RELEASE] = following_ns
+    words[base + layout.C_BEGAN] = now_ns
     words[base + layout.C_JOBS] += 1
-    if late > words[layout.H_GUARD]:
+    if late_ns > words[layout.H_GUARD]:
         words[base + layout.C_LATE] += 1
     if layout.RUNNING in words[layout.STATES : layout.STATES + words[layout.H_USED]]:
         words[base + layout.C_DISTURBED] += 1
-    return following
+    return following_ns
 
 
-def end(words: Words, slot: int, now: int, budget: int) -> None:
+def end(words: Words, slot: int, now_ns: int, budget_ns: int) -> None:
     """Mark a critical inference as ended, with the budget learned from it. Without a lock."""
     base = layout.base_of(slot)
-    if now - words[base + layout.C_ACTIVE] > words[base + layout.C_BUDGET]:
+    if now_ns - words[base + layout.C_ACTIVE] > words[base + layout.C_BUDGET]:
         words[base + layout.C_OVERRUNS] += 1
-    words[base + layout.HISTOGRAM + layout.bucket_of(now - words[base + layout.C_ACTIVE])] += 1
-    words[base + layout.C_BUDGET] = budget
-    words[base + layout.C_ENDED] = now
+    words[base + layout.HISTOGRAM + layout.bucket_of(now_ns - words[base + layout.C_ACTIVE])] += 1
+    words[base + layout.C_BUDGET] = budget_ns
+    words[base + layout.C_ENDED] = now_ns
     words[base + layout.C_ACTIVE] = 0
 
 
@@ -154,14 +154,14 @@ def view_of(words: Words) -> PageView:
         if state == layout.CRITICAL:
             b = layout.SLOT_BASE + slot * layout.SLOT_WORDS
             # Active is read after release: a begin in between is seen as active with the old release, never as neither.
-            release = words[b + layout.C_RELEASE]
-            period, budget, lease = (
+            release_ns = words[b + layout.C_RELEASE]
+            period_ns, budget_ns, lease_ns = (
                 words[b + layout.C_PERIOD],
                 words[b + layout.C_BUDGET],
                 words[b + layout.C_LEASE],
             )
-            active, co_run = words[b + layout.C_ACTIVE], words[b + layout.C_CO_RUN]
-            criticals.append(Critical(slot, release, period, budget, lease, active, co_run))
+            active_ns, co_run = words[b + layout.C_ACTIVE], words[b + layout.C_CO_RUN]
+            criticals.append(Critical(slot, release_ns, period_ns, budget_ns, lease_ns, active_ns, co_run))
         elif state == layout.WAITING:
             b = layout.SLOT_BASE + slot * layout.SLOT_WORDS
             waiting.append(
@@ -180,27 +180,27 @@ def view_of(words: Words) -> PageView:
     )
 
 
-def live_criticals(words: Words, now: int) -> list[int]:
+def live_criticals(words: Words, now_ns: int) -> list[int]:
     """Return the slots of the critical jobs that bind others now: announced or active, within their lease."""
     found = []
     for slot, state in enumerate(words[layout.STATES : layout.STATES + words[layout.H_USED]]):
         if state == layout.CRITICAL:
             base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
             # As in view_of, active is read after release: a begin in between is seen.
-            release, lease = words[base + layout.C_RELEASE], words[base + layout.C_LEASE]
-            active = words[base + layout.C_ACTIVE]
-            if release and now < release + lease or active and now < active + lease:
+            release_ns, lease_ns = words[base + layout.C_RELEASE], words[base + layout.C_LEASE]
+            active_ns = words[base + layout.C_ACTIVE]
+            if release_ns and now_ns < release_ns + lease_ns or active_ns and now_ns < active_ns + lease_ns:
                 found.append(slot)
     return found
 
 
-def ask(words: Words, slot: int, now: int, expected: int, shared: int, deadline: int) -> None:
-    """Join the waiting; under the mutex. expected, shared: durations alone and beside others; deadline: absolute."""
+def ask(words: Words, slot: int, now_ns: int, expected_ns: int, shared_ns: int, deadline_ns: int) -> None:
+    """Join the waiting; under the mutex. expected_ns, shared_ns: alone and beside others; deadline_ns: absolute."""
     base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
-    words[base + layout.B_EXPECTED] = expected
-    words[base + layout.B_SHARED] = shared
-    words[base + layout.B_DEADLINE] = deadline
-    words[base + layout.B_ASKED_AT] = now
+    words[base + layout.B_EXPECTED] = expected_ns
+    words[base + layout.B_SHARED] = shared_ns
+    words[base + layout.B_DEADLINE] = deadline_ns
+    words[base + layout.B_ASKED_AT] = now_ns
     words[base + layout.B_ASKED] += 1
     words[layout.STATES + slot] = layout.WAITING
 
@@ -208,7 +208,7 @@ def ask(words: Words, slot: int, now: int, expected: int, shared: int, deadline:
 def consider(
     words: Words,
     slot: int,
-    now: int,
+    now_ns: int,
     alive: Alive,
     passed_over: Collection[int] = (),
     quantum_ends_ns: int = 0,
@@ -223,7 +223,7 @@ def consider(
     """
     while True:
         view = view_of(words)
-        decision = decide(view, slot, now, passed_over, quantum_ends_ns)
+        decision = decide(view, slot, now_ns, passed_over, quantum_ends_ns)
         dead = [other for other in decision.blockers if not alive(other)]
         if not dead:
             break
@@ -233,21 +233,21 @@ def consider(
         words[layout.H_HEADS] = _bits(heads(view))
         return decision, decision.winner
     base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
-    words[base + layout.B_STARTED_AT] = now
-    words[base + layout.B_ENDS_AT] = now + decision.duration
+    words[base + layout.B_STARTED_AT] = now_ns
+    words[base + layout.B_ENDS_AT] = now_ns + decision.duration_ns
     words[layout.STATES + slot] = layout.RUNNING
     words[layout.H_ADMISSIONS] += 1
     words[base + layout.B_ADMITTED] += 1
     if len(view.waiting) > 1:
-        return decision, next_to_wake(words, now, alive, passed_over)
+        return decision, next_to_wake(words, now_ns, alive, passed_over)
     return decision, -1
 
 
-def next_to_wake(words: Words, now: int, alive: Alive, passed_over: Collection[int] = ()) -> int:
+def next_to_wake(words: Words, now_ns: int, alive: Alive, passed_over: Collection[int] = ()) -> int:
     """Return the waiter that may start now, or -1; under the mutex. The dead among them are freed."""
     while True:
         view = view_of(words)
-        winner = decide(view, -1, now, passed_over).winner
+        winner = decide(view, -1, now_ns, passed_over).winner
         if winner < 0 or alive(winner):
             break
         free(words, winner)
@@ -255,50 +255,50 @@ def next_to_wake(words: Words, now: int, alive: Alive, passed_over: Collection[i
     return winner
 
 
-def finish(words: Words, slot: int, now: int, alive: Alive) -> int:
+def finish(words: Words, slot: int, now_ns: int, alive: Alive) -> int:
     """End a run or leave the waiting; under the mutex. Returns the waiter to wake, or -1."""
     if words[layout.STATES + slot] == layout.RUNNING:
         base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
-        words[base + layout.B_RAN] += now - words[base + layout.B_STARTED_AT]
+        words[base + layout.B_RAN] += now_ns - words[base + layout.B_STARTED_AT]
     words[layout.STATES + slot] = layout.IDLE
     if layout.WAITING in words[layout.STATES : layout.STATES + words[layout.H_USED]]:
-        return next_to_wake(words, now, alive)
+        return next_to_wake(words, now_ns, alive)
     return -1
 
 
-def count_delay(words: Words, slot: int, delay: int, reason: int) -> None:
+def count_delay(words: Words, slot: int, delay_ns: int, reason: int) -> None:
     """Count how long an admitted job waited and why."""
     base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
-    words[base + layout.HISTOGRAM + layout.bucket_of(delay)] += 1
+    words[base + layout.HISTOGRAM + layout.bucket_of(delay_ns)] += 1
     if reason == NONE:
         words[base + layout.B_AT_ONCE] += 1
         return
     words[base + layout.B_DELAYED_BY + reason] += 1
-    words[base + layout.B_DELAY_TOTAL] += delay
-    if delay > words[base + layout.B_DELAY_MAX]:
-        words[base + layout.B_DELAY_MAX] = delay
+    words[base + layout.B_DELAY_TOTAL] += delay_ns
+    if delay_ns > words[base + layout.B_DELAY_MAX]:
+        words[base + layout.B_DELAY_MAX] = delay_ns
 
 
-def critical_overlap(words: Words, started: int, now: int) -> tuple[int, int]:
+def critical_overlap(words: Words, started_ns: int, now_ns: int) -> tuple[int, int]:
     """
     Return how much of [started, now] critical inferences ran, ns, and when the first of them began (now if none).
 
     Only the last inference of each critical job is known; a background run spans few of them.
     """
-    overlap, first = 0, now
+    overlap_ns, first_ns = 0, now_ns
     for slot, state in enumerate(words[layout.STATES : layout.STATES + words[layout.H_USED]]):
         if state == layout.CRITICAL:
             base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
-            began, ended = words[base + layout.C_BEGAN], words[base + layout.C_ENDED]
-            if ended < began:
-                ended = now
-            if began and ended > started and began < now:
-                overlap += min(ended, now) - max(began, started)
-                first = min(first, max(began, started))
-    return overlap, first
+            began_ns, ended_ns = words[base + layout.C_BEGAN], words[base + layout.C_ENDED]
+            if ended_ns < began_ns:
+                ended_ns = now_ns
+            if began_ns and ended_ns > started_ns and began_ns < now_ns:
+                overlap_ns += min(ended_ns, now_ns) - max(began_ns, started_ns)
+                first_ns = min(first_ns, max(began_ns, started_ns))
+    return overlap_ns, first_ns
 
 
-def time_run(words: Words, now: int) -> dict[tuple[int, int], int]:
+def time_run(words: Words, now_ns: int) -> dict[tuple[int, int], int]:
     """
     Return how long each background job has run in all, ns, by slot and token.
 
@@ -309,18 +309,20 @@ def time_run(words: Words, now: int) -> dict[tuple[int, int], int]:
     for slot, state in enumerate(words[layout.STATES : layout.STATES + words[layout.H_USED]]):
         if state > layout.CRITICAL:
             base = layout.SLOT_BASE + slot * layout.SLOT_WORDS
-            runs = state == layout.RUNNING and now < words[base + layout.B_ENDS_AT] + RUN_LEASE
-            since = now - words[base + layout.B_STARTED_AT] if runs else 0
-            ran[slot, words[base + layout.S_TOKEN]] = words[base + layout.B_RAN] + since
+            runs = state == layout.RUNNING and now_ns < words[base + layout.B_ENDS_AT] + RUN_LEASE_NS
+            since_ns = now_ns - words[base + layout.B_STARTED_AT] if runs else 0
+            ran[slot, words[base + layout.S_TOKEN]] = words[base + layout.B_RAN] + since_ns
     return ran
 
 
-def co_runners(words: Words, slot: int, now: int) -> int:
+def co_runners(words: Words, slot: int, now_ns: int) -> int:
     """Count other background jobs that run now."""
     count = 0
     for other, state in enumerate(words[layout.STATES : layout.STATES + words[layout.H_USED]]):
         if state == layout.RUNNING and other != slot:
-            count += now < words[layout.SLOT_BASE + other * layout.SLOT_WORDS + layout.B_ENDS_AT] + RUN_LEASE
+            count += (
+                now_ns < words[layout.SLOT_BASE + other * layout.SLOT_WORDS + layout.B_ENDS_AT] + RUN_LEASE_NS
+            )
     return count
 
 

@@ -123,7 +123,7 @@ def read_status(device: str, now_ns: int | None = None) -> AdmissionStatus:
         )
     page = AdmissionPage.open(device, 1, 0, 0)
     words = page.words
-    now = time.monotonic_ns() if now_ns is None else now_ns
+    now_ns = time.monotonic_ns() if now_ns is None else now_ns
     critical, background, dead = [], [], set()
     allowed, slots = [], []
     for slot in range(words[layout.H_USED]):
@@ -133,7 +133,7 @@ def read_status(device: str, now_ns: int | None = None) -> AdmissionStatus:
         if not page.alive(slot):
             dead.add(slot)
         elif state == layout.CRITICAL:
-            critical.append(_critical(words, layout.base_of(slot), now))
+            critical.append(_critical(words, layout.base_of(slot), now_ns))
             allowed.append(words[layout.base_of(slot) + layout.C_CO_RUN])
         else:
             background.append(_background(words, layout.base_of(slot), state))
@@ -141,13 +141,13 @@ def read_status(device: str, now_ns: int | None = None) -> AdmissionStatus:
     for index, mask in enumerate(allowed):
         apart = tuple(job.name for job, slot in zip(background, slots, strict=True) if not mask >> slot & 1)
         critical[index] = dataclasses.replace(critical[index], apart=apart)
-    room = largest_slack([job for job in view_of(words).criticals if job.slot not in dead], now)
+    room_ns = largest_slack([job for job in view_of(words).criticals if job.slot not in dead], now_ns)
     return AdmissionStatus(
         device=device,
         limit=words[layout.H_LIMIT],
         guard_ms=words[layout.H_GUARD] * 1e-6,
         co_run=words[layout.H_CO_RUN],
-        slack_ms=float("inf") if room < 0 else room * 1e-6,
+        slack_ms=float("inf") if room_ns < 0 else room_ns * 1e-6,
         critical=tuple(critical),
         background=tuple(background),
     )
@@ -165,16 +165,20 @@ def quantile_ms(counts: Sequence[int], q: float) -> float:
     return float("nan")
 
 
-def _critical(words: Words, base: int, now: int) -> CriticalStatus:
+def _critical(words: Words, base: int, now_ns: int) -> CriticalStatus:
     counts = _histogram(words, base)
-    release, lease, active = (
+    release_ns, lease_ns, active_ns = (
         words[base + index] for index in (layout.C_RELEASE, layout.C_LEASE, layout.C_ACTIVE)
     )
-    announced = release and now < release + lease
+    announced = release_ns and now_ns < release_ns + lease_ns
     return CriticalStatus(
         name=layout.read_name(words, base),
         pid=words[base + layout.S_PID],
-        state="running" if active and now < active + lease else "announced" if announced else "silent",
+        state="running"
+        if active_ns and now_ns < active_ns + lease_ns
+        else "announced"
+        if announced
+        else "silent",
         period_ms=words[base + layout.C_PERIOD] * 1e-6,
         budget_ms=words[base + layout.C_BUDGET] * 1e-6,
         jobs=words[base + layout.C_JOBS],

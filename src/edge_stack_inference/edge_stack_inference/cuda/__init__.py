@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Inference on an NVIDIA GPU beside other work: captured once as CUDA graphs, replayed in pieces that admission admits.
+Inference on an NVIDIA GPU beside other work: captured once as CUDA graphs, replayed in slices that admission admits.
 
 Everything here is optional: it needs the requirements of `./edge setup --with cuda` and a GPU, and nothing else of the stack
 imports it without being asked for a CUDA device. docs/cuda.md says how the parts fit.

@@ -1,10 +1,10 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-An inference that was captured once as CUDA graphs: fixed buffers, and a replay for each piece.
+An inference that was captured once as CUDA graphs: fixed buffers, and a replay for each slice.
 
-Its unit of work is one inference: copy in, launch each piece, copy out. Around each piece admission may be asked; inside, an
-event is waited for, so that what was admitted is over when its block ends. Tensors between pieces stay on the device.
+Its unit of work is one inference: copy in, launch each slice, copy out. Around each slice admission may be asked; inside, an
+event is waited for, so that what was admitted is over when its block ends. Tensors between slices stay on the device.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Port(NamedTuple):
 
 class CapturedInference:
     """
-    A model captured on one stream, run as `SegmentedModel` is. For one thread at a time.
+    A model captured on one stream, run as `SlicedModel` is. For one thread at a time.
 
     stream: it was captured on; its priority is that of the graphs for good. inputs, outputs: of the whole model, in its
     order. metadata: of the model file. plan: what it was cut into, if it was. note: why it runs without a graph; empty if it
@@ -45,7 +45,7 @@ class CapturedInference:
         self,
         device: CudaDevice,
         stream: Stream,
-        pieces: Sequence[CapturedGraph],
+        slices: Sequence[CapturedGraph],
         inputs: Sequence[Port],
         outputs: Sequence[Port],
         owned: contextlib.ExitStack,
@@ -57,8 +57,8 @@ class CapturedInference:
         Take over what a producer made.
 
         Args:
-            device, stream: where the pieces were captured.
-            pieces: in the order in which they run.
+            device, stream: where the slices were captured.
+            slices: in the order in which they run.
             inputs, outputs: of the whole model.
             owned: frees all of it; closed with the inference.
             metadata, note, plan: see the class.
@@ -66,14 +66,14 @@ class CapturedInference:
         self.stream, self.inputs, self.outputs = stream, tuple(inputs), tuple(outputs)
         self.metadata, self.note, self.plan = dict(metadata or {}), note, plan
         self._device, self._owned = device, owned
-        self._pieces: tuple[CapturedGraph, ...] = tuple(pieces)
+        self._slices: tuple[CapturedGraph, ...] = tuple(slices)
         self._event = device.event()
         owned.callback(self._event.close)
         self._closed = False
 
     def __len__(self) -> int:
-        """Count the pieces."""
-        return len(self._pieces)
+        """Count the slices."""
+        return len(self._slices)
 
     def run(
         self,
@@ -87,15 +87,15 @@ class CapturedInference:
 
         Args:
             feeds: the model's inputs by name, of the shapes it was captured with.
-            job: asked before each piece; None: they follow one another, as those of a critical job do.
+            job: asked before each slice; None: they follow one another, as those of a critical job do.
             deadline_s: of the whole inference, from now; None: the job's.
-            wait_s: refused when it has waited so long before one piece.
+            wait_s: refused when it has waited so long before one slice.
 
         Returns:
             The outputs in the model's order; the next run overwrites them.
 
         Raises:
-            Refused: admission did not admit a piece.
+            Refused: admission did not admit a slice.
             ValueError: an input is missing or has another shape.
         """
         admissions = Admissions(job, wait_s)
@@ -107,26 +107,26 @@ class CapturedInference:
     ) -> Sequence[NDArray[Any]]:
         """Run the model once as a part of what these admissions are for; see :meth:`run`."""
         self._begin(feeds)
-        for index in range(len(self._pieces)):
+        for index in range(len(self._slices)):
             with admissions.of(index):
                 self._run_piece(index)
         return [port.array for port in self.outputs]
 
     def measure_ms(self) -> list[float]:
-        """Return how long each piece takes, with its copies, ms: the middle of a few runs. Asks nobody."""
+        """Return how long each slice takes, with its copies, ms: the middle of a few runs. Asks nobody."""
         self._begin({port.name: port.array for port in self.inputs})
-        times = np.empty((_RUNS, len(self._pieces)))
+        times = np.empty((_RUNS, len(self._slices)))
         for run in range(-1, _RUNS):
-            for index in range(len(self._pieces)):
+            for index in range(len(self._slices)):
                 start = time.perf_counter()
                 self._run_piece(index)
                 times[run, index] = (time.perf_counter() - start) * 1e3
         return [float(middle) for middle in np.median(times, axis=0)]
 
     def prime(self, job: BackgroundJob) -> None:
-        """Tell a job how long each piece takes."""
+        """Tell a job how long each slice takes."""
         for index, ms in enumerate(self.measure_ms()):
-            job.prime(ms * 1e-3, part=index)
+            job.prime(ms * 1e-3, key=index)
 
     def close(self) -> None:
         """Free graphs, buffers and the stream. Outputs that were returned stay valid."""
@@ -134,7 +134,7 @@ class CapturedInference:
             self._closed = True
             self._device.make_current()
             # Graphs go before the stream and the buffers that they name.
-            self._pieces = ()
+            self._slices = ()
             self._owned.close()
 
     def _begin(self, feeds: Mapping[str, NDArray[Any]]) -> None:
@@ -150,13 +150,13 @@ class CapturedInference:
                 np.copyto(port.array, given, casting="same_kind")
 
     def _run_piece(self, index: int) -> None:
-        """Enqueue a piece and sleep until it is over, also if something went wrong halfway."""
+        """Enqueue a slice and sleep until it is over, also if something went wrong halfway."""
         try:
             if index == 0:
                 for port in self.inputs:
                     self.stream.copy_in(port.address, port.array)
-            self._pieces[index].launch()
-            if index == len(self._pieces) - 1:
+            self._slices[index].launch()
+            if index == len(self._slices) - 1:
                 for port in self.outputs:
                     self.stream.copy_out(port.array, port.address)
         finally:
@@ -197,7 +197,7 @@ class Workspace:
 
     def finish(
         self,
-        pieces: Sequence[CapturedGraph],
+        slices: Sequence[CapturedGraph],
         inputs: Sequence[Port],
         outputs: Sequence[Port],
         metadata: Mapping[str, str] | None = None,
@@ -206,5 +206,5 @@ class Workspace:
     ) -> CapturedInference:
         """Hand everything on to an inference."""
         return CapturedInference(
-            self.device, self.stream, pieces, inputs, outputs, self.owned.pop_all(), metadata, note, plan
+            self.device, self.stream, slices, inputs, outputs, self.owned.pop_all(), metadata, note, plan
         )

@@ -1,9 +1,9 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Captures an ONNX model with ONNX Runtime's CUDA provider, whole or in the segments that it was cut into.
+Captures an ONNX model with ONNX Runtime's CUDA provider, whole or in the slices that it was cut into.
 
-Its unit of work is one .onnx file. Each segment is a session of its own on one stream, with its inputs and outputs bound to
+Its unit of work is one .onnx file. Each slice is a session of its own on one stream, with its inputs and outputs bound to
 fixed device memory: what crosses from one to the next never leaves the GPU. ONNX Runtime itself captures a session's graph
 in its first run, anew in each thread that runs it; it can only do so if all of the model runs on the GPU and all shapes are
 fixed.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_inference.cuda.captured import CapturedInference, Workspace
 from edge_stack_inference.cuda.interface import CudaDevice, CudaUnavailable, Priority, Stream
-from edge_stack_inference.splitting import segment
+from edge_stack_inference.splitting import split_model
 from edge_stack_inference.splitting.build import ELEMENT_TYPES
 
 PROVIDER = "CUDAExecutionProvider"
@@ -90,7 +90,7 @@ def open_onnx(
     device: CudaDevice,
     priority: Priority = "low",
     max_ms: float = 0.0,
-    pieces: int = 0,
+    slices: int = 0,
     open_session: OpenSession = cuda_session,
 ) -> CapturedInference:
     """
@@ -100,8 +100,8 @@ def open_onnx(
         path: the .onnx file.
         device: where it runs.
         priority: of its stream, and so of its graphs.
-        max_ms: cut it so that no segment takes longer on this device; the first time this takes a while.
-        pieces: or, into so many segments of about equal time. Neither: it runs whole.
+        max_ms: cut it so that no slice takes longer on this device; the first time this takes a while.
+        slices: or, into so many slices of about equal time. Neither: it runs whole.
         open_session: see OpenSession.
 
     Raises:
@@ -110,10 +110,10 @@ def open_onnx(
     """
     path = Path(path)
     files, plan = [path], None
-    if max_ms or pieces:
+    if max_ms or slices:
         measure = functools.partial(_measure, device, priority, open_session)
-        plan, folder = segment(path, max_ms, pieces, measure=measure, place=device.description)
-        files = [folder / piece.file for piece in plan.segments]
+        plan, folder = split_model(path, max_ms, slices, measure=measure, place=device.description)
+        files = [folder / model_slice.file for model_slice in plan.slices]
     with Workspace(device, priority) as work:
         opened = [open_session(file, device, work.stream) for file in files]
         sessions = [session for session, _ in opened]
@@ -141,7 +141,7 @@ def open_onnx(
 
 
 class _Tensors:
-    """The fixed device memory of a model's inputs, outputs, and what crosses between its segments, by name."""
+    """The fixed device memory of a model's inputs, outputs, and what crosses between its slices, by name."""
 
     def __init__(self, work: Workspace, path: Path) -> None:
         self._work, self._path = work, path
@@ -170,7 +170,7 @@ class _Tensors:
 
 
 class _BoundSession:
-    """A session bound to fixed memory: a piece."""
+    """A session bound to fixed memory: a slice."""
 
     def __init__(self, session: Any, tensors: _Tensors, device: CudaDevice) -> None:
         import onnxruntime as ort
@@ -199,7 +199,7 @@ def _measure(
     file: Path,
     feeds: Mapping[str, NDArray[Any]],
 ) -> tuple[float, dict[str, NDArray[Any]]]:
-    """Return how long a file takes on a device, ms, and its outputs; see :func:`edge_stack_inference.splitting.segment`."""
+    """Return how long a file takes on a device, ms, and its outputs; see :func:`split_model`."""
     inference = open_onnx(file, device, priority, open_session=open_session)
     try:
         results = inference.run(feeds)

@@ -68,14 +68,14 @@ def capture_torch(
             stream.synchronize()
             # They run in this order only, so they can share memory.
             pool = torch.cuda.graph_pool_handle()
-            pieces = []
+            slices = []
             tensors = given
             for stage in stages:
                 graph = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(graph, pool=pool, stream=stream):
                     tensors = tuple(tensor.contiguous() for tensor in _as_tuple(stage(*tensors)))
                 # The tensors are kept: their memory is the next graph's input.
-                pieces.append(_TorchGraph(torch, graph, stream, tensors))
+                slices.append(_TorchGraph(torch, graph, stream, tensors))
         inputs = [
             work.port(name, tensor.data_ptr(), array.shape, array.dtype)
             for (name, array), tensor in zip(example.items(), given, strict=True)
@@ -85,12 +85,12 @@ def capture_torch(
             for index, tensor in enumerate(tensors)
         ]
         # Its inputs live as long as it does.
-        pieces[0].keep(given)
-        return work.finish(pieces, inputs, outputs)
+        slices[0].keep(given)
+        return work.finish(slices, inputs, outputs)
 
 
 class _TorchGraph:
-    """A captured stage: a piece."""
+    """A captured stage: a slice."""
 
     def __init__(self, torch: Any, graph: Any, stream: Any, tensors: tuple[Any, ...]) -> None:
         self._torch, self._graph, self._stream = torch, graph, stream

@@ -4,7 +4,7 @@
 An engine of vision models on an NVIDIA GPU: ONNX Runtime's CUDA provider, captured as CUDA graphs at low priority.
 
 Its unit of work is one input tensor in, the model's raw outputs out, as with every engine; it returns when the GPU is done.
-Where it runs in segments, each is admitted by admission on its own.
+Where it runs in slices, each is admitted by admission on its own.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from edge_stack_inference.splitting import Admissions, SlicePlan
 
 
 class CudaEngine:
-    """Runs an ONNX file on a GPU, whole or in segments."""
+    """Runs an ONNX file on a GPU, whole or in slices."""
 
     name: ClassVar[str] = "onnxruntime on CUDA"
     suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
 
     def __init__(self, device: str, max_ms: float = 0.0, admissions: Admissions | None = None) -> None:
-        """device: "cuda:0". max_ms: no segment shall take longer; 0: whole. admissions: asked before each segment."""
+        """device: "cuda:0". max_ms: no slice shall take longer; 0: whole. admissions: asked before each model_slice."""
         self._device_name, self._max_ms = device, max_ms
         self._admissions = admissions or Admissions()
         self._inference: CapturedInference | None = None
@@ -45,7 +45,7 @@ class CudaEngine:
         return plan
 
     def prime(self, job: BackgroundJob) -> None:
-        """Tell a job how long each segment takes."""
+        """Tell a job how long each slice takes."""
         self._opened().prime(job)
 
     def open(self, path: Path, threads: int) -> Mapping[str, Any]:
@@ -69,7 +69,7 @@ class CudaEngine:
         Run the model once; see :meth:`Engine.run <edge_stack_inference.engines.base.Engine.run>`.
 
         Raises:
-            Refused: admission did not admit a segment.
+            Refused: admission did not admit a model_slice.
         """
         inference = self._opened()
         return inference.run_admitted({inference.inputs[0].name: tensor}, self._admissions)

@@ -1,9 +1,9 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The admissions of an inference that runs in pieces: one deadline over all of them, and what they waited in sum.
+The admissions of an inference that runs in slices: one deadline over all of them, and what they waited in sum.
 
-Its unit of work is one inference: begin(), then of(part) around each piece. For one thread.
+Its unit of work is one inference: begin(), then of(key) around each slice. For one thread.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from edge_stack_core.admission import BackgroundJob
 
 class Admissions:
     """
-    Asks admission before each piece. Without a job, pieces run at once.
+    Asks admission before each slice. Without a job, slices run at once.
 
-    job: may be given later. delay_s: how long the pieces since begin() waited.
+    job: may be given later. delay_s: how long the slices since begin() waited.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Admissions:
         running: Callable[[], None] = lambda: None,
     ) -> None:
         """
-        wait_s: a piece that waits longer is refused, and the inference with it.
+        wait_s: a slice that waits longer is refused, and the inference with it.
 
         waiting, running: called before and after each wait, the former with the longest it may last, s.
         """
@@ -46,9 +46,9 @@ class Admissions:
         self._due_s = None if deadline_s is None else time.monotonic() + deadline_s
 
     @contextmanager
-    def of(self, part: Hashable) -> Iterator[None]:
+    def of(self, key: Hashable) -> Iterator[None]:
         """
-        Run the block once the piece is admitted. part: the piece's name; its duration is learned under it.
+        Run the block once the slice is admitted. key: names the slice; its duration is learned under it.
 
         Raises:
             Refused: admission did not admit it.
@@ -58,7 +58,7 @@ class Admissions:
             return
         left_s = None if self._due_s is None else self._due_s - time.monotonic()
         self._waiting(self._wait_s)
-        with self.job.admitted(deadline_s=left_s, wait_s=self._wait_s, part=part) as admission:
+        with self.job.admitted(deadline_s=left_s, wait_s=self._wait_s, key=key) as admission:
             self._running()
             self.delay_s += admission.delay_s
             yield

@@ -1,9 +1,9 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Cuts an ONNX model into segments of bounded time, by measuring.
+Cuts an ONNX model into slices of bounded time, by measuring.
 
-Its unit of work is one model on this machine: cut by an estimate, measure the segments, correct the estimate, cut again,
+Its unit of work is one model on this machine: cut by an estimate, measure the slices, correct the estimate, cut again,
 until the longest is short enough. The result is kept in a folder keyed by the model's hash, so that it is done once.
 """
 
@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_inference.splitting.boundaries import choose_cuts
+from edge_stack_inference.splitting.boundaries import choose_boundaries
 from edge_stack_inference.splitting.graph import Chain, GraphSlice
-from edge_stack_inference.splitting.plan import Segment, SlicePlan, folders_of, sha256_of
+from edge_stack_inference.splitting.plan import ModelSlice, SlicePlan, folders_of, sha256_of
 
-MOST_PIECES = 64
+MOST_SLICES = 64
 _ROUNDS = 4
 # From a model file and its inputs to how long it takes, ms, and its outputs by name.
 Measure = Callable[[Path, Mapping[str, np.ndarray]], "tuple[float, dict[str, np.ndarray]]"]
@@ -41,10 +41,10 @@ ELEMENT_TYPES: dict[str, type[np.generic]] = {
 }
 
 
-def segment(
+def split_model(
     path: Path,
     max_ms: float = 0.0,
-    pieces: int = 0,
+    slices: int = 0,
     threads: int = 1,
     measure: Measure | None = None,
     place: str = "",
@@ -54,22 +54,20 @@ def segment(
 
     Args:
         path: the .onnx file.
-        max_ms: no segment shall take longer on this machine, in its processor time.
-        pieces: or, this many segments of about equal time.
-        threads: of each segment's session.
-        measure: times a model where its segments shall run; None: on the processor.
-        place: where that is, in words; segments of one place are not taken for another.
+        max_ms: no slice shall take longer on this machine, in its processor time.
+        slices: or, this many slices of about equal time.
+        threads: of each slice's session.
+        measure: times a model where its slices shall run; None: on the processor.
+        place: where that is, in words; slices of one place are not taken for another.
 
     Raises:
         ConfigurationError: the model cannot be cut.
     """
-    if (max_ms > 0.0) == (pieces > 0):
-        raise ConfigurationError(
-            f"{path}: give either the longest time of a segment or the number of segments"
-        )
+    if (max_ms > 0.0) == (slices > 0):
+        raise ConfigurationError(f"{path}: give either the longest time of a slice or the number of slices")
     import onnxruntime
 
-    wish = f"{pieces}p" if pieces else f"{max_ms:g}ms"
+    wish = f"{slices}p" if slices else f"{max_ms:g}ms"
     key = f"{sha256_of(path)[:16]}-{wish}-{threads}t-ort{onnxruntime.__version__}"
     key += re.sub(r"[^A-Za-z0-9]+", "-", f" {place}" if place else "")
     folders = folders_of(path, key)
@@ -85,7 +83,7 @@ def segment(
             problems.append(f"{folder.parent}: {error.strerror}")
             continue
         try:
-            _build(path, scratch, max_ms, pieces, measure or functools.partial(_measure_on_cpu, threads))
+            _build(path, scratch, max_ms, slices, measure or functools.partial(_measure_on_cpu, threads))
             scratch.chmod(0o755)
             try:
                 os.rename(scratch, folder)
@@ -95,7 +93,7 @@ def segment(
             return SlicePlan.read(folder), folder
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    raise ConfigurationError(f"{path}: no folder for its segments can be written: {'; '.join(problems)}")
+    raise ConfigurationError(f"{path}: no folder for its slices can be written: {'; '.join(problems)}")
 
 
 def open_session(path: Path, threads: int) -> Any:
@@ -111,7 +109,7 @@ def open_session(path: Path, threads: int) -> Any:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _build(path: Path, folder: Path, max_ms: float, pieces: int, measure: Measure) -> SlicePlan:
+def _build(path: Path, folder: Path, max_ms: float, slices: int, measure: Measure) -> SlicePlan:
     whole = open_session(path, 1)
     feeds = {value.name: _example(value) for value in whole.get_inputs()}
     whole_ms, wanted = measure(path, feeds)
@@ -119,36 +117,36 @@ def _build(path: Path, folder: Path, max_ms: float, pieces: int, measure: Measur
     _simplify(path, simple)
     chain = Chain(simple)
     costs, crossing = chain.costs_ms(), chain.crossing_ms()
-    count = pieces or max(1, int(1.1 * whole_ms / max_ms) + 1)
+    count = slices or max(1, int(1.1 * whole_ms / max_ms) + 1)
     best: tuple[float, list[GraphSlice], list[float], float] | None = None
-    for _ in range(_ROUNDS if pieces else _ROUNDS + 4):
-        cuts = choose_cuts(costs, crossing, count)
-        made = chain.pieces(cuts)
+    for _ in range(_ROUNDS if slices else _ROUNDS + 4):
+        boundaries = choose_boundaries(costs, crossing, count)
+        made = chain.slices(boundaries)
         times, tensors = _measure(made, feeds, folder, measure)
         if best is None or max(times) < best[0]:
             best = (max(times), made, times, max(_difference(tensors[name], wanted[name]) for name in wanted))
         if max_ms and max(times) <= max_ms:
             break
-        borders = [0, *cuts, len(costs)]
+        borders = [0, *boundaries, len(costs)]
         for start, end, measured in zip(borders[:-1], borders[1:], times, strict=True):
             scale = measured / (sum(costs[start:end]) + (crossing[start] if start else 0.0))
             costs[start:end] = [cost * scale for cost in costs[start:end]]
         if max_ms:
             grown = max(count + 1, int(count * min(2.0, max(times) / max_ms)))
-            if grown > MOST_PIECES or len(cuts) + 1 < count:
+            if grown > MOST_SLICES or len(boundaries) + 1 < count:
                 break
             count = grown
     assert best is not None
     simple.unlink()
     for file in folder.glob("*.onnx"):
         file.unlink()
-    segments = []
+    written = []
     import onnx
 
-    for index, (piece, ms) in enumerate(zip(best[1], best[2], strict=True)):
-        name = f"segment_{index:02d}.onnx"
-        onnx.save(piece.model, str(folder / name))
-        segments.append(Segment(name, piece.inputs, piece.outputs, round(ms, 3)))
+    for index, (model_slice, ms) in enumerate(zip(best[1], best[2], strict=True)):
+        name = f"slice_{index:02d}.onnx"
+        onnx.save(model_slice.model, str(folder / name))
+        written.append(ModelSlice(name, model_slice.inputs, model_slice.outputs, round(ms, 3)))
     plan = SlicePlan(
         model=path.name,
         sha256=sha256_of(path),
@@ -156,7 +154,7 @@ def _build(path: Path, folder: Path, max_ms: float, pieces: int, measure: Measur
         outputs=tuple(value.name for value in whole.get_outputs()),
         whole_ms=round(whole_ms, 3),
         difference=best[3],
-        segments=tuple(segments),
+        slices=tuple(written),
         metadata=dict(whole.get_modelmeta().custom_metadata_map),
     )
     plan.write(folder)
@@ -175,16 +173,16 @@ def _simplify(path: Path, target: Path) -> None:
 
 
 def _measure(
-    pieces: list[GraphSlice], feeds: dict[str, Any], folder: Path, measure: Measure
+    slices: list[GraphSlice], feeds: dict[str, Any], folder: Path, measure: Measure
 ) -> tuple[list[float], dict[str, Any]]:
-    """Return how long each piece takes, ms, and all tensors that cross a border."""
+    """Return how long each slice takes, ms, and all tensors that cross a border."""
     import onnx
 
     tensors, times = dict(feeds), []
-    for piece in pieces:
+    for model_slice in slices:
         file = folder / "measured.onnx"
-        onnx.save(piece.model, str(file))
-        ms, outputs = measure(file, {name: tensors[name] for name in piece.inputs})
+        onnx.save(model_slice.model, str(file))
+        ms, outputs = measure(file, {name: tensors[name] for name in model_slice.inputs})
         times.append(ms)
         tensors.update(outputs)
     return times, tensors

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-An ONNX graph as a chain of nodes that can be cut: what each costs, what is alive between them, and the pieces as models.
+An ONNX graph as a chain of nodes that can be cut: what each costs, what is alive between them, and the slices as models.
 
 Its unit of work is one model in memory. Needs the onnx package; running models is not its business.
 """
@@ -27,7 +27,7 @@ _MOST_ALIVE = 8
 
 @dataclass(frozen=True)
 class GraphSlice:
-    """A piece of a graph. inputs, outputs: names of the tensors that cross its borders."""
+    """A slice of a graph. inputs, outputs: names of the tensors that cross its borders."""
 
     model: Any
     inputs: tuple[str, ...]
@@ -48,7 +48,7 @@ class Chain:
             import onnx
         except ImportError:
             raise ConfigurationError(
-                f"{path}: cutting a model into segments needs the onnx package: pip install onnx"
+                f"{path}: cutting a model into slices needs the onnx package: pip install onnx"
             ) from None
         self._onnx = onnx
         try:
@@ -62,7 +62,7 @@ class Chain:
         self._inputs = [value.name for value in graph.input if value.name not in self._initializers]
         self._outputs = [value.name for value in graph.output]
         self._values = {value.name: value for value in (*graph.input, *graph.value_info, *graph.output)}
-        # What follows from constants alone (casts of weights, say) is copied into every piece that uses it.
+        # What follows from constants alone (casts of weights, say) is copied into every slice that uses it.
         self._constants: dict[str, Any] = {}
         self._nodes: list[Any] = []
         for node in graph.node:
@@ -96,9 +96,9 @@ class Chain:
         """Return the tensors that are made before a cut and used after it."""
         return [name for name, made in self._made_by.items() if made < cut <= self._last_use.get(name, -1)]
 
-    def pieces(self, cuts: Sequence[int]) -> list[GraphSlice]:
-        """Return the models between the cuts."""
-        borders = [0, *cuts, len(self._nodes)]
+    def slices(self, boundaries: Sequence[int]) -> list[GraphSlice]:
+        """Return the models between the boundaries."""
+        borders = [0, *boundaries, len(self._nodes)]
         return [self._piece(start, end) for start, end in pairwise(borders)]
 
     def _piece(self, start: int, end: int) -> GraphSlice:

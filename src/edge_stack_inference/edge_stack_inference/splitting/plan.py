@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-A model in segments, as it lies on the disk: which files, which tensors cross between them, and how long each took.
+A model in slices, as it lies on the disk: which files, which tensors cross between them, and how long each took.
 
 Its unit of work is one folder of one model. Reading one needs neither the onnx package nor the model; nothing here measures
 or runs.
@@ -22,8 +22,8 @@ VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Segment:
-    """One piece. file: in the plan's folder. inputs, outputs: names of tensors. ms: how long it took when it was made."""
+class ModelSlice:
+    """One slice. file: in the plan's folder. inputs, outputs: names of tensors. ms: how long it took when it was made."""
 
     file: str
     inputs: tuple[str, ...]
@@ -34,10 +34,10 @@ class Segment:
 @dataclasses.dataclass(frozen=True)
 class SlicePlan:
     """
-    A model in segments.
+    A model in slices.
 
     inputs, outputs: of the whole model, in its order. whole_ms: how long the whole took when it was cut. difference: the
-    largest between an output of the segments and of the whole, on noise; not 0 where a cut makes the runtime choose another
+    largest between an output of the slices and of the whole, on noise; not 0 where a cut makes the runtime choose another
     layout, and with it another order of additions. metadata: of the whole model.
     """
 
@@ -47,13 +47,13 @@ class SlicePlan:
     outputs: tuple[str, ...]
     whole_ms: float
     difference: float
-    segments: tuple[Segment, ...]
+    slices: tuple[ModelSlice, ...]
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def longest_ms(self) -> float:
-        """How long the longest segment took."""
-        return max(segment.ms for segment in self.segments)
+        """How long the longest slice took."""
+        return max(model_slice.ms for model_slice in self.slices)
 
     def write(self, folder: Path) -> None:
         """Write the plan into its folder."""
@@ -73,20 +73,20 @@ class SlicePlan:
             fields = json.loads(path.read_text(encoding="utf-8"))
             if fields.pop("version") != VERSION:
                 raise ValueError("of another version")
-            pieces = fields.pop("segments")
-            segments = tuple(
-                Segment(p["file"], tuple(p["inputs"]), tuple(p["outputs"]), float(p["ms"])) for p in pieces
+            slices = tuple(
+                ModelSlice(one["file"], tuple(one["inputs"]), tuple(one["outputs"]), float(one["ms"]))
+                for one in fields.pop("slices")
             )
             fields["inputs"], fields["outputs"] = tuple(fields["inputs"]), tuple(fields["outputs"])
-            plan = SlicePlan(segments=segments, **fields)
+            plan = SlicePlan(slices=slices, **fields)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
-                f"{path}: not a plan of segments ({error}); remove the folder to make it anew"
+                f"{path}: not a plan of slices ({error}); remove the folder to make it anew"
             ) from None
-        for segment in plan.segments:
-            if not (folder / segment.file).is_file():
+        for model_slice in plan.slices:
+            if not (folder / model_slice.file).is_file():
                 raise ConfigurationError(
-                    f"{folder / segment.file}: missing; remove the folder to make it anew"
+                    f"{folder / model_slice.file}: missing; remove the folder to make it anew"
                 )
         return plan
 
@@ -109,9 +109,9 @@ def sha256_of(path: Path) -> str:
 
 
 def folders_of(path: Path, key: str) -> list[Path]:
-    """Return where a model's segments may lie: beside the model, or in the user's cache if that cannot be written."""
+    """Return where a model's slices may lie: beside the model, or in the user's cache if that cannot be written."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return [
-        path.with_name(path.name + ".segments") / key,
-        cache / "edge_stack" / "segments" / f"{path.stem}-{key}",
+        path.with_name(path.name + ".slices") / key,
+        cache / "edge_stack" / "slices" / f"{path.stem}-{key}",
     ]

@@ -1,9 +1,9 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Runs a model in segments, each of which is admitted by admission on its own.
+Runs a model in slices, each of which is admitted by admission on its own.
 
-Its unit of work is one inference. Between two segments a critical job may run, and other background jobs by their deadlines.
+Its unit of work is one inference. Between two slices a critical job may run, and other background jobs by their deadlines.
 A refusal in the middle ends the inference: nothing of it is kept.
 """
 
@@ -18,44 +18,46 @@ from numpy.typing import NDArray
 
 from edge_stack_core.admission import BackgroundJob
 from edge_stack_inference.splitting.admissions import Admissions
-from edge_stack_inference.splitting.build import ELEMENT_TYPES, open_session, segment
+from edge_stack_inference.splitting.build import ELEMENT_TYPES, open_session, split_model
 from edge_stack_inference.splitting.plan import SlicePlan
 
 
-class SegmentedModel:
-    """An ONNX model that runs in segments on the CPU. For one thread."""
+class SlicedModel:
+    """An ONNX model that runs in slices on the CPU. For one thread."""
 
     def __init__(self, plan: SlicePlan, folder: Path, threads: int = 1) -> None:
-        """Load the segments of a plan. threads: of each, as when it was made."""
+        """Load the slices of a plan. threads: of each, as when it was made."""
         import onnxruntime as ort
 
         self.plan = plan
         self._to_value = ort.OrtValue.ortvalue_from_numpy
-        self._sessions = [open_session(folder / piece.file, threads) for piece in plan.segments]
+        self._sessions = [open_session(folder / model_slice.file, threads) for model_slice in plan.slices]
         values = {value.name: value for session in self._sessions for value in session.get_inputs()}
         self._input_types = {name: ELEMENT_TYPES[values[name].type] for name in plan.inputs}
-        last_use = {name: index for index, piece in enumerate(plan.segments) for name in piece.inputs}
-        # Tensors to let go of after each segment.
+        last_use = {
+            name: index for index, model_slice in enumerate(plan.slices) for name in model_slice.inputs
+        }
+        # Tensors to let go of after each model_slice.
         self._spent = [
             [name for name in last_use if last_use[name] == index and name not in plan.outputs]
-            for index in range(len(plan.segments))
+            for index in range(len(plan.slices))
         ]
 
     @classmethod
-    def open(cls, path: str | Path, max_ms: float = 0.0, pieces: int = 0, threads: int = 1) -> SegmentedModel:
+    def open(cls, path: str | Path, max_ms: float = 0.0, slices: int = 0, threads: int = 1) -> SlicedModel:
         """
         Cut a model, if it is not yet, and load it.
 
-        max_ms: no segment shall take longer; or pieces: how many segments. The first time this takes a while.
+        max_ms: no slice shall take longer; or slices: how many slices. The first time this takes a while.
 
         Raises:
             ConfigurationError: the model cannot be cut.
         """
-        plan, folder = segment(Path(path), max_ms, pieces, threads)
+        plan, folder = split_model(Path(path), max_ms, slices, threads)
         return cls(plan, folder, threads)
 
     def __len__(self) -> int:
-        """Count the segments."""
+        """Count the slices."""
         return len(self._sessions)
 
     def input_types(self) -> dict[str, type[np.generic]]:
@@ -63,9 +65,9 @@ class SegmentedModel:
         return dict(self._input_types)
 
     def prime(self, job: BackgroundJob) -> None:
-        """Tell a job how long each segment took when it was made."""
-        for index, piece in enumerate(self.plan.segments):
-            job.prime(piece.ms * 1e-3, part=index)
+        """Tell a job how long each slice took when it was made."""
+        for index, model_slice in enumerate(self.plan.slices):
+            job.prime(model_slice.ms * 1e-3, key=index)
 
     def run(
         self,
@@ -79,15 +81,15 @@ class SegmentedModel:
 
         Args:
             feeds: the model's inputs by name.
-            job: asked before each segment; None: they follow one another.
+            job: asked before each slice; None: they follow one another.
             deadline_s: of the whole inference, from now; None: the job's.
-            wait_s: refused when it has waited so long before one segment.
+            wait_s: refused when it has waited so long before one model_slice.
 
         Returns:
             The model's outputs in its order.
 
         Raises:
-            Refused: admission did not admit a segment.
+            Refused: admission did not admit a model_slice.
         """
         admissions = Admissions(job, wait_s)
         admissions.begin(deadline_s)
@@ -104,9 +106,9 @@ class SegmentedModel:
         return [tensors[name].numpy() for name in self.plan.outputs]
 
     def _run_one(self, index: int, session: Any, tensors: dict[str, Any]) -> None:
-        piece = self.plan.segments[index]
-        inputs = {name: tensors[name] for name in piece.inputs}
-        outputs = session.run_with_ort_values(list(piece.outputs), inputs)
+        model_slice = self.plan.slices[index]
+        inputs = {name: tensors[name] for name in model_slice.inputs}
+        outputs = session.run_with_ort_values(list(model_slice.outputs), inputs)
         for name in self._spent[index]:
             del tensors[name]
-        tensors.update(zip(piece.outputs, outputs, strict=True))
+        tensors.update(zip(model_slice.outputs, outputs, strict=True))

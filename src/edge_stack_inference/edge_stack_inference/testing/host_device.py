@@ -3,7 +3,7 @@
 """
 A CUDA device that is not there: the same interface over ordinary memory, as strict as the real one.
 
-What is enqueued runs when an event behind it is waited for, in order, and not before. `in_order=False` is for pieces that
+What is enqueued runs when an event behind it is waited for, in order, and not before. `in_order=False` is for slices that
 run at their launch, as ONNX Runtime does on the processor: copies then happen at once, too. Freeing twice, copying to memory
 that is not allocated or from arrays that are not pinned, and work in a thread that has no context are errors.
 """

@@ -77,7 +77,7 @@ class YoloNode(StackNode):
         self._worker: PacedWorker[Frame] | None = None
         self._admission: YoloAdmission | None = None
         self._admissions = Admissions()
-        self._pieces: PieceEngine | None = None
+        self._slices: PieceEngine | None = None
         self._clock_slowdown = ClockSlowdown("")
         self._frames: FrameSubscription | None = None
         self._outputs: dict[str, LifecyclePublisher] = {}
@@ -123,12 +123,12 @@ class YoloNode(StackNode):
         )
 
     def _open_model(self, path: Path, device: str) -> VisionModel:
-        """Open the model for its device: whole, or in pieces that are admitted one by one."""
+        """Open the model for its device: whole, or in slices that are admitted one by one."""
         p = self.params
         on_gpu, split = is_cuda(device), p.when_too_long == "split"
         if split and p.admission == OFF:
             raise ConfigurationError(
-                "when_too_long: split needs admission, by which pieces run one by one, and it is off: set admission: auto,"
+                "when_too_long: split needs admission, by which slices run one by one, and it is off: set admission: auto,"
                 " or leave when_too_long at lower_rate"
             )
         if not on_gpu and not split:
@@ -140,15 +140,15 @@ class YoloNode(StackNode):
             # Only whoever asks for a GPU needs what it stands on.
             from edge_stack_inference.engines.cuda import CudaEngine
 
-            # A whole inference is one piece: what is prepared and decoded on the processor needs no turn of the GPU.
-            self._pieces = CudaEngine(device, p.split_ms if split else 0.0, self._admissions)
+            # A whole inference is one slice: what is prepared and decoded on the processor needs no turn of the GPU.
+            self._slices = CudaEngine(device, p.split_ms if split else 0.0, self._admissions)
         else:
-            self._pieces = SegmentedEngine(p.split_ms, self._admissions)
+            self._slices = SegmentedEngine(p.split_ms, self._admissions)
         model = VisionModel.open(
-            path, p.task, self._pieces, p.threads, self._admissions, on_processor=not on_gpu
+            path, p.task, self._slices, p.threads, self._admissions, on_processor=not on_gpu
         )
         if split:
-            self._say_plan(self._pieces.plan, path)
+            self._say_plan(self._slices.plan, path)
         return model
 
     def _open_served(self, device: str) -> VisionModel:
@@ -168,11 +168,11 @@ class YoloNode(StackNode):
         return float(self.params.server_timeout_s or 1.0 / max(self.params.rate_hz, 1.0))
 
     def _say_plan(self, plan: SlicePlan, path: Path) -> None:
-        pieces, longest_ms, split_ms = len(plan.segments), plan.longest_ms, self.params.split_ms
-        self.get_logger().info(f"{plan.whole_ms:.1f} ms in {pieces} pieces, the longest {longest_ms:.1f} ms")
+        slices, longest_ms, split_ms = len(plan.slices), plan.longest_ms, self.params.split_ms
+        self.get_logger().info(f"{plan.whole_ms:.1f} ms in {slices} slices, the longest {longest_ms:.1f} ms")
         if longest_ms > split_ms:
             self.get_logger().warning(
-                f"{path} cannot be cut finer: its longest piece takes {longest_ms:.1f} ms, split_ms is {split_ms:g}"
+                f"{path} cannot be cut finer: its longest slice takes {longest_ms:.1f} ms, split_ms is {split_ms:g}"
             )
 
     def _join_admission(self, device: str) -> None:
@@ -181,8 +181,8 @@ class YoloNode(StackNode):
         self._admission = admission = YoloAdmission(
             p.admission, device, name, p.when_too_long, self._deadline_s()
         )
-        if admission.job is not None and self._pieces is not None:
-            self._pieces.prime(admission.job)
+        if admission.job is not None and self._slices is not None:
+            self._slices.prime(admission.job)
         log = self.get_logger()
         (log.warning if admission.problem else log.info)(admission.plan())
 
@@ -225,7 +225,7 @@ class YoloNode(StackNode):
         admission, self._admission = self._admission, None
         if admission is not None:
             admission.close()
-        self._admissions, self._pieces = Admissions(), None
+        self._admissions, self._slices = Admissions(), None
         model, self._model = self._model, None
         self._outputs = {}
         self._mask_image, self._debug_image = Image(), Image()
@@ -337,13 +337,13 @@ class YoloNode(StackNode):
             outputs["debug_image"].publish(self._debug_image)
 
     def _infer(self, model: VisionModel, rgb: NDArray[np.uint8]) -> tuple[Detections, StageTimes]:
-        """Run the model once it is admitted: as a whole, or piece by piece. Raises Refused."""
+        """Run the model once it is admitted: as a whole, or slice by slice. Raises Refused."""
         p = self.params
         job = self._admission.asks() if self._admission is not None else None
-        in_pieces = self._pieces is not None or is_served(p.model)
-        if job is None or in_pieces:
-            # The pieces ask, each for itself.
-            self._admissions.job = job if in_pieces else None
+        in_slices = self._slices is not None or is_served(p.model)
+        if job is None or in_slices:
+            # The slices ask, each for itself.
+            self._admissions.job = job if in_slices else None
             self._admissions.begin(self._deadline_s())
             return self._stretched(model(rgb, p.confidence, p.iou, p.max_detections, p.class_agnostic))
         self.work.waiting(WAIT_LIMIT_S)

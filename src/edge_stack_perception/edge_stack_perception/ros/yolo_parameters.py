@@ -41,13 +41,13 @@ PARAMETERS: tuple[Parameter, ...] = (
         "when_too_long",
         "lower_rate",
         "If an inference is longer than any slack: run it now and then, or not at all, or (split) cut the model into"
-        " pieces of split_ms at configure and have each admitted. Counts while admission is asked for.",
+        " slices of split_ms at configure and have each admitted. Counts while admission is asked for.",
         choices=("lower_rate", "refuse", "split"),
     ),
     Parameter(
         "split_ms",
         6.0,
-        "Longest piece of a model that is split, in processor time, ms.",
+        "Longest slice of a model that is split, in processor time, ms.",
         minimum=0.5,
         maximum=1000.0,
     ),

@@ -66,7 +66,7 @@ class VisionModel:
             task: the task that the model must have, one of TASKS.
             engine: an engine's name; "auto" chooses by the file name's ending; or an engine that is not open yet.
             threads: how many threads the inference may use, 1 or more.
-            admissions: what the engine asks before each of its pieces; None: the caller has the whole call admitted.
+            admissions: what the engine asks before each of its slices; None: the caller has the whole call admitted.
             on_processor: whether they are admissions to the processor, which preparing and decoding ask for, too.
 
         Raises:
@@ -144,7 +144,7 @@ class VisionModel:
             The results in pixels of ``rgb`` and how long each stage took.
 
         Raises:
-            Refused: admission did not admit a piece.
+            Refused: admission did not admit a slice.
         """
         admissions, waited_s = self._admissions, self._admissions.delay_s
         with self._admitted("preprocess"):
@@ -180,7 +180,7 @@ class VisionModel:
             raise ModelError(f"{path}: does not run: {error}") from error
 
 
-def _at_once(_part: Hashable) -> AbstractContextManager[None]:
+def _at_once(_key: Hashable) -> AbstractContextManager[None]:
     return nullcontext()
 
 
