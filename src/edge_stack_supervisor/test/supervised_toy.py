@@ -27,6 +27,7 @@ class SupervisedToy(StackNode):
         Parameter("configure_s", 0.0, "How long configure takes, s.", minimum=0.0, maximum=60.0),
         Parameter("needs_file", "", "File that must exist at configure."),
         Parameter("dies_with_file", "", "While this file exists, the process dies at configure."),
+        Parameter("history_file", "", "File that each transition is noted in, with the process."),
         Parameter("input", True, "Whether there is anything to work on.", live=True),
         Parameter("wrong", False, "Whether all that it makes is wrong.", live=True),
         Parameter("spin", False, "Whether its executor turns for ever at once.", live=True),
@@ -38,8 +39,10 @@ class SupervisedToy(StackNode):
             raise ConfigurationError(f"needs_file: {self.params.needs_file} does not exist")
         if self.params.dies_with_file and Path(self.params.dies_with_file).exists():
             os._exit(3)
+        self._note("configure")
 
     def activate_node(self) -> None:
+        self._note("activate")
         self._worker: PacedWorker[int] = PacedWorker(self._work, self.params.rate_hz, progress=self.work)
         self._worker.start()
         self._feeder = self.steady_timer(0.02, self._feed)
@@ -51,8 +54,18 @@ class SupervisedToy(StackNode):
             pass
 
     def deactivate_node(self) -> None:
+        self._note("deactivate")
         self.destroy_timer(self._feeder)
         self._worker.stop(0.1)
+
+    def cleanup_node(self) -> None:
+        if self.state_label == "cleaningup":  # and not on the way out of the process
+            self._note("cleanup")
+
+    def _note(self, transition: str) -> None:
+        if self.params.history_file:
+            with Path(self.params.history_file).open("a", encoding="utf-8") as file:
+                file.write(f"{os.getpid()} {transition}\n")
 
     def _feed(self) -> None:
         if self.params.input:
