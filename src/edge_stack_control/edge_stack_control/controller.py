@@ -74,8 +74,10 @@ class Surroundings:
     """
     What is known besides the actions. Ages in s, inf = never seen.
 
-    measured: joint positions [A] in the robot's order, or None before the first. sight: what perception sees around the
-    workspace. stop_requested: somebody asked for a stop that was not released.
+    measured: joint positions [A] in the robot's order, or None before the first. contradiction: measurements contradict
+    each other, in words; "" where they do not. sight: what perception sees around the workspace. stop_requested: somebody
+    asked for a stop that was not released. stop_unknown: whether there is one cannot be told. second_commander: who else
+    commands the robot, in words; "" where nobody does. cannot_fire: rules about persons that can never hold, in words.
     """
 
     measured: FloatArray | None = None
@@ -85,6 +87,10 @@ class Surroundings:
     supervisor_age_s: float = math.inf
     stack_stopping: bool = False
     stop_requested: bool = False
+    stop_unknown: bool = False
+    contradiction: str = ""
+    second_commander: str = ""
+    cannot_fire: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,8 @@ class Command:
 
     positions: [A], rad or m, overwritten by the next tick; None if there is nothing safe to command. limited: a limit
     changed what the actions asked for. speed: share of full speed. action_age_s: NaN while there is no action. underruns:
-    times, since reset, that the actions were over by their time stamps while the robot followed them.
+    times, since reset, that the actions were over by their time stamps while the robot followed them. following_error: the
+    largest distance of a joint from its command, as a share of what the robot's file allows; NaN while it cannot be told.
     """
 
     positions: FloatArray | None
@@ -106,6 +113,7 @@ class Command:
     limited: bool
     inputs: Inputs
     underruns: int = 0
+    following_error: float = math.nan
 
 
 class Controller:
@@ -277,7 +285,11 @@ class Controller:
         joint_state_age_s = around.joint_state_age_s if known else math.nan
         return Inputs(
             stop_requested=around.stop_requested,
+            stop_unknown=around.stop_unknown,
+            second_commander=bool(around.second_commander),
             joint_state_age_s=joint_state_age_s,
+            joint_state_contradiction=bool(around.contradiction),
+            rule_cannot_fire=bool(around.cannot_fire),
             has_action=queue.has_actions,
             action_cover_s=queue.cover_s(now_s),
             action_age_s=queue.action_age_s(now_s),

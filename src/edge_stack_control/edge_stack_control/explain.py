@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_stack_control.controller import Command
+from edge_stack_control.controller import Command, Surroundings
 from edge_stack_control.limits import JointLimiter
 from edge_stack_control.rules import ControlState, Reason, RuleSettings
 from edge_stack_control.workspace import NOTHING, Sight
@@ -24,14 +24,17 @@ def explain(
     settings: RuleSettings,
     *,
     refusal: str = "",
+    around: Surroundings | None = None,
     sight: Sight = NOTHING,
     limiter: JointLimiter | None = None,
 ) -> str:
     """
     Return one sentence about why the robot is commanded as it is; empty in RUN.
 
-    refusal: text of the last chunk that was refused. sight: what was seen. limiter: whose last hits are named.
+    refusal: text of the last chunk that was refused. around: what the last tick knew, in whose words some reasons are told.
+    sight: what was seen. limiter: whose last hits are named.
     """
+    around = around or Surroundings()
     if command.state is ControlState.RUN:
         return ""
     inputs = command.inputs
@@ -40,6 +43,18 @@ def explain(
             if inputs.stop_requested:
                 return "a stop was requested and is not released; ~/stop with false releases it"
             return f"the stop was released less than {settings.stop_clear_s:g} s ago"
+        case Reason.STOP_UNKNOWN:
+            return "whether a stop was requested before cannot be told: the stop set is lost; ~/stop with false releases it"
+        case Reason.SECOND_COMMANDER:
+            return around.second_commander or "nobody else has commanded for a moment"
+        case Reason.JOINT_STATE_CONTRADICTION:
+            return around.contradiction or "measurements have just agreed again"
+        case Reason.OUTSIDE_LIMITS:
+            return "the robot stands beyond a position limit; move it within by other means"
+        case Reason.FOLLOWING_ERROR:
+            return "the robot is not where it is commanded"
+        case Reason.RULE_CANNOT_FIRE:
+            return around.cannot_fire or "every rule about persons can fire again"
         case Reason.PERSON_NEAR:
             return _near(sight.person or "a person", inputs.person_distance, command.speed)
         case Reason.OBJECT_NEAR:

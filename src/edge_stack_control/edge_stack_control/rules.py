@@ -34,8 +34,14 @@ class Reason(enum.Enum):
 
     OK = "ok"
     STOP_REQUESTED = "stop_requested"
+    STOP_UNKNOWN = "stop_unknown"
     PERSON_IN_WORKSPACE = "person_in_workspace"
+    SECOND_COMMANDER = "second_commander"
     JOINT_STATE_STALE = "joint_state_stale"
+    JOINT_STATE_CONTRADICTION = "joint_state_contradiction"
+    OUTSIDE_LIMITS = "outside_limits"
+    FOLLOWING_ERROR = "following_error"
+    RULE_CANNOT_FIRE = "rule_cannot_fire"
     INVALID_ACTION = "invalid_action"
     STACK_STOPPING = "stack_stopping"
     NO_ACTION = "no_action"
@@ -53,14 +59,23 @@ class Inputs:
     """
     Everything that the rules look at, at one moment. Ages are in s; inf = never seen. NaN counts as too old.
 
-    joint_state_age_s: NaN = the robot's position was never known; no timeout excuses that.
+    stop_unknown: whether a stop is in force cannot be told. second_commander: somebody else commands the robot.
+    joint_state_age_s: NaN = the robot's position was never known; no timeout excuses that. joint_state_contradiction: its
+    measurements contradict each other. outside_limits: commands would begin beyond a position limit. following_error: the
+    robot has not been where it is commanded for longer than it may. rule_cannot_fire: a rule about persons can never hold.
     person_distance, object_distance: from the workspace to the nearest, in widths of the slow zone: 0 = inside the
     workspace, 1 and above = beyond the zone, NaN = cannot be told, which counts as 0.
     position_limit_s, velocity_limit_s: for how long the actions have been asking for more than the limits allow.
     """
 
     stop_requested: bool = False
+    stop_unknown: bool = False
+    second_commander: bool = False
     joint_state_age_s: float = 0.0
+    joint_state_contradiction: bool = False
+    outside_limits: bool = False
+    following_error: bool = False
+    rule_cannot_fire: bool = False
     has_action: bool = True
     action_cover_s: float = 1.0
     action_age_s: float = 0.0
@@ -133,13 +148,24 @@ def _older(age_s: float, timeout_s: float) -> bool:
 # Of rules with the same reaction, the first gives the reason.
 RULES: tuple[SafetyRule, ...] = (
     SafetyRule(Reason.STOP_REQUESTED, ControlState.STOP, lambda i, _: i.stop_requested, _at_once),
+    SafetyRule(Reason.STOP_UNKNOWN, ControlState.STOP, lambda i, _: i.stop_unknown, _at_once),
     SafetyRule(Reason.PERSON_IN_WORKSPACE, ControlState.STOP, lambda i, _: i.person_in_workspace, _at_once),
+    SafetyRule(Reason.SECOND_COMMANDER, ControlState.HOLD, lambda i, _: i.second_commander, _at_once),
     SafetyRule(
         Reason.JOINT_STATE_STALE,
         ControlState.HOLD,
         lambda i, s: math.isnan(i.joint_state_age_s) or _older(i.joint_state_age_s, s.joint_state_timeout_s),
         lambda s: s.joint_state_timeout_s,
     ),
+    SafetyRule(
+        Reason.JOINT_STATE_CONTRADICTION,
+        ControlState.HOLD,
+        lambda i, _: i.joint_state_contradiction,
+        _at_once,
+    ),
+    SafetyRule(Reason.OUTSIDE_LIMITS, ControlState.HOLD, lambda i, _: i.outside_limits, _at_once),
+    SafetyRule(Reason.FOLLOWING_ERROR, ControlState.HOLD, lambda i, _: i.following_error, _at_once),
+    SafetyRule(Reason.RULE_CANNOT_FIRE, ControlState.HOLD, lambda i, _: i.rule_cannot_fire, _at_once),
     SafetyRule(Reason.INVALID_ACTION, ControlState.HOLD, lambda i, _: i.invalid_action, _at_once),
     SafetyRule(Reason.STACK_STOPPING, ControlState.HOLD, lambda i, _: i.stack_stopping, _at_once),
     SafetyRule(Reason.NO_ACTION, ControlState.HOLD, lambda i, _: not i.has_action, _at_once),

@@ -29,6 +29,12 @@ SETTINGS = RuleSettings()
 GOOD = Inputs()
 WRONG: dict[Reason, Inputs] = {
     Reason.STOP_REQUESTED: replace(GOOD, stop_requested=True),
+    Reason.STOP_UNKNOWN: replace(GOOD, stop_unknown=True),
+    Reason.SECOND_COMMANDER: replace(GOOD, second_commander=True),
+    Reason.JOINT_STATE_CONTRADICTION: replace(GOOD, joint_state_contradiction=True),
+    Reason.OUTSIDE_LIMITS: replace(GOOD, outside_limits=True),
+    Reason.FOLLOWING_ERROR: replace(GOOD, following_error=True),
+    Reason.RULE_CANNOT_FIRE: replace(GOOD, rule_cannot_fire=True),
     Reason.PERSON_IN_WORKSPACE: replace(GOOD, person_in_workspace=True),
     Reason.JOINT_STATE_STALE: replace(GOOD, joint_state_age_s=0.6),
     Reason.INVALID_ACTION: replace(GOOD, invalid_action=True),
@@ -44,6 +50,12 @@ WRONG: dict[Reason, Inputs] = {
 }
 REACTIONS = {
     Reason.STOP_REQUESTED: ControlState.STOP,
+    Reason.STOP_UNKNOWN: ControlState.STOP,
+    Reason.SECOND_COMMANDER: ControlState.HOLD,
+    Reason.JOINT_STATE_CONTRADICTION: ControlState.HOLD,
+    Reason.OUTSIDE_LIMITS: ControlState.HOLD,
+    Reason.FOLLOWING_ERROR: ControlState.HOLD,
+    Reason.RULE_CANNOT_FIRE: ControlState.HOLD,
     Reason.PERSON_IN_WORKSPACE: ControlState.STOP,
     Reason.JOINT_STATE_STALE: ControlState.HOLD,
     Reason.INVALID_ACTION: ControlState.HOLD,
@@ -142,7 +154,7 @@ def test_slow_lowers_speed_limits_but_not_where_the_joints_are_at_their_limits_a
 
 def test_a_requested_stop_is_shown_before_any_other_reason_and_a_person_next() -> None:
     assert decide(list(Reason), SETTINGS).reason is Reason.STOP_REQUESTED
-    others = set(Reason) - {Reason.STOP_REQUESTED}
+    others = set(Reason) - {Reason.STOP_REQUESTED, Reason.STOP_UNKNOWN}
     assert decide(others, SETTINGS).reason is Reason.PERSON_IN_WORKSPACE
 
 

@@ -9,6 +9,7 @@ that its own array holds. Nothing is decided here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -160,6 +161,7 @@ def fusion_status(
     commander: str,
     standby_ready: bool,
     takeovers: int,
+    stop_sources: Sequence[str] = (),
 ) -> FusionStatus:
     """Return the message about the newest command and the run so far."""
     lateness = figures.lateness.summary()
@@ -185,6 +187,8 @@ def fusion_status(
         commander=commander,
         standby_ready=standby_ready,
         takeovers=takeovers,
+        stop_sources=list(stop_sources),
+        following_error=command.following_error,
     )
     status.header.stamp = stamp
     status.header.frame_id = frame_id
