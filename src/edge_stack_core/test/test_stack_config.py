@@ -16,6 +16,7 @@ from edge_stack_core.stack_config import load_config
 
 ROBOT = """\
 name: arm
+following_error: {max: 0.3, time_s: 0.5}
 joints:
   - {name: a, position: [-1.0, 1.0], velocity_max: 2.0}
   - {name: b, position: [0.5, 1.5], velocity_max: 1.0, home: 0.7}

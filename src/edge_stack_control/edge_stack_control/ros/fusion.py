@@ -320,6 +320,11 @@ class FusionNode(StackNode):
                     command,
                     self._controller.settings.rules,
                     refusal=self._refusal,
+                    around=self._inputs.surroundings(
+                        time.monotonic(), stop_requested=self._share.stop_requested
+                    ),
+                    measurement=self._inputs.measurement_text(),
+                    following=self._controller.following,
                     sight=self._inputs.sight,
                     limiter=self._controller.limiter,
                 ),

@@ -106,9 +106,18 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "position_tolerance",
         0.05,
-        "How far actions may point beyond a position limit unremarked, rad or m.",
+        "How far actions may point beyond a position limit unremarked, and how far beyond one a joint may be measured when"
+        " motion begins, rad or m.",
         minimum=0.0,
         maximum=10.0,
+        live=True,
+    ),
+    Parameter(
+        "hold",
+        "publish",
+        "What HOLD and STOP command: publish repeats the last command, silent says nothing, so that another program can use"
+        " the robot's controller; motion then begins where the robot is measured.",
+        choices=("publish", "silent"),
         live=True,
     ),
     Parameter(
@@ -135,7 +144,13 @@ PARAMETERS: tuple[Parameter, ...] = (
 def joint_limits(robot: Robot, p: ParameterValues) -> JointLimits:
     """Return the robot's limits with the parameters' step limit."""
     return JointLimits.of(
-        robot.joint_names, robot.position_min, robot.position_max, robot.velocity_max, p.step_max or math.inf
+        robot.joint_names,
+        robot.position_min,
+        robot.position_max,
+        robot.velocity_max,
+        p.step_max or math.inf,
+        robot.following_error_max,
+        robot.following_error_s,
     )
 
 
@@ -165,6 +180,7 @@ def controller_settings(p: ParameterValues) -> ControllerSettings:
         speed_rise_s=p.speed_rise_s,
         velocity_scale=p.velocity_scale,
         position_tolerance=p.position_tolerance,
+        silent_hold=p.hold == "silent",
         rules=RuleSettings(**same, reactions=reactions),
     )
 
