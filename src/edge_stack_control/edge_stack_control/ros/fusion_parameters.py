@@ -71,6 +71,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         (),
         "Corners of the workspace in the image, x0, y0, x1, y1, ..., px; empty: the whole image.",
         element=float,
+        minimum=-1e5,
+        maximum=1e5,
         live=True,
     ),
     Parameter(
@@ -136,7 +138,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         minimum=0,
         maximum=98,
     ),
-    Parameter("control_cpu_affinity", (), "Cores of the tick; empty: all.", element=int, minimum=0),
+    Parameter(
+        "control_cpu_affinity", (), "Cores of the tick; empty: all.", element=int, minimum=0, maximum=4095
+    ),
     Parameter("lock_memory", True, "Keep the process's pages in memory."),
 )
 
