@@ -324,6 +324,7 @@ class Controller:
         self._following.update(
             last,
             None if self._is_stale(around) else measured,
+            monotonic_s - around.joint_state_age_s,
             monotonic_s,
             moving=self._moving,
             left=self._left,

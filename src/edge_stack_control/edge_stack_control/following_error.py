@@ -3,16 +3,18 @@
 """
 Following error: how far the robot is from where it is commanded, and whether that has gone on for too long.
 
-Its unit of work is one look at the last command and the measured position. While the robot moves, each joint may be beyond
-its limit for its time: it lags. One that is to stand still has no reason to be beyond it at all, so that motion never begins
-towards a robot that is somewhere else. A following error is over when the robot is back, or has stood still where it is for
-REST_S: then it begins there (a hand that guides it, a pendant, a protective stop; ISO 10218-1 calls for no unexpected
-motion when a stop is left).
+Its unit of work is one look at the last command and the measured position. A measurement is compared with the commands from
+its own time on: that it comes late is no following error (its age is judged elsewhere). While the robot moves, each joint
+may be beyond its limit for its time: it lags. One that is to stand still has no reason to be beyond it at all, so that
+motion never begins towards a robot that is somewhere else. A following error is over when the robot is back, or has stood
+still where it is for REST_S: then it begins there (a hand that guides it, a pendant, a protective stop; ISO 10218-1 calls
+for no unexpected motion when a stop is left).
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,8 @@ FloatArray = npt.NDArray[np.float64]
 
 REST_S = 1.0
 """A robot that was moved by others is at rest when it has not moved for so long."""
+# Measurements are no older than this where their age is judged; commands are kept for so long.
+_LATEST_S = 1.0
 # Movement of less than this share of the limit is noise.
 _REST_SHARE = 0.1
 
@@ -43,6 +47,7 @@ class FollowingError:
         self.share = math.nan
         """The largest distance of a joint from its command, as a share of its limit; NaN while it cannot be told."""
         self._error = np.zeros(joints)
+        self._sent: deque[tuple[float, FloatArray]] = deque()
         self._since_s = np.full(joints, math.inf)
         self._rest = np.full(joints, math.nan)
         self._rest_from_s = math.inf
@@ -51,6 +56,7 @@ class FollowingError:
         """The last command is the measured position from now on."""
         self.exceeded = False
         self._since_s[:] = math.inf
+        self._sent.clear()
 
     def joints_beyond(self) -> list[str]:
         """Return the joints that are beyond their limits, with figures."""
@@ -67,6 +73,7 @@ class FollowingError:
         self,
         commanded: FloatArray | None,
         measured: FloatArray | None,
+        measured_s: float,
         now_s: float,
         *,
         moving: bool,
@@ -75,7 +82,8 @@ class FollowingError:
         """
         Look once. commanded, measured: [A], rad or m; None where there is none, or only an old one.
 
-        moving: the command follows actions. left: it is in force no more, as the robot was left to others. now_s: monotonic.
+        measured_s: when it was measured; now_s: now; both monotonic. moving: the command follows actions. left: it is in
+        force no more, as the robot was left to others.
         """
         if commanded is None or measured is None:
             self.share = math.nan
@@ -83,8 +91,13 @@ class FollowingError:
             self._rest_from_s = math.inf
             return
         most = self.limits.following_error_max
-        np.subtract(measured, commanded, out=self._error)
-        np.abs(self._error, out=self._error)
+        self._sent.append((now_s, commanded.copy()))
+        since_s = max(measured_s, now_s - _LATEST_S)
+        while len(self._sent) > 1 and self._sent[1][0] <= since_s:
+            self._sent.popleft()
+        sent = [positions for _, positions in self._sent]
+        np.maximum(np.minimum.reduce(sent) - measured, measured - np.maximum.reduce(sent), out=self._error)
+        np.maximum(self._error, 0.0, out=self._error)
         beyond = self._error > most
         self.share = float((self._error / most).max())
         at_rest = self._at_rest(measured, now_s)
