@@ -141,7 +141,7 @@ class Controller:
         self._following = FollowingError(limits)
         self._latch = RuleLatch()
         self._moved = np.zeros(joints)
-        self._invalid_action = False
+        self._invalid_action = self._drop = False
         self.settings = settings or ControllerSettings()
         self._effective: JointLimits = limits
         self.configure(self.settings)
@@ -209,6 +209,11 @@ class Controller:
         self._inbox.append(accepted)
         self._invalid_action = False
 
+    def drop_actions(self) -> None:
+        """Forget all actions at the next tick: another input is in force from now on."""
+        self._inbox.clear()
+        self._drop = True
+
     def refuse(self, refused: ChunkRefused) -> None:
         """Count a message that could not even be read as a chunk."""
         self.intake.refuse(refused)
@@ -236,6 +241,9 @@ class Controller:
         settings, queue, output = self.settings, self._queue, self._output
         elapsed_s = monotonic_s - self._last_monotonic_s if output.last is not None else self.period_s
         elapsed_s = min(max(elapsed_s, 0.0), _GAP_PERIODS * self.period_s)
+        if self._drop:
+            self._drop, self._moving = False, False
+            queue.clear()
         self._take_chunks(now_s, settings)
         since_s, self._followed_s = self._followed_s, None
         reach_s = elapsed_s if since_s is None else min(monotonic_s - since_s, _GAP_PERIODS * self.period_s)

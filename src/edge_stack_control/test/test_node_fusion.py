@@ -232,8 +232,11 @@ def test_the_first_command_is_the_measured_position_and_none_jumps(inactive: Sta
     assert peer.transition("fusion", "deactivate")
     peer.spin_until(lambda: peer.statuses["fusion"].state == "inactive")
     stack.target = [1.5, 1.5]
+    stack.put_at = START
     begin_s = peer.now_s()
     assert peer.transition("fusion", "activate")
+    peer.spin_until(lambda: stack.commands.since(begin_s))
+    stack.put_at = None
     stack.running()
     peer.spin_until(lambda: len(stack.commands.since(begin_s)) > 20)
     commands = stack.commands.since(begin_s)

@@ -21,11 +21,12 @@ from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
 from edge_stack_msgs.msg import FusionStatus
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.service import Service
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 from visualization_msgs.msg import MarkerArray
 
-from edge_stack_control.chunk_intake import ChunkRefused, IntakeLimits
+from edge_stack_control.chunk_intake import ActionChunk, ChunkRefused, IntakeLimits, Refusal
 from edge_stack_control.controller import Command, Controller
 from edge_stack_control.explain import explain
 from edge_stack_control.ros.fusion_inputs import FUTURE_TOLERANCE_S, FusionInputs
@@ -34,6 +35,7 @@ from edge_stack_control.ros.fusion_messages import (
     CommandWriter,
     fusion_status,
     read_chunk,
+    read_target,
     state_markers,
 )
 from edge_stack_control.ros.fusion_parameters import (
@@ -80,6 +82,7 @@ class FusionNode(StackNode):
         self._tick_error: Exception | None = None
         self._clock_offset_s = math.nan
         self._warned: set[str] = set()
+        self._named: set[tuple[str, Refusal]] = set()
         self._rate = RateMeter()
         self._ages = LatencyWindow()
         self._share = CommandShare(self)
@@ -112,6 +115,7 @@ class FusionNode(StackNode):
         principal = p.standby_of or "~"
         self._markers = self.publisher(MarkerArray, f"{principal}/markers", qos.result())
         self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
+        self.subscription(JointState, "target_joints", self._take_target, qos.sensor(offered=False))
         self._inputs = FusionInputs(self, robot, workspace_watch(p), p.detections_topic)
         self.subscription(Bool, "stop", lambda m: self._request_stop(m.data), qos.request(), always=True)
         # The standby answers too: a stop can be requested while the other process is away.
@@ -176,6 +180,8 @@ class FusionNode(StackNode):
         """Take new limits, times and reactions from the next tick on."""
         p = self.params
         if hasattr(self, "_inputs"):
+            if "input" in changed:
+                self._controller.drop_actions()
             self._inputs.watch = workspace_watch(p)
             self._controller.intake.limits = self._intake_limits()
             self._controller.configure(controller_settings(p), joint_limits(self._robot, p))
@@ -224,23 +230,35 @@ class FusionNode(StackNode):
     # ---- from topics (executor's thread) ----------------------------------------------------------------------------
 
     def _take_chunk(self, message: ActionChunkMessage) -> None:
+        self._take_actions("action_chunk", "chunks", read_chunk, message)
+
+    def _take_target(self, message: JointState) -> None:
+        self._take_actions("target_joints", "targets", read_target, message)
+
+    def _take_actions(
+        self, topic: str, source: str, read: Callable[[Any], ActionChunk], message: Any
+    ) -> None:
+        """Hand actions to the controller, whichever input they come from, or count and say why not."""
         try:
-            chunk = read_chunk(message)
+            if self.params.input != source:
+                text = f"input is {self.params.input}: {topic} is not in force"
+                raise ChunkRefused(Refusal.NOT_IN_FORCE, text)
+            chunk = read(message)
         except ChunkRefused as refused:
             self._controller.refuse(refused)
-            self._count_refusal(refused)
+            self._count_refusal(topic, refused)
             return
         try:
             self._controller.offer(chunk, self.now_s())
         except ChunkRefused as refused:
-            self._count_refusal(refused)
+            self._count_refusal(topic, refused)
 
-    def _count_refusal(self, refused: ChunkRefused) -> None:
-        self.stats.event("action_chunk", refused.kind.value)
-        if refused.kind.value not in self._warned:
-            self._warned.add(refused.kind.value)
+    def _count_refusal(self, topic: str, refused: ChunkRefused) -> None:
+        self.stats.event(topic, refused.kind.value)
+        if (topic, refused.kind) not in self._named:
+            self._named.add((topic, refused.kind))
             self.get_logger().warning(
-                f"action_chunk refused: {refused} ({refused.kind.value}: counted from now on, not logged again)"
+                f"{topic} refused: {refused} ({refused.kind.value}: counted from now on, not logged again)"
             )
         self._refusal = str(refused)
 

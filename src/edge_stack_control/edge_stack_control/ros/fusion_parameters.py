@@ -115,6 +115,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         live=True,
     ),
     Parameter(
+        "input",
+        "chunks",
+        "Which input is in force: chunks, action chunks of a policy on action_chunk; or targets, single joint positions on"
+        " target_joints, each for 0.2 s, as teleoperation and recorders send them. The other one is refused.",
+        choices=("chunks", "targets"),
+        live=True,
+    ),
+    Parameter(
         "hold",
         "publish",
         "What HOLD and STOP command: publish repeats the last command, silent says nothing, so that another program can use"
