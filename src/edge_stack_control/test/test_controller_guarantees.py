@@ -60,7 +60,7 @@ class Episode:
         self.settings = ControllerSettings()
         self.lead = self.led = 0
         self.monotonic_s, self.clock_s = 1000.0, 5000.0
-        self.at = rng.uniform(-1.4, 1.4, 2)
+        self.at = rng.choice([-1.6, -1.54, -1.0, 0.0, 1.0, 1.54, 1.6], 2) + rng.uniform(-0.02, 0.02, 2)
         self.sag = rng.choice([0.0, 0.05]) * rng.uniform(0.0, 1.0, 2)
         self.stuck = self.by_hand = False
         self.measurement = JointMeasurement(ROBOT)
@@ -74,6 +74,7 @@ class Episode:
         self.out_s = -math.inf
         self.may_begin = True
         self.was_silent = True
+        self.both_since_s = math.inf
         self.beyond_s = np.full(2, math.inf)
 
     # ---- what may happen
@@ -190,6 +191,10 @@ class Episode:
             assert command.state is ControlState.STOP
         if around.second_commander or around.contradiction:
             assert holds
+        both = self.joint_states and self.second_publisher
+        self.both_since_s = min(self.both_since_s, self.monotonic_s) if both else math.inf
+        if self.monotonic_s - self.both_since_s > 1.0:
+            assert holds, "measurements contradict each other"
         self.check_following(command, around)
         if command.positions is None:
             assert self.was_silent or (self.settings.silent_hold and holds), "silent without leave"
@@ -221,6 +226,8 @@ class Episode:
         assert around.measured is not None
         place = np.clip(around.measured, LIMITS.position_min, LIMITS.position_max)
         assert np.abs(out - place).max() <= room + 1e-9, "motion does not begin where the robot is"
+        beyond = np.abs(around.measured - place).max()
+        assert beyond <= self.settings.position_tolerance + 1e-9, "motion begins beyond a limit"
 
     def check_following(self, command: Command, around: Surroundings) -> None:
         """A robot that is too far from its commands while it moves is held within its time and one period."""
