@@ -195,6 +195,8 @@ def test_a_person_before_the_second_of_two_cameras_stops_the_robot(peer: Peer, r
         scene.until("person_in_workspace", FusionStatus.STOP, "on detect/detections")
         assert peer.set_parameter("fusion", "workspaces_px", [square, square]) == (True, "")
         scene.running()
+        assert peer.set_parameter("fusion", "workspaces_px", []) == (True, "")
+        scene.until("person_in_workspace", FusionStatus.STOP, "on detect/detections")
         for wrong, word in (
             ([square], "1 for 2 of detections_topics"),
             (["", "1 2"], "workspaces_px[1]"),

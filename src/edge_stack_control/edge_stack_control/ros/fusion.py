@@ -272,8 +272,8 @@ class FusionNode(StackNode):
         changed = {
             n: v for n, v in self._share.news().items() if n in _SHARED and _plain(self.params[n]) != v
         }
-        if changed:
-            self.set_parameters([RosParameter(name, value=value) for name, value in changed.items()])
+        for name, value in changed.items():
+            self.set_parameters_atomically([RosParameter(name, value=value)])
         news = self._share.news_of_lease()
         if news:
             self.get_logger().warning(news)
