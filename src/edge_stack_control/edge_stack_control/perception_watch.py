@@ -147,9 +147,10 @@ class PerceptionWatch:
         """Take the classes of a topic's model, as id and name; none at all tell nothing of it."""
         view = self._views[index]
         labels = dict(itertools.islice(names, LABELS_MAX)) or None
-        if labels != view.labels:
-            view.came.clear()  # it was another model that told of them
+        if labels == view.labels:
+            return
         view.labels = labels
+        view.came.clear()  # it was another model that told of them
         view.watch = self._settings.watch(index, view.labels)
         self._judge()
 

@@ -138,7 +138,7 @@ def test_a_person_rule_on_a_class_that_no_model_has_holds_and_says_what_to_write
     with fusion(peer, robot_file, person_classes=["human"]) as process:
         scene.running()  # nobody has told the classes yet: it cannot be told
         peer.spin_until(
-            lambda: "nobody publishes detect/label_info" in process.output(), what="that it is said"
+            lambda: "detect/detections: no detect/label_info" in process.output(), what="that it is said"
         )
         scene.tell(DETECT, COCO)
         status = scene.until("rule_cannot_fire", FusionStatus.HOLD)

@@ -18,7 +18,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from edge_stack_control.perception_watch import Glance, PerceptionWatch, WatchSettings
+from edge_stack_control.perception_watch import ABSENT_S, Glance, PerceptionWatch, WatchSettings
 from edge_stack_control.ros.fusion_messages import read_boxes
 from edge_stack_core.class_names import label_topic
 from edge_stack_core.ros import qos
@@ -45,7 +45,7 @@ class FusionSight:
         self._seen_s = seen_s
         self._watch = PerceptionWatch(settings)
         self._said: tuple[str, ...] = ()
-        self._untold: set[str] = set()
+        self._untold_s: dict[str, float] = {}  # since when each topic comes without labels; inf: it was said
         self._looked_s = -math.inf
         # As remapped: the labels are beside what is really heard.
         self._resolved = [node.resolve_topic_name(topic) for topic in settings.topics]
@@ -97,11 +97,11 @@ class FusionSight:
             self._watch.forget_publishers()
         self._tell()
         for topic in self._watch.untold():
-            if topic not in self._untold and node.is_active:
-                self._untold.add(topic)
+            if now_s - self._untold_s.setdefault(topic, now_s) >= ABSENT_S:
+                self._untold_s[topic] = math.inf
                 node.get_logger().info(
-                    f"{topic}: nobody publishes {label_topic(topic)}, so that it cannot be told whether its model knows the"
-                    " classes of the rules"
+                    f"{topic}: no {label_topic(topic)} (vision_msgs/LabelInfo, latched) has come, so that it cannot be told"
+                    " whether its model knows the classes of the rules"
                 )
 
     def _take(self, index: int, message: Detection2DArray) -> None:
