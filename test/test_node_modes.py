@@ -19,7 +19,7 @@ from edge_stack_msgs.srv import SetMode
 from sensor_msgs.msg import BatteryState, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
-from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
 
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.testing import History, NodeProcess, Peer, ros_domain, stamp_s
@@ -101,6 +101,7 @@ class Stack:
         self.instructions = node.create_publisher(String, "instruction", qos.state())
         self.battery = node.create_publisher(BatteryState, "battery_state", qos.sensor())
         self._detections = node.create_publisher(Detection2DArray, "detect/detections", qos.result())
+        self._labels = node.create_publisher(LabelInfo, "detect/label_info", qos.state())
         self.seen: tuple[str, float] | None = None  # what perception sees, and how sure it is
         self._joints = node.create_publisher(JointState, "joint_states", qos.sensor())
         self._charge = 1.0
@@ -141,6 +142,10 @@ class Stack:
         self.parked += 1
         response.success, response.message = not self.park_refusal, self.park_refusal
         return response
+
+    def tell_classes(self, *names: str) -> None:
+        classes = [VisionClass(class_id=number, class_name=name) for number, name in enumerate(names)]
+        self._labels.publish(LabelInfo(class_map=classes))
 
     def set_charge(self, charge: float) -> None:
         self._charge = charge
@@ -274,6 +279,15 @@ def test_rules_switch_by_battery_and_by_instruction(stack: Stack) -> None:
     count = len(stack.states)
     stack.peer.spin_until(lambda: len(stack.states) >= count + 15)
     assert {state.mode for state in stack.states[count:]} == {"work"}
+
+
+def test_a_rule_on_a_class_that_no_detector_has_is_shown_with_what_to_write(stack: Stack) -> None:
+    text = "rules[3].detection.class: 'person' is no class of detect/detections (2 classes: Person, cup): write Person"
+    stack.tell_classes("Person", "cup")
+    stack.peer.spin_until(lambda: stack.peer.statuses["supervisor"].message == text, what="the problem")
+    assert stack.processes["supervisor"].output().count(text) == 1
+    stack.tell_classes("person", "cup")
+    stack.peer.spin_until(lambda: not stack.peer.statuses["supervisor"].message, what="its end")
 
 
 def test_a_rule_switches_by_detection_and_another_one_back_after_a_time(stack: Stack) -> None:

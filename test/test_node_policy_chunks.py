@@ -33,7 +33,7 @@ FUSION = {
     "control_priority": 0,
     "companion_priority": 0,
     "lock_memory": False,
-    "detections_topic": "",
+    "detections_topics": [],
     "supervisor_timeout_s": 0.0,
 }
 CONTRACT = """

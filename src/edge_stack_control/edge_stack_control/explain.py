@@ -29,6 +29,7 @@ def explain(
     measurement: str = "",
     following: FollowingError | None = None,
     sight: Sight = NOTHING,
+    perception: str = "",
     limiter: JointLimiter | None = None,
 ) -> str:
     """
@@ -36,7 +37,7 @@ def explain(
 
     refusal: text of the last chunk that was refused. around: what the last tick knew, in whose words some reasons are told.
     measurement: why the robot's position is not known. following: says which joints are not where they are commanded. sight:
-    what was seen. limiter: whose last hits are named.
+    what was seen. perception: which topics are stale and why, in words. limiter: whose last hits are named.
     """
     around = around or Surroundings()
     if command.state is ControlState.RUN:
@@ -88,7 +89,9 @@ def explain(
                 return "all queued actions are executed and no new chunk has come"
             return _old("the observation behind the actions", inputs.action_age_s, settings.max_action_age_s)
         case Reason.STALE_PERCEPTION:
-            return _old("the newest detection", inputs.perception_age_s, settings.perception_timeout_s)
+            return perception or _old(
+                "the newest detection", inputs.perception_age_s, settings.perception_timeout_s
+            )
         case Reason.SUPERVISOR_LOST:
             return _old(
                 "the supervisor's newest state", inputs.supervisor_age_s, settings.supervisor_timeout_s

@@ -103,6 +103,10 @@ class WorkspaceWatch:
                     thing, thing_text = distance, f"{box.name} (score {box.score:.2f})"
         return Sight(person == 0.0, person, thing, person_text, thing_text)
 
+    def reaches_into(self, width: int, height: int) -> bool:
+        """Return whether any of the workspace lies in an image of this size, px."""
+        return not self._polygon or bool(_clipped(self._polygon, 0.0, 0.0, float(width), float(height)))
+
     def _distance(self, box: Box) -> float:
         """Return how far a box is from the workspace, in widths of the slow zone."""
         if not self._polygon or not all(map(math.isfinite, (box.x, box.y, box.width, box.height, box.theta))):

@@ -323,9 +323,9 @@ def test_a_chunk_of_another_time_is_refused_and_counted_without_a_hold(
 
 def test_a_person_stops_the_robot_and_it_continues_by_itself(stack: Stack, peer: Peer) -> None:
     assert peer.set_parameter("fusion", "stop_clear_s", 0.5) == (True, "")
-    stack.person = ("hand", 100.0, 100.0)
+    stack.person = ("person", 100.0, 100.0)
     status = stack.until("person_in_workspace", FusionStatus.STOP)
-    assert "hand" in status.detail
+    assert "person (score 0.90)" in status.detail
     stopped = {tuple(command.position) for command in stack.next_commands(10)}
     assert len(stopped) == 1
     stack.person = None

@@ -162,6 +162,18 @@ def test_one_that_is_killed_is_replaced_by_the_other_with_all_that_it_was_told(p
         assert pair.until(f"/left/{restarted.name}").reason == "stop_requested"
 
 
+def test_a_list_that_is_emptied_at_one_is_empty_at_the_other(pair: Pair) -> None:
+    peer = pair.peer
+
+    def of_standby() -> list[str]:
+        return list(parameter(peer, "fusion_standby", "object_classes", "string_array_value"))
+
+    assert peer.set_parameter("fusion", "object_classes", ["cup"]) == (True, "")
+    peer.spin_until(lambda: of_standby() == ["cup"], what="the list")
+    assert peer.set_parameter("fusion", "object_classes", []) == (True, "")
+    peer.spin_until(lambda: of_standby() == [], what="the empty list")
+
+
 def test_one_that_stands_still_is_replaced_and_commands_no_more_when_it_wakes_up(pair: Pair) -> None:
     victim, other = pair.stand_still()
     pair.until(f"/left/{other.name}")
@@ -184,11 +196,11 @@ def test_a_fusion_that_is_deactivated_is_not_replaced(pair: Pair) -> None:
     pair.until(FUSION, standby_ready=False)
 
 
-def parameter(peer: Peer, node: str, name: str) -> Any:
+def parameter(peer: Peer, node: str, name: str, kind: str = "double_value") -> Any:
     from rcl_interfaces.srv import GetParameters
 
     answer = peer.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name]))
-    return answer.values[0].double_value
+    return getattr(answer.values[0], kind)
 
 
 def test_a_standby_of_another_robot_refuses_configure(pair: Pair, tmp_path: Path) -> None:

@@ -50,10 +50,15 @@ def _device_and_admission(value: Any) -> str:
         return f"device: one of {KNOWN_DEVICES}, admission: auto"
 
 
+def _topics_of_one(value: Any) -> str:
+    return f"detections_topics: [{value or ''}]"
+
+
 # Words of earlier versions, which robot.yaml, command lines and nodes answer with what to write now.
 RENAMED_PARAMETERS: dict[str, Renaming] = {
     "accelerator": Renaming(("yolo", "policy"), ("device", "admission"), _device_and_admission),
     "backend": Renaming(("yolo",), ("engine",)),
+    "detections_topic": Renaming(("fusion",), ("detections_topics",), _topics_of_one),
     "places": Renaming(("policy",), ("endpoints",)),
     "place_age_max_s": Renaming(("policy",), ("endpoint_age_max_s",)),
 }

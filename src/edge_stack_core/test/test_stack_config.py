@@ -217,6 +217,12 @@ def test_a_renamed_parameter_keeps_its_value(monkeypatch: pytest.MonkeyPatch) ->
     assert config_module.renamed_parameter("backend", "openvino", {"backend"}) == ""
 
 
+@pytest.mark.parametrize(("value", "written"), [("eye/detections", "[eye/detections]"), ("", "[]")])
+def test_the_one_topic_of_before_is_now_a_list(value: str, written: str) -> None:
+    said = config_module.renamed_parameter("detections_topic", value, {"detections_topics"})
+    assert said == f"detections_topic was replaced by detections_topics: write detections_topics: {written}"
+
+
 def test_a_rate_on_the_command_line_that_is_no_number_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigurationError, match="nodes.detect.rate_hz: '' is not a number"):
         load_config(folder / "robot.yaml").with_parameter("detect", "rate_hz", "")

@@ -27,7 +27,7 @@ from std_srvs.srv import SetBool
 from visualization_msgs.msg import MarkerArray
 
 from edge_stack_control.chunk_intake import ActionChunk, ChunkRefused, IntakeLimits, Refusal
-from edge_stack_control.controller import Command, Controller
+from edge_stack_control.controller import Command, Controller, Surroundings
 from edge_stack_control.explain import explain
 from edge_stack_control.ros.fusion_inputs import FUTURE_TOLERANCE_S, FusionInputs
 from edge_stack_control.ros.fusion_messages import (
@@ -42,10 +42,10 @@ from edge_stack_control.ros.fusion_parameters import (
     PARAMETERS,
     controller_settings,
     joint_limits,
-    workspace_watch,
+    watch_settings,
 )
 from edge_stack_control.ros.fusion_standby import CommandShare
-from edge_stack_control.rules import ControlState
+from edge_stack_control.rules import ControlState, Reason
 from edge_stack_core.node_statistics import (
     LatencyWindow,
     NodeStatistics,
@@ -64,8 +64,6 @@ from edge_stack_core.runtime.progress import WorkProgress
 STATUS_PERIOD_S = 0.2
 # A clock that is off by more than this since the last look was set; a slewed one is off by far less.
 CLOCK_JUMP_S = 0.1
-
-
 # Live parameters: what is changed at one process holds for its standby too.
 _SHARED = frozenset(p.name for p in PARAMETERS if p.live)
 
@@ -79,6 +77,7 @@ class FusionNode(StackNode):
         """Declare parameters; nothing commands before activate."""
         self._thread: ControlThread | None = None
         self._command: Command | None = None
+        self._around = Surroundings()  # what the last tick knew
         self._tick_error: Exception | None = None
         self._clock_offset_s = math.nan
         self._warned: set[str] = set()
@@ -116,7 +115,7 @@ class FusionNode(StackNode):
         self._markers = self.publisher(MarkerArray, f"{principal}/markers", qos.result())
         self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
         self.subscription(JointState, "target_joints", self._take_target, qos.sensor(offered=False))
-        self._inputs = FusionInputs(self, robot, workspace_watch(p), p.detections_topic)
+        self._inputs = FusionInputs(self, robot, watch_settings(p), tuple(p.camera_info_topics))
         self.subscription(Bool, "stop", lambda m: self._request_stop(m.data), qos.request(), always=True)
         # The standby answers too: a stop can be requested while the other process is away.
         self._stop_service = self.create_service(SetBool, f"{principal}/stop", self._take_stop)
@@ -182,7 +181,7 @@ class FusionNode(StackNode):
         if hasattr(self, "_inputs"):
             if "input" in changed:
                 self._controller.drop_actions()
-            self._inputs.watch = workspace_watch(p)
+            self._inputs.scene.configure(watch_settings(p))
             self._controller.intake.limits = self._intake_limits()
             self._controller.configure(controller_settings(p), joint_limits(self._robot, p))
         self._share.changed({name: value for name, value in changed.items() if name in _SHARED})
@@ -199,6 +198,7 @@ class FusionNode(StackNode):
         monotonic_s = monotonic_ns * 1e-9
         now_ns = self.get_clock().now().nanoseconds
         around = self._inputs.surroundings(monotonic_s, stop_requested=self._share.stop_requested)
+        self._around = around
         self._share.follow(self._controller, monotonic_ns)
         command = self._controller.tick(now_ns * 1e-9, monotonic_s, around)
         self._command = command
@@ -290,8 +290,8 @@ class FusionNode(StackNode):
         changed = {
             n: v for n, v in self._share.news().items() if n in _SHARED and _plain(self.params[n]) != v
         }
-        if changed:
-            self.set_parameters([RosParameter(name, value=value) for name, value in changed.items()])
+        for name, value in changed.items():
+            self.set_parameters_atomically([RosParameter(name, value=value)])
         news = self._share.news_of_lease()
         if news:
             self.get_logger().warning(news)
@@ -306,28 +306,33 @@ class FusionNode(StackNode):
             super()._count_event(topic, name, change)
 
     def diagnostic_values(self, figures: StatisticsSnapshot) -> dict[str, str]:
-        """Say which part this process plays."""
+        """Say which part this process plays, and which rules can never fire."""
         role = "commands" if self._share.commands else "stands by"
-        return {"role": role if self.is_active else "none", **super().diagnostic_values(figures)}
+        rules = self._inputs.scene.problem if hasattr(self, "_inputs") else ""
+        values = {"role": role if self.is_active else "none", "rules": rules or "fine"}
+        return {**values, **super().diagnostic_values(figures)}
 
     def _publish_fusion_status(self) -> None:
         self._watch_clock()
         self._watch_share()
-        command, thread = self._command, self._thread
+        scene, now_s = self._inputs.scene, time.monotonic()
+        scene.look_around(now_s)
+        command, thread, around = self._command, self._thread, self._around
         if self._tick_error is not None:
             self.count_raised("tick", self._tick_error)
             self._tick_error = None
         if command is None or thread is None or not self.is_active:
             return
-        if not self._share.commands:
-            self.clear_problem()
-            return
-        if command.state is ControlState.RUN:
-            if self.clear_problem():
+        if command.state is ControlState.RUN or not self._share.commands:
+            shown, self._problem = self._problem, scene.problem  # which is logged there, once
+            if shown != self._problem:
                 self.publish_status()  # who waits for the robot need not wait for the next one
         else:
-            self.report_problem(f"{command.state.name.lower()}: {command.reason.value}")
-        stamp = self.get_clock().now().to_msg()
+            words = f": {around.cannot_fire}" if command.reason is Reason.RULE_CANNOT_FIRE else ""
+            self.report_problem(f"{command.state.name.lower()}: {command.reason.value}{words}")
+        if not self._share.commands:
+            return
+        stamp, rules = self.get_clock().now().to_msg(), self._controller.settings.rules
         self._status.publish(
             fusion_status(
                 command,
@@ -336,14 +341,13 @@ class FusionNode(StackNode):
                 frame_id=self._base_frame,
                 detail=explain(
                     command,
-                    self._controller.settings.rules,
+                    rules,
                     refusal=self._refusal,
-                    around=self._inputs.surroundings(
-                        time.monotonic(), stop_requested=self._share.stop_requested
-                    ),
+                    around=around,
                     measurement=self._inputs.measurement_text(),
                     following=self._controller.following,
-                    sight=self._inputs.sight,
+                    sight=around.sight,
+                    perception=scene.stale_words(now_s, rules.perception_timeout_s),
                     limiter=self._controller.limiter,
                 ),
                 commands=self._counted[0],

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What fusion hears of the robot, the scene and the supervisor, and how long ago.
+What fusion hears of the robot and the supervisor, and how long ago; the scene is in fusion_sight.py.
 
 Its unit is one message. The executor's thread writes, the control thread reads; each value is stored as a whole object.
 """
@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 from builtin_interfaces.msg import Time
 from edge_stack_msgs.msg import StackState
 from sensor_msgs.msg import JointState
-from vision_msgs.msg import Detection2DArray
 
 from edge_stack_control.chunk_intake import FloatArray
 from edge_stack_control.controller import Surroundings
-from edge_stack_control.ros.fusion_messages import read_boxes
-from edge_stack_control.workspace import NOTHING, Sight, WorkspaceWatch
+from edge_stack_control.perception_watch import WatchSettings
+from edge_stack_control.ros.fusion_sight import FusionSight
 from edge_stack_core.joint_measurement import JointMeasurement, MeasurementFault, MeasurementRefused
 from edge_stack_core.robot import Robot
 from edge_stack_core.ros import qos
@@ -34,31 +33,23 @@ FUTURE_TOLERANCE_S = 0.1
 
 
 class FusionInputs:
-    """The newest of everything that the rules look at. watch: what of the scene counts; may be replaced at any time."""
+    """The newest of everything that the rules look at. scene: what perception sees."""
 
-    def __init__(self, node: StackNode, robot: Robot, watch: WorkspaceWatch, detections_topic: str) -> None:
-        """Subscribe. detections_topic: empty where there is no perception to wait for."""
+    def __init__(
+        self, node: StackNode, robot: Robot, watch: WatchSettings, camera_info_topics: tuple[str, ...]
+    ) -> None:
+        """Subscribe."""
         self._node = node
         self._robot = robot
-        self._detections_topic = detections_topic
-        self.watch = watch
         self._measurement = JointMeasurement(robot)
         self._named: set[MeasurementFault] = set()
         self.refusal = ""
         """The last refused measurement in words."""
-        self._perception_seen_s = self._supervisor_seen_s = -math.inf
-        self._sight = NOTHING
+        self._supervisor_seen_s = -math.inf
         self._stack_stopping = False
         node.subscription(JointState, "joint_states", self._take_joints, qos.sensor(offered=False))
         node.subscription(StackState, "stack_state", self._take_stack_state, qos.state(), always=True)
-        if detections_topic:
-            profile = qos.result(offered=False)
-            node.subscription(Detection2DArray, detections_topic, self._take_detections, profile, always=True)
-
-    @property
-    def sight(self) -> Sight:
-        """What of the scene counts, as it was seen last."""
-        return self._sight
+        self.scene = FusionSight(node, watch, camera_info_topics, self._seen_s)
 
     def forget_robot(self) -> None:
         """Wait for a new measurement of the robot: it may be anywhere by now."""
@@ -87,11 +78,12 @@ class FusionInputs:
             measured=measured,
             joint_state_age_s=math.inf if measured is None else now_s - measurement.seen_s,
             contradiction=measurement.contradiction(now_s),
-            perception_age_s=now_s - self._perception_seen_s if self._detections_topic else 0.0,
-            sight=self._sight,
+            perception_age_s=self.scene.age_s(now_s),
+            sight=self.scene.glance.sight,
             supervisor_age_s=now_s - self._supervisor_seen_s,
             stack_stopping=self._stack_stopping,
             stop_requested=stop_requested,
+            cannot_fire=self.scene.cannot_fire,
         )
 
     def _take_joints(self, message: JointState) -> None:
@@ -116,16 +108,6 @@ class FusionInputs:
         found = self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(topic))
         names = sorted(f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in found)
         return ", ".join(names) or "nobody that is known"
-
-    def _take_detections(self, message: Detection2DArray) -> None:
-        seen_s = self._seen_s(self._detections_topic, message.header.stamp)
-        if seen_s is None:
-            return
-        if seen_s < self._perception_seen_s:
-            self._node.stats.event(self._detections_topic, "out_of_order")
-            return
-        self._sight = self.watch.look(read_boxes(message))
-        self._perception_seen_s = seen_s
 
     def _take_stack_state(self, message: StackState) -> None:
         seen_s = self._seen_s("stack_state", message.header.stamp)

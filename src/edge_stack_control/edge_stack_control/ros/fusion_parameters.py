@@ -13,9 +13,9 @@ from typing import Any
 
 from edge_stack_control.controller import ControllerSettings
 from edge_stack_control.limits import JointLimits
+from edge_stack_control.perception_watch import WatchSettings
 from edge_stack_control.ros.fusion_messages import COMMAND_FORMATS
 from edge_stack_control.rules import ControlState, Reason, RuleSettings
-from edge_stack_control.workspace import WorkspaceWatch
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import Robot
 from edge_stack_core.ros.parameters import Parameter, ParameterValues
@@ -49,8 +49,24 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "command_format", "joint_state", "Message type of joint_command.", choices=tuple(COMMAND_FORMATS)
     ),
-    Parameter("detections_topic", "detect/detections", "Essential perception; empty: none is watched."),
-    Parameter("person_classes", ("person", "hand"), "Class names that count as a person.", live=True),
+    Parameter(
+        "detections_topics",
+        ("detect/detections",),
+        "Essential perception: topics of vision_msgs/Detection2DArray, label_info beside each; empty: none is watched.",
+    ),
+    Parameter(
+        "camera_info_topics",
+        ("camera_info",),
+        "Topics of sensor_msgs/CameraInfo, by which a workspace that lies outside the images of its frame_id is found.",
+    ),
+    Parameter("person_classes", ("person",), "Class names that count as a person.", live=True),
+    Parameter(
+        "blind_rules",
+        "hold",
+        "What follows from a rule about persons that can never fire; warn: it is only shown.",
+        choices=("hold", "warn"),
+        live=True,
+    ),
     Parameter(
         "object_classes",
         (),
@@ -69,10 +85,19 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "workspace_px",
         (),
-        "Corners of the workspace in the image, x0, y0, x1, y1, ..., px; empty: the whole image.",
+        "Corners of the workspace in the image, x0, y0, x1, y1, ..., px; empty: the whole image. For every topic that has"
+        " none of its own.",
         element=float,
         minimum=-1e5,
         maximum=1e5,
+        live=True,
+    ),
+    Parameter(
+        "workspaces_px",
+        (),
+        "The workspace of each of detections_topics in their order, as 'x0 y0 x1 y1 ...', px; '': the whole image. Empty:"
+        " workspace_px for all.",
+        element=str,
         live=True,
     ),
     Parameter(
@@ -197,11 +222,43 @@ def controller_settings(p: ParameterValues) -> ControllerSettings:
     )
 
 
-def workspace_watch(p: ParameterValues) -> WorkspaceWatch:
-    """Return the watch over the workspace; ConfigurationError if the workspace is no polygon."""
+def watch_settings(p: ParameterValues) -> WatchSettings:
+    """Return what is watched; ConfigurationError for a workspace that is no polygon, and for a list of the wrong length."""
+    topics = tuple(p.detections_topics)
+    twice = sorted({topic for topic in topics if topics.count(topic) > 1})
+    if twice or not all(topics):
+        raise ConfigurationError(
+            f"detections_topics: {f'{twice[0]} is there twice' if twice else 'an entry is empty'}; write each topic once, or"
+            " an empty list where none is watched"
+        )
+    own = tuple(p.workspaces_px)
+    if own and len(own) != len(topics):
+        raise ConfigurationError(
+            f"workspaces_px: {len(own)} for {len(topics)} of detections_topics; write one for each in their order"
+            f" ({', '.join(topics) or 'none'}): 'x0 y0 x1 y1 x2 y2 ...', or '' for the whole image"
+        )
+    names = tuple(f"workspaces_px[{index}]" if own else "workspace_px" for index in range(len(topics)))
+    corners = tuple(map(_corners, names, own)) if own else (tuple(p.workspace_px),) * len(topics)
     try:
-        return WorkspaceWatch(
-            p.person_classes, p.object_classes, p.person_min_score, p.workspace_px, p.slow_zone_px
+        return WatchSettings(
+            topics=topics,
+            person_classes=tuple(p.person_classes),
+            object_classes=tuple(p.object_classes),
+            min_score=p.person_min_score,
+            workspaces_px=corners,
+            workspace_names=names,
+            slow_zone_px=p.slow_zone_px,
+            hold=p.blind_rules == "hold",
         )
     except ValueError as error:
-        raise ConfigurationError(f"workspace_px: {error}") from None
+        raise ConfigurationError(str(error)) from None
+
+
+def _corners(name: str, text: str) -> tuple[float, ...]:
+    """Return the numbers of one of workspaces_px, px."""
+    try:
+        return tuple(float(word) for word in text.replace(",", " ").split())
+    except ValueError:
+        raise ConfigurationError(
+            f"{name}: {text!r} is no list of corners; write 'x0 y0 x1 y1 x2 y2 ...', px, or '' for the whole image"
+        ) from None

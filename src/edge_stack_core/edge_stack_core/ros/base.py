@@ -27,7 +27,14 @@ from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.node_statistics import StatisticsSnapshot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.autostart import Autostart
-from edge_stack_core.ros.parameters import BASE_PARAMETERS, Parameter, ParameterValues, declare, word_of
+from edge_stack_core.ros.parameters import (
+    BASE_PARAMETERS,
+    Parameter,
+    ParameterValues,
+    declare,
+    is_empty_array,
+    word_of,
+)
 from edge_stack_core.ros.status_messages import figure_texts, node_status_message
 from edge_stack_core.ros.topics import TopicNode
 from edge_stack_core.runtime.local_process import machine, start_ticks
@@ -314,6 +321,9 @@ class StackNode(TopicNode):
             if spec is None and (renamed := renamed_parameter(parameter.name, parameter.value, self._specs)):
                 return SetParametersResult(successful=False, reason=f"parameter {parameter.name}: {renamed}")
             word = parameter.value if spec is None else word_of(parameter.value, spec)
+            if spec is not None and is_empty_array(word, spec):
+                taken.append(RosParameter(parameter.name, RosParameter.Type(spec.descriptor().type), []))
+                continue
             taken.append(parameter if word is parameter.value else RosParameter(parameter.name, value=word))
         return super().set_parameters_atomically(taken)
 

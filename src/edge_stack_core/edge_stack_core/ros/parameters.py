@@ -239,6 +239,12 @@ def word_of(value: Any, parameter: Parameter) -> Any:
     return value
 
 
+def is_empty_array(value: Any, parameter: Parameter) -> bool:
+    """Return whether a value is an empty list for an array: no list says of what it is empty, and it comes as bytes."""
+    is_list = isinstance(value, list | tuple) or hasattr(value, "typecode")
+    return isinstance(parameter.default, tuple) and is_list and len(value) == 0
+
+
 def _coerce(value: Any, parameter: Parameter) -> Any:
     """YAML writes 5 for 5.0: take whole numbers where a float is declared, and an empty list for any array."""
     value = word_of(value, parameter)

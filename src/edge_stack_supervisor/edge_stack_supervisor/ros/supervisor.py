@@ -90,6 +90,7 @@ class SupervisorNode(SupervisingNode):
         self._calls = SupervisionClients(self)
         self._request: _ManageRequest | None = None
         self._shown: dict[str, tuple[NodeState, int, Health, NodeFault]] = {}
+        self._part_problem = ""
         self._diagnosed_s = -math.inf
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._tick_timer: Any = None
@@ -130,7 +131,7 @@ class SupervisorNode(SupervisingNode):
     def activate_node(self) -> None:
         """Start to supervise; with startup, bring the stack up."""
         self._startup_due = self.params.startup
-        self._shown = {}
+        self._shown, self._part_problem = {}, ""
         self.get_logger().info(
             f"supervising {', '.join(short_name(name) for name in self._supervision.nodes)}"
         )
@@ -298,8 +299,10 @@ class SupervisorNode(SupervisingNode):
         """Publish at once, and log, what is new since the last step."""
         views = self._supervision.view(now_s)
         shown = {view.name: (view.state, view.pid, view.health, view.fault) for view in views}
-        if shown == self._shown:
+        problem = "; ".join(text for part in self._parts for text in part.problems())
+        if shown == self._shown and problem == self._part_problem:
             return
+        self._part_problem = problem
         for view in views:
             before = self._shown.get(view.name)
             if before is not None and before[:2] != (view.state, view.pid):
@@ -311,7 +314,7 @@ class SupervisorNode(SupervisingNode):
         if troubled and self._supervision.phase in (StackPhase.DEGRADED, StackPhase.STOPPING):
             self.report_problem(f"{self._supervision.phase.name.lower()}: {', '.join(troubled)}")
         else:
-            self.clear_problem()
+            self._problem = problem  # which the part has logged
 
     def _log_change(self, view: NodeView, before: NodeState) -> None:
         if view.state.is_transition:

@@ -21,7 +21,6 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from sensor_msgs.msg import BatteryState
 from std_msgs.msg import String
-from vision_msgs.msg import Detection2DArray
 
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.parameters import Parameter
@@ -43,8 +42,9 @@ from edge_stack_supervisor.modes import (
     load_modes,
 )
 from edge_stack_supervisor.ros.mode_hooks import ModeHooks
+from edge_stack_supervisor.ros.mode_sight import ModeSight
 from edge_stack_supervisor.ros.supervisor_part import Ceiling, SupervisingNode, SupervisorPart
-from edge_stack_supervisor.supervision import ManagedNode, NodeSpec, NodeState
+from edge_stack_supervisor.supervision import ManagedNode, NodeSpec, NodeState, StackPhase
 from edge_stack_supervisor.supervision.explain import explain
 from edge_stack_supervisor.supervision.lifecycle import lower
 
@@ -78,6 +78,7 @@ class ModesPart(SupervisorPart):
         self._rules = RuleBook((), 0.0, 0.0)
         self._needs: Needs | None = None
         self._hooks: ModeHooks | None = None
+        self._sight: ModeSight | None = None
         self._names: dict[str, str] = {}  # full name of each node by its name in the files
         self._rule: ModeRule | None = None  # whose switch is under way
         self._waiting: list[Future] = []  # callers of set_mode
@@ -116,8 +117,7 @@ class ModesPart(SupervisorPart):
         if Battery in kinds:
             node.subscription(BatteryState, "battery_state", self._take_battery, qos.sensor(offered=False))
         if Detection in kinds:
-            for topic in p.modes_detections_topics:
-                node.subscription(Detection2DArray, topic, self._take_detections, qos.result(offered=False))
+            self._sight = ModeSight(node, config.rules, self._rules, p.modes_detections_topics)
 
     def activate(self) -> None:
         """Begin to listen for nodes that are up already."""
@@ -151,7 +151,7 @@ class ModesPart(SupervisorPart):
         if self._hooks is not None:
             self._hooks.close()
             self._hooks = None
-        self._config = self._machine = self._needs = None
+        self._config = self._machine = self._needs = self._sight = None
         self._rule = None
         self._began = False
         self._first_s = math.inf
@@ -168,6 +168,8 @@ class ModesPart(SupervisorPart):
             return
         self._learn()
         goal = self.node.supervision.goal
+        if self._sight is not None:
+            self._sight.step(now_s, is_up=self.node.supervision.phase is StackPhase.ACTIVE)
         if goal is not NodeState.ACTIVE:
             label = "left as it is" if goal is None else f"wanted {goal.label}"
             self._interrupt(f"the stack is {label}")
@@ -184,6 +186,10 @@ class ModesPart(SupervisorPart):
         outcome = machine.step(now_s, self._seen(), self._carry_out)
         if outcome is not None:
             self._ended(outcome, now_s)
+
+    def problems(self) -> tuple[str, ...]:
+        """Return the rules of modes that can never apply."""
+        return () if self._sight is None else self._sight.problems
 
     def show(self, state: StackState) -> None:
         """Add the mode and the switch that is under way."""
@@ -221,14 +227,6 @@ class ModesPart(SupervisorPart):
 
     def _take_battery(self, message: BatteryState) -> None:
         self._rules.take_battery(message.percentage, time.monotonic())
-
-    def _take_detections(self, message: Detection2DArray) -> None:
-        scores: dict[str, list[float]] = {}
-        for detection in message.detections:
-            if detection.results:
-                best = max((result.hypothesis for result in detection.results), key=lambda h: h.score)
-                scores.setdefault(best.class_id, []).append(best.score)
-        self._rules.take_detections(scores, time.monotonic())
 
     # ---- switches
 

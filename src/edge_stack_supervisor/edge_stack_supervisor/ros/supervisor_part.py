@@ -98,5 +98,9 @@ class SupervisorPart:
     def show(self, state: StackState) -> None:
         """Add what the part knows to a state of the stack that is about to be published."""
 
+    def problems(self) -> tuple[str, ...]:
+        """Return what the node's status is to show while no node of the stack is in trouble; the part logs it itself."""
+        return ()
+
     def parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Take live changes; node.params holds them already. ConfigurationError refuses them."""
