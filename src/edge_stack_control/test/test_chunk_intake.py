@@ -134,7 +134,7 @@ def test_a_refused_chunk_does_not_count_as_the_newest() -> None:
 
 
 def test_only_what_is_wrong_in_itself_is_malformed() -> None:
-    late = {Refusal.FROM_FUTURE, Refusal.TOO_OLD, Refusal.OUT_OF_ORDER}
+    late = {Refusal.FROM_FUTURE, Refusal.TOO_OLD, Refusal.OUT_OF_ORDER, Refusal.NOT_IN_FORCE}
     assert {kind for kind in Refusal if not kind.malformed} == late
 
 
