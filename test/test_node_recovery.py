@@ -209,7 +209,9 @@ def test_a_node_whose_output_is_wrong_starts_anew_then_its_process_and_is_then_p
     pids = list(dict.fromkeys(pid for pid, _ in lines))
     done = [[what for of, what in lines if of == pid] for pid in pids]
     start, end = ["configure", "activate"], ["deactivate", "cleanup"]
-    assert done == [[*start, *end, *start], [*start, *end]], "recycled in the first process, parked in the second"
+    assert done == [[*start, *end, *start], [*start, *end]], (
+        "recycled in the first process, parked in the second"
+    )
 
 
 def test_a_killed_supervisor_adopts_nodes_with_the_rates_and_states_that_were_in_force(stack: Stack) -> None:

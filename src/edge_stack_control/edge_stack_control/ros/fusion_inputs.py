@@ -60,7 +60,7 @@ class FusionInputs:
         """Wait for a new measurement of the robot: it may be anywhere by now."""
         self._measured, self._joints_seen_s = None, -math.inf
 
-    def surroundings(self, now_s: float, *, stop_requested: bool) -> Surroundings:
+    def surroundings(self, now_s: float, *, stop_requested: bool, stop_unknown: bool) -> Surroundings:
         """Return all of it for one tick. now_s: monotonic."""
         return Surroundings(
             measured=self._measured,
@@ -70,6 +70,7 @@ class FusionInputs:
             supervisor_age_s=now_s - self._supervisor_seen_s,
             stack_stopping=self._stack_stopping,
             stop_requested=stop_requested,
+            stop_unknown=stop_unknown,
         )
 
     def _take_joints(self, message: JointState) -> None:
