@@ -1,6 +1,6 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What a requested stop survives, over DDS: processes that are killed, reset and started anew, and a page that is removed."""
+"""What a requested stop survives, over DDS: processes that are killed, reset and started anew, and a lost page."""
 
 from __future__ import annotations
 

@@ -89,11 +89,15 @@ def stem_of(name: str) -> str:
     return f"fusion.{os.getuid()}.{domain}{name.replace('/', '.')}"
 
 
-class RunStore(Protocol):
-    """Files of one run, and locks that end with the process that holds them."""
+class RunReader(Protocol):
+    """Files of one run, to look at."""
 
     def read(self, kind: str) -> bytes | None:
         """Return a file; None if there is none. OSError if it cannot be read."""
+
+
+class RunStore(RunReader, Protocol):
+    """Files of one run, and locks that end with the process that holds them."""
 
     def write(self, kind: str, data: bytes) -> None:
         """Replace a file as a whole, so that it outlives a power cut. OSError if it cannot be written."""
@@ -114,25 +118,19 @@ class RunStore(Protocol):
         """Return whether another process uses another page."""
 
 
-class RunFiles:
-    """The files of one fusion node in a folder. For one thread."""
+class _Reader:
+    """The files of one run by their name."""
 
-    def __init__(self, name: str, folder: Path | None = None) -> None:
-        """name: full name of the fusion node. folder: in place of state_folder(). StateUnusable if it cannot be used."""
-        self.folder = folder or state_folder()
-        self._stem = stem_of(name)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            self._lock = os.open(self.path("lock"), flags, 0o600)
-        except OSError as error:
-            raise StateUnusable(error.errno, f"{self.path('lock')}: {error.strerror}") from None
+    def __init__(self, folder: Path, stem: str) -> None:
+        self.folder = folder
+        self._stem = stem
 
     def path(self, kind: str) -> Path:
         """Return the file of a kind: run, stop or lock."""
         return self.folder / f"{self._stem}.{kind}"
 
     def read(self, kind: str) -> bytes | None:
-        """See RunStore."""
+        """See RunReader."""
         try:
             file = os.open(self.path(kind), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
@@ -144,6 +142,19 @@ class RunFiles:
             return os.read(file, _SIZE_MAX + 1)
         finally:
             os.close(file)
+
+
+class RunFiles(_Reader):
+    """The files of one fusion node in a folder. For one thread."""
+
+    def __init__(self, name: str, folder: Path | None = None) -> None:
+        """name: full name of the fusion node. folder: in place of state_folder(). StateUnusable if it cannot be used."""
+        super().__init__(folder or state_folder(), stem_of(name))
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            self._lock = os.open(self.path("lock"), flags, 0o600)
+        except OSError as error:
+            raise StateUnusable(error.errno, f"{self.path('lock')}: {error.strerror}") from None
 
     def write(self, kind: str, data: bytes) -> None:
         """See RunStore."""
@@ -234,7 +245,7 @@ class Stored:
     whole: bool
 
 
-def load(store: RunStore, *, persists: bool = False) -> Stored:
+def load(store: RunReader, *, persists: bool = False) -> Stored:
     """
     Return what lies on disk. persists: whether a stop holds although its run was ended.
 
@@ -271,7 +282,13 @@ def end_run(store: RunStore) -> None:
     store.remove("run")
 
 
-def _read(store: RunStore, kind: str) -> tuple[object, bool]:
+def unended(folder: Path) -> list[tuple[str, frozenset[str]]]:
+    """Return this user's runs in a folder that were not ended, by their files' name, and the sources of their stops."""
+    stems = sorted(path.stem for path in folder.glob(f"fusion.{os.getuid()}.*.run"))
+    return [(stem, load(_Reader(folder, stem)).held) for stem in stems]
+
+
+def _read(store: RunReader, kind: str) -> tuple[object, bool]:
     """Return what a file says (None: nothing that can be read), and whether there is one."""
     try:
         data = store.read(kind)
