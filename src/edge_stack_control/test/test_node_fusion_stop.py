@@ -16,7 +16,7 @@ from test_node_fusion import MODULE, PARAMETERS, ROBOT, Stack
 
 from edge_stack_core.ros.testing import NodeProcess, Peer
 from edge_stack_core.runtime.command_page import path_of
-from edge_stack_core.runtime.run_state import RunFiles, end_run
+from edge_stack_core.runtime.run_state import STATE_VARIABLE, RunFiles, end_run
 
 FUSION = "/fusion"
 
@@ -30,11 +30,12 @@ class Robot:
         self.peer, self.stack = peer, Stack(peer)
 
     @contextlib.contextmanager
-    def fusion(self, **more: object) -> Iterator[NodeProcess]:
-        """Run it, active."""
+    def fusion(self, state: str = "", **more: object) -> Iterator[NodeProcess]:
+        """Run it, active. state: another folder of the state."""
+        environment = {STATE_VARIABLE: state} if state else None
         self.peer.statuses.pop("fusion", None)
         self.peer.heard.clear()
-        with NodeProcess(MODULE, "fusion", {**self.parameters, **more}) as process:
+        with NodeProcess(MODULE, "fusion", {**self.parameters, **more}, environment=environment) as process:
             self.peer.bring_up("fusion")
             yield process
 
@@ -129,3 +130,17 @@ def test_after_the_end_of_the_run_a_stop_holds_only_where_stops_persist(robot: R
     end_run(RunFiles(FUSION))  # as whoever started the stack does
     with robot.fusion(stop_persists=persists):
         assert robot.now().stop_sources == (["service"] if persists else [])
+
+
+def test_where_nothing_can_be_written_the_robot_stops_all_the_same_and_the_answer_names_the_folder(
+    robot: Robot, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with robot.fusion(state=str(file)) as process:
+        answer = robot.stop(True)
+        assert "would not survive" in answer and str(file) in answer
+        robot.stack.until("stop_requested", FusionStatus.STOP)
+        robot.peer.spin_until(lambda: f"{file}: it is no folder" in process.output())
+        robot.stop(False)
+        robot.stack.running()

@@ -40,6 +40,7 @@ class CommandShare:
         self._name = ""
         self._is_standby = False
         self._said_unsaved = ""
+        self._no_folder = ""
         self.stops = StopSet(None)
         """Who requests a stop."""
         self._changed: dict[str, Any] = {}
@@ -177,11 +178,10 @@ class CommandShare:
     @property
     def unsaved(self) -> str:
         """What does not survive, and why; empty if all does."""
-        why = self.stops.unsaved
-        if not why:
+        if not self.stops.unsaved:
             return ""
-        where = "" if self._files is None else f" ({self._files.folder})"
-        return f"a requested stop would not survive a loss of all fusion processes: {why}{where}"
+        why = self._no_folder if self._files is None else f"{self._files.folder}: {self.stops.unsaved}"
+        return f"a requested stop would not survive a loss of all fusion processes: {why}"
 
     def changed(self, values: Mapping[str, Any]) -> None:
         """Tell the other process live parameters that were changed here."""
@@ -221,8 +221,5 @@ class CommandShare:
         try:
             return RunFiles(name)
         except StateUnusable as error:
-            self._node.get_logger().error(
-                f"a requested stop will not survive a loss of all fusion processes: {error.strerror};"
-                f" {STATE_VARIABLE} names another folder"
-            )
+            self._no_folder = f"{error.strerror}; {STATE_VARIABLE} names another folder"
             return None
