@@ -25,7 +25,11 @@ from edge_stack_core.ros import qos
 from edge_stack_core.ros.testing import History, NodeProcess, Peer, ros_domain, stamp_s
 
 RATE_HZ = 24.0
-ROBOT = {"name": "one_joint", "joints": [{"name": "pan", "position": [-2.0, 2.0], "velocity_max": 1.0}]}
+ROBOT = {
+    "name": "one_joint",
+    "following_error": {"max": 0.3, "time_s": 0.5},
+    "joints": [{"name": "pan", "position": [-2.0, 2.0], "velocity_max": 1.0}],
+}
 NODES: dict[str, dict[str, Any]] = {
     "supervisor": {"package": "edge_stack_supervisor", "executable": "supervisor", "class": "essential"},
     "fusion": {"package": "edge_stack_control", "executable": "fusion", "class": "critical", "stage": 1},

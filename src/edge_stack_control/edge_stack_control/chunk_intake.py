@@ -35,11 +35,17 @@ class Refusal(enum.Enum):
     FROM_FUTURE = "from_future"
     TOO_OLD = "too_old"
     OUT_OF_ORDER = "out_of_order"
+    NOT_IN_FORCE = "not_in_force"
 
     @property
     def malformed(self) -> bool:
         """Whether the chunk itself is wrong, rather than early or late: then its policy is not to be trusted."""
-        return self not in (Refusal.FROM_FUTURE, Refusal.TOO_OLD, Refusal.OUT_OF_ORDER)
+        return self not in (
+            Refusal.FROM_FUTURE,
+            Refusal.TOO_OLD,
+            Refusal.OUT_OF_ORDER,
+            Refusal.NOT_IN_FORCE,
+        )
 
 
 class ChunkRefused(ValueError):

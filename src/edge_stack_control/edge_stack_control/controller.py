@@ -3,12 +3,13 @@
 """
 One control tick without ROS: chunks and surroundings in, one limited command with its state and reason out.
 
-Its unit of work is tick(). The first command is the measured position, and from there on each command is within limits of
-the one before, whatever arrives; so there is no jump at start-up, at a seam between chunks, when actions run out, or after a
-hold. When measured positions come back after they were lost, commands begin at the measured position again: the robot may
-have moved. HOLD and STOP repeat the last command. SLOW lets time run slower through the actions and lowers the speed limits.
-Speed falls at once and rises over speed_rise_s. Without a measured position there is no command at all. While another
-process commands, follow() takes its commands for one's own before each tick, so that one can go on from there.
+Its unit of work is tick(). Every command goes through CommandOutput, whatever the state: within the position limits, and
+within speed and step of the one before. The first one is the measured position, and so is the first motion after a hold in
+which the robot was left to others (a silent one) or was not where it was commanded (following error). HOLD and STOP repeat
+the last command, or say nothing where they are silent; they never move. SLOW lets time run slower through the actions and
+lowers the speed limits. Speed falls at once and rises over speed_rise_s. Without a measured position there is no command at
+all. While another process commands, follow() takes its commands for one's own before each tick, so that one can go on from
+there.
 
 Two threads use it: offer() and configure() belong to the one that receives, tick() and reset() to the one that commands
 (reset() while no tick runs). Between them go whole objects only, so neither ever waits for the other.
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -26,6 +26,8 @@ import numpy.typing as npt
 
 from edge_stack_control.chunk_intake import ActionChunk, ChunkIntake, ChunkRefused, IntakeLimits
 from edge_stack_control.chunk_queue import ChunkQueue
+from edge_stack_control.command_output import CommandOutput
+from edge_stack_control.following_error import FollowingError
 from edge_stack_control.limits import JointLimiter, JointLimits
 from edge_stack_control.rules import (
     ControlState,
@@ -59,13 +61,15 @@ class ControllerSettings:
 
     blend_s: duration of the blend between two chunks. speed_rise_s: time from standstill to full speed. velocity_scale:
     share of the robot's speed limits that is ever used, above 0 to 1. position_tolerance: how far actions may point beyond
-    a position limit without being called out, rad or m.
+    a position limit without being called out, and how far beyond one a joint may be measured when motion begins, rad or m.
+    silent_hold: whether nothing is commanded in HOLD and STOP, so that another program can use the robot.
     """
 
     blend_s: float = 0.1
     speed_rise_s: float = 0.5
     velocity_scale: float = 1.0
     position_tolerance: float = 0.05
+    silent_hold: bool = False
     rules: RuleSettings = field(default_factory=RuleSettings)
 
 
@@ -133,11 +137,11 @@ class Controller:
         self.intake = ChunkIntake(limits.joint_names, intake)
         self._inbox: deque[ActionChunk] = deque(maxlen=_INBOX)
         self._queue = ChunkQueue(joints)
-        self._limiter = JointLimiter(limits)
+        self._output = CommandOutput(JointLimiter(limits))
+        self._following = FollowingError(limits)
         self._latch = RuleLatch()
-        self._last = np.zeros(joints)
         self._moved = np.zeros(joints)
-        self._invalid_action = False
+        self._invalid_action = self._drop = False
         self.settings = settings or ControllerSettings()
         self._effective: JointLimits = limits
         self.configure(self.settings)
@@ -156,7 +160,12 @@ class Controller:
     @property
     def limiter(self) -> JointLimiter:
         """The limiter; its `hit` says which joints the last command was limited at."""
-        return self._limiter
+        return self._output.limiter
+
+    @property
+    def following(self) -> FollowingError:
+        """How far the robot is from its commands."""
+        return self._following
 
     def configure(self, settings: ControllerSettings, limits: JointLimits | None = None) -> None:
         """Take new settings, and new robot limits if given, from the next tick on."""
@@ -176,7 +185,10 @@ class Controller:
         self._latch.reset()
         self.intake.reset()
         self._invalid_action = False
-        self._has_last = self._anchored = False
+        self._output.reset()
+        self._following.reset()
+        self._left = False  # to others, or to itself: motion begins at the measured position
+        self._silent = False  # nothing was commanded in the last tick
         self._moving = self._dry = False
         self._underruns = 0
         self._speed = self._progress = 0.0
@@ -197,6 +209,11 @@ class Controller:
         self._inbox.append(accepted)
         self._invalid_action = False
 
+    def drop_actions(self) -> None:
+        """Forget all actions at the next tick: another input is in force from now on."""
+        self._inbox.clear()
+        self._drop = True
+
     def refuse(self, refused: ChunkRefused) -> None:
         """Count a message that could not even be read as a chunk."""
         self.intake.refuse(refused)
@@ -216,36 +233,43 @@ class Controller:
         ]:  # the actions are further away than a step: they are approached at a moderate speed
             self._moving = False
             self._limit_s = [0.0, 0.0]
-        self._last[:] = positions
-        self._followed_s = commanded_s
-        self._has_last = self._anchored = True
+        if self._output.follow(positions, self._effective):
+            self._followed_s = commanded_s
 
     def tick(self, now_s: float, monotonic_s: float, around: Surroundings) -> Command:
         """Return the command for now. now_s: the clock of the chunks' stamps. monotonic_s: never goes back."""
-        settings, queue = self.settings, self._queue
-        elapsed_s = monotonic_s - self._last_monotonic_s if self._has_last else self.period_s
+        settings, queue, output = self.settings, self._queue, self._output
+        elapsed_s = monotonic_s - self._last_monotonic_s if output.last is not None else self.period_s
         elapsed_s = min(max(elapsed_s, 0.0), _GAP_PERIODS * self.period_s)
+        if self._drop:
+            self._drop, self._moving = False, False
+            queue.clear()
         self._take_chunks(now_s, settings)
         since_s, self._followed_s = self._followed_s, None
         reach_s = elapsed_s if since_s is None else min(monotonic_s - since_s, _GAP_PERIODS * self.period_s)
-        inputs = self._inputs(now_s, around)
-        present = conditions(inputs, settings.rules)
-        self._anchor(around, Reason.JOINT_STATE_STALE in present)
-        decision = decide(self._latch.update(present, monotonic_s, settings.rules), settings.rules, inputs)
+        inputs = self._inputs(now_s, monotonic_s, around)
+        reasons = self._latch.update(conditions(inputs, settings.rules), monotonic_s, settings.rules)
+        decision = decide(reasons, settings.rules, inputs)
+        moves = decision.state < ControlState.HOLD
+        silent = settings.silent_hold and not moves
+        self._begin(around, moves, silent, followed=since_s is not None)
+        moves = moves and output.last is not None
         self._set_speed(decision, elapsed_s, settings)
         limited = False
-        if decision.state >= ControlState.HOLD or not self._has_last:
+        if moves:
+            limited = self._move(now_s, elapsed_s, reach_s, settings)
+        else:
             queue.delay(max(0.0, now_s - self._last_now_s) if math.isfinite(self._last_now_s) else 0.0)
             self._moving = False
             self._limit_s = [0.0, 0.0]
-        else:
-            limited = self._move(now_s, elapsed_s, reach_s, settings)
+        self._left = self._left or silent or Reason.FOLLOWING_ERROR in reasons
+        self._silent = silent
         dry = queue.is_dry(now_s)
         self._underruns += dry and self._moving and not self._dry
         self._dry = dry
         self._last_now_s, self._last_monotonic_s = now_s, monotonic_s
         return Command(
-            positions=self._last if self._has_last else None,
+            positions=None if silent else output.last,
             state=decision.state,
             reason=decision.reason,
             speed=self._speed,
@@ -254,6 +278,7 @@ class Controller:
             limited=limited,
             inputs=inputs,
             underruns=self._underruns,
+            following_error=self._following.share,
         )
 
     def _take_chunks(self, now_s: float, settings: ControllerSettings) -> None:
@@ -268,20 +293,52 @@ class Controller:
             if late:  # the robot is behind: it gets there at a moderate speed
                 self._queue.take_time(self._rejoin_s(now_s))
 
-    def _anchor(self, around: Surroundings, stale: bool) -> None:
-        """Begin at the measured position: at the start, and when measured positions come back after they were lost."""
-        if stale:
-            self._anchored = False
-        elif not self._anchored and around.measured is not None and np.isfinite(around.measured).all():
-            self._last[:] = around.measured
-            self._has_last = self._anchored = True
-            self._moving = False
+    def _begin(self, around: Surroundings, moves: bool, silent: bool, followed: bool) -> None:
+        """
+        Begin at the measured position: the first command, what follows a silence, and motion after a following error.
 
-    def _inputs(self, now_s: float, around: Surroundings) -> Inputs:
-        queue = self._queue
+        followed: another process commands, whose commands are where this one goes on from.
+        """
+        if followed:
+            self._left = self._left and not moves
+            return
+        if self._output.last is not None and not (self._left and moves) and not (self._silent and not silent):
+            return
+        if self._can_begin(around) and around.measured is not None:
+            self._output.begin(around.measured, self._effective)
+            self._following.forgive()
+            self._left = self._moving = False
+        elif self._silent:
+            self._output.reset()  # where the robot is now is not known: nothing is commanded until it is
+
+    def _can_begin(self, around: Surroundings) -> bool:
+        """Whether what was measured is fit for a first command."""
+        return not (around.contradiction or self._is_stale(around) or self._is_outside(around.measured))
+
+    def _is_stale(self, around: Surroundings) -> bool:
+        timeout_s = self.settings.rules.joint_state_timeout_s
+        return timeout_s > 0.0 and not around.joint_state_age_s <= timeout_s
+
+    def _is_outside(self, measured: FloatArray | None) -> bool:
+        return measured is not None and not self._output.may_begin(
+            measured, self._effective, self.settings.position_tolerance
+        )
+
+    def _inputs(self, now_s: float, monotonic_s: float, around: Surroundings) -> Inputs:
+        queue, last = self._queue, self._output.last
+        measured = (
+            around.measured if around.measured is not None and np.isfinite(around.measured).all() else None
+        )
+        self._following.update(
+            last,
+            None if self._is_stale(around) else measured,
+            monotonic_s - around.joint_state_age_s,
+            monotonic_s,
+            moving=self._moving,
+            left=self._left,
+        )
         # A robot whose position was never known cannot be commanded, however lax the timeout.
-        measured = around.measured
-        known = self._has_last or (measured is not None and bool(np.isfinite(measured).all()))
+        known = last is not None or measured is not None
         joint_state_age_s = around.joint_state_age_s if known else math.nan
         return Inputs(
             stop_requested=around.stop_requested,
@@ -289,6 +346,8 @@ class Controller:
             second_commander=bool(around.second_commander),
             joint_state_age_s=joint_state_age_s,
             joint_state_contradiction=bool(around.contradiction),
+            outside_limits=(last is None or self._left) and self._is_outside(measured),
+            following_error=self._following.exceeded,
             rule_cannot_fire=bool(around.cannot_fire),
             has_action=queue.has_actions,
             action_cover_s=queue.cover_s(now_s),
@@ -312,21 +371,21 @@ class Controller:
 
     def _move(self, now_s: float, elapsed_s: float, reach_s: float, settings: ControllerSettings) -> bool:
         """
-        Advance along the actions into self._last; return whether a limit changed the command.
+        Advance along the actions to the next command; return whether a limit changed it.
 
         elapsed_s: since the last tick. reach_s: since the last command, whoever gave it.
         """
-        queue, limiter = self._queue, self._limiter
+        queue, output = self._queue, self._output
         if not self._moving:
-            queue.rejoin(self._last, now_s, self._rejoin_s(now_s))
+            queue.rejoin(output.held, now_s, self._rejoin_s(now_s))
             self._moving = True
         queue.delay((1.0 - self._progress) * elapsed_s)
         queue.max_age_s = settings.rules.max_action_age_s or math.inf
         queue.ease(now_s, self._progress * elapsed_s)
-        limiter.limits, limiter.position_tolerance = self._effective, settings.position_tolerance
-        limited = limiter.apply(queue.sample(now_s), self._last, reach_s, self._speed)
-        self._last[:] = limited
-        hit = limiter.hit
+        output.limiter.limits = self._effective
+        output.limiter.position_tolerance = settings.position_tolerance
+        output.move(queue.sample(now_s), reach_s, self._speed)
+        hit = output.limiter.hit
         beyond, fast = bool(hit.position.any()), bool(hit.velocity.any() or hit.step.any())
         self._limit_s[0] = self._limit_s[0] + elapsed_s if beyond else 0.0
         self._limit_s[1] = self._limit_s[1] + elapsed_s if fast else 0.0
@@ -337,28 +396,10 @@ class Controller:
         target = self._queue.newest_at(now_s)
         if target is None:
             return 0.0
-        np.subtract(target, self._last, out=self._moved)
+        np.subtract(target, self._output.held, out=self._moved)
         np.abs(self._moved, out=self._moved)
         self._moved /= self._effective.velocity_max
         # The blend's weight rises 1.5 times as fast in the middle as on average, and at its begin no faster than speed does.
         apart_s = float(self._moved.max())
         rise_s = math.sqrt(6.0 * apart_s * self.settings.speed_rise_s)
         return min(max(1.5 * apart_s / _REJOIN_SPEED, rise_s), _REJOIN_MAX_S)
-
-
-def joint_positions(
-    order: Sequence[str], names: Sequence[str], positions: Sequence[float]
-) -> FloatArray | None:
-    """
-    Return measured positions in the robot's order, [A]; None unless every joint is there with a finite position.
-
-    Further joints (a mobile base, a second arm) are left out.
-    """
-    if len(positions) < len(names):
-        return None
-    index = {name: i for i, name in enumerate(names)}
-    try:
-        values = np.array([positions[index[name]] for name in order], dtype=np.float64)
-    except (KeyError, ValueError, TypeError):
-        return None
-    return values if np.isfinite(values).all() else None

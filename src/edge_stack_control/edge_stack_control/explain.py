@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_stack_control.controller import Command, Surroundings
+from edge_stack_control.following_error import FollowingError
 from edge_stack_control.limits import JointLimiter
 from edge_stack_control.rules import ControlState, Reason, RuleSettings
 from edge_stack_control.workspace import NOTHING, Sight
@@ -25,6 +26,8 @@ def explain(
     *,
     refusal: str = "",
     around: Surroundings | None = None,
+    measurement: str = "",
+    following: FollowingError | None = None,
     sight: Sight = NOTHING,
     limiter: JointLimiter | None = None,
     stop_sources: Sequence[str] = (),
@@ -33,8 +36,8 @@ def explain(
     Return one sentence about why the robot is commanded as it is; empty in RUN.
 
     refusal: text of the last chunk that was refused. around: what the last tick knew, in whose words some reasons are told.
-    sight: what was seen. limiter: whose last hits are named. stop_sources: who
-    requests a stop.
+    measurement: why the robot's position is not known. following: says which joints are not where they are commanded. sight:
+    what was seen. limiter: whose last hits are named. stop_sources: who requests a stop.
     """
     around = around or Surroundings()
     if command.state is ControlState.RUN:
@@ -55,7 +58,9 @@ def explain(
         case Reason.OUTSIDE_LIMITS:
             return "the robot stands beyond a position limit; move it within by other means"
         case Reason.FOLLOWING_ERROR:
-            return "the robot is not where it is commanded"
+            joints = ", ".join(following.joints_beyond()) if following is not None else ""
+            where = f": {joints}" if joints else ""
+            return f"the robot is not where it is commanded{where}; motion begins where it comes to rest"
         case Reason.RULE_CANNOT_FIRE:
             return around.cannot_fire or "every rule about persons can fire again"
         case Reason.PERSON_NEAR:
@@ -68,7 +73,7 @@ def explain(
             return f"the workspace has been clear of persons for less than {settings.stop_clear_s:g} s"
         case Reason.JOINT_STATE_STALE:
             if math.isnan(inputs.joint_state_age_s):
-                return "no complete joint state has come yet; nothing is commanded"
+                return f"{measurement or 'no complete joint state has come yet'}; nothing is commanded"
             return _old("the newest joint state", inputs.joint_state_age_s, settings.joint_state_timeout_s)
         case Reason.INVALID_ACTION:
             return (

@@ -3,8 +3,8 @@
 """
 Joint limits: whatever is asked for, the command stays within positions, speeds and steps that the robot may have.
 
-Its unit of work is one command. The result never leaves the position limits (a robot that starts outside is led back at
-limited speed) and never moves a joint by more than its speed or step allows. It never plans: a clipped command is safe, not
+Its unit of work is one command. From a command within the position limits the result never leaves them, and it never moves a
+joint by more than its speed or step allows. It never plans: a clipped command is safe, not
 clever.
 """
 
@@ -24,18 +24,31 @@ _EPSILON = 1e-9
 
 @dataclass(frozen=True)
 class JointLimits:
-    """Limits of every joint, each [A]: positions (rad or m), speed (per s), and largest change from tick to tick."""
+    """
+    Limits of every joint, each [A]: positions (rad or m), speed (per s), and largest change from tick to tick.
+
+    following_error_max: how far it may be from its command, rad or m; following_error_s: for how long it may be further.
+    """
 
     joint_names: tuple[str, ...]
     position_min: FloatArray
     position_max: FloatArray
     velocity_max: FloatArray
     step_max: FloatArray
+    following_error_max: FloatArray
+    following_error_s: FloatArray
 
     def __post_init__(self) -> None:
         """Refuse limits that allow nothing or everything."""
         shape = (len(self.joint_names),)
-        for name in ("position_min", "position_max", "velocity_max", "step_max"):
+        for name in (
+            "position_min",
+            "position_max",
+            "velocity_max",
+            "step_max",
+            "following_error_max",
+            "following_error_s",
+        ):
             values = getattr(self, name)
             if values.shape != shape:
                 raise ValueError(f"{name}: {list(values.shape)} values for {shape[0]} joints")
@@ -47,6 +60,8 @@ class JointLimits:
             raise ValueError("position limits must be finite")
         if not ((self.velocity_max > 0.0).all() and (self.step_max > 0.0).all()):
             raise ValueError("velocity_max and step_max must be above 0")
+        if not ((self.following_error_max > 0.0).all() and (self.following_error_s >= 0.0).all()):
+            raise ValueError("following_error_max must be above 0, following_error_s at least 0")
 
     @classmethod
     def of(
@@ -56,6 +71,8 @@ class JointLimits:
         position_max: npt.ArrayLike,
         velocity_max: npt.ArrayLike,
         step_max: npt.ArrayLike = np.inf,
+        following_error_max: npt.ArrayLike = np.inf,
+        following_error_s: npt.ArrayLike = 0.5,
     ) -> JointLimits:
         """Make limits from anything array-like; a single number counts for every joint."""
         shape = (len(joint_names),)
@@ -63,7 +80,14 @@ class JointLimits:
             tuple(joint_names),
             *(
                 np.broadcast_to(np.asarray(values, dtype=np.float64), shape).copy()
-                for values in (position_min, position_max, velocity_max, step_max)
+                for values in (
+                    position_min,
+                    position_max,
+                    velocity_max,
+                    step_max,
+                    following_error_max,
+                    following_error_s,
+                )
             ),
         )
 

@@ -152,16 +152,16 @@ RULES: tuple[SafetyRule, ...] = (
     SafetyRule(Reason.PERSON_IN_WORKSPACE, ControlState.STOP, lambda i, _: i.person_in_workspace, _at_once),
     SafetyRule(Reason.SECOND_COMMANDER, ControlState.HOLD, lambda i, _: i.second_commander, _at_once),
     SafetyRule(
-        Reason.JOINT_STATE_STALE,
-        ControlState.HOLD,
-        lambda i, s: math.isnan(i.joint_state_age_s) or _older(i.joint_state_age_s, s.joint_state_timeout_s),
-        lambda s: s.joint_state_timeout_s,
-    ),
-    SafetyRule(
         Reason.JOINT_STATE_CONTRADICTION,
         ControlState.HOLD,
         lambda i, _: i.joint_state_contradiction,
         _at_once,
+    ),
+    SafetyRule(
+        Reason.JOINT_STATE_STALE,
+        ControlState.HOLD,
+        lambda i, s: math.isnan(i.joint_state_age_s) or _older(i.joint_state_age_s, s.joint_state_timeout_s),
+        lambda s: s.joint_state_timeout_s,
     ),
     SafetyRule(Reason.OUTSIDE_LIMITS, ControlState.HOLD, lambda i, _: i.outside_limits, _at_once),
     SafetyRule(Reason.FOLLOWING_ERROR, ControlState.HOLD, lambda i, _: i.following_error, _at_once),

@@ -33,6 +33,7 @@ START = [0.1, -0.2]
 ROBOT = """
 name: two_joints
 base_frame: base_link
+following_error: {max: 0.3, time_s: 0.5}
 joints:
   - {name: pan, position: [-2.0, 2.0], velocity_max: 1.0, home: 0.0}
   - {name: lift, position: [-2.0, 2.0], velocity_max: 1.0, home: 0.0}
@@ -65,6 +66,7 @@ class Stack:
             node.create_subscription(FusionStatus, "fusion_status", self.statuses.append, of_statuses),
         ]
         self.state = StackState.ACTIVE
+        self.put_at: list[float] | None = None
         self._sequence = 0
         self._count = 0
         self._timer = node.create_timer(0.05, self._play)
@@ -81,7 +83,7 @@ class Stack:
         self._count += 1
         now = self.now()
         if self.sends_joints:
-            message = JointState(name=JOINTS, position=START)
+            message = JointState(name=JOINTS, position=self.measured())
             message.header.stamp = now
             self._joints.publish(message)
         if self.sends_detections:
@@ -102,6 +104,17 @@ class Stack:
             self._state.publish(state)
         if self.sends_chunks and self._count % 4 == 0:
             self.send_chunk()
+
+    def measured(self) -> list[float]:
+        """Return where the robot is: at its last command, or where it was put."""
+        if self.put_at is not None:
+            return self.put_at
+        command = self.commands[-1] if self.commands else None
+        if isinstance(command, JointState):
+            return list(command.position)
+        if isinstance(command, JointTrajectory):
+            return list(command.points[0].positions)
+        return list(command.data) if command is not None else START
 
     def now(self, ahead_s: float = 0.0) -> Time:
         nanoseconds = self.peer.node.get_clock().now().nanoseconds + int((ahead_s + self.offset_s) * 1e9)
@@ -219,8 +232,11 @@ def test_the_first_command_is_the_measured_position_and_none_jumps(inactive: Sta
     assert peer.transition("fusion", "deactivate")
     peer.spin_until(lambda: peer.statuses["fusion"].state == "inactive")
     stack.target = [1.5, 1.5]
+    stack.put_at = START
     begin_s = peer.now_s()
     assert peer.transition("fusion", "activate")
+    peer.spin_until(lambda: stack.commands.since(begin_s))
+    stack.put_at = None
     stack.running()
     peer.spin_until(lambda: len(stack.commands.since(begin_s)) > 20)
     commands = stack.commands.since(begin_s)
@@ -237,7 +253,7 @@ def test_without_joint_states_nothing_is_commanded(inactive: Stack, peer: Peer) 
     assert peer.transition("fusion", "activate")
     status = stack.until("joint_state_stale", FusionStatus.HOLD)
     assert status.commands == 0
-    assert "no complete joint state" in status.detail
+    assert "no joint state has come yet" in status.detail
     assert not stack.commands
     report = peer.spin_until(lambda: peer.statuses["fusion"].processed > 5 and peer.statuses["fusion"])
     assert not [event for event in report.events if event.topic == "tick"], "a tick raised"
@@ -468,6 +484,7 @@ def test_deactivate_ends_the_commands_and_activate_begins_at_the_measured_positi
     # Its executor has gone round since, so that the last chunk is not read after the activation.
     peer.spin_until(lambda: len(peer.said("fusion", stamp_s(inactive))) >= 3, what="later statuses")
     assert not stack.commands.since(stamp_s(inactive))
+    stack.put_at = START
     begin_s = peer.now_s()
     assert peer.transition("fusion", "activate")
     command = peer.spin_until(lambda: stack.commands.since(begin_s), what="a command")[0]

@@ -28,13 +28,19 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Joint:
-    """One joint: position limits (rad or m) and the highest speed that is commanded (rad/s or m/s)."""
+    """
+    One joint: position limits (rad or m) and the highest speed that is commanded (rad/s or m/s).
+
+    following_error_max: how far it may be from its command, rad or m; following_error_s: for how long it may be further.
+    """
 
     name: str
     position_min: float
     position_max: float
     velocity_max: float
     home: float
+    following_error_max: float
+    following_error_s: float
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,16 @@ class Robot:
         return np.array([joint.velocity_max for joint in self.joints])
 
     @property
+    def following_error_max(self) -> FloatArray:
+        """How far the joints may be from their commands, [A], rad or m."""
+        return np.array([joint.following_error_max for joint in self.joints])
+
+    @property
+    def following_error_s(self) -> FloatArray:
+        """For how long they may be further, [A], s."""
+        return np.array([joint.following_error_s for joint in self.joints])
+
+    @property
     def home(self) -> FloatArray:
         """Rest positions, [A]."""
         return np.array([joint.home for joint in self.joints])
@@ -127,8 +143,23 @@ def load_robot(path: str | Path) -> Robot:
         home = entry.get("home", min(max(0.0, low), high))
         if not low <= home <= high:
             raise file.error((*where, "home"), f"{home} is outside the limits {low} to {high}")
+        following = entry.get("following_error", file.data.get("following_error"))
+        if following is None:
+            raise file.error(
+                where,
+                "following_error is missing: how far the joint may be from its command, and for how long, such as"
+                " following_error: {max: 0.25, time_s: 0.5}, here or for all joints at the top",
+            )
         joints.append(
-            Joint(entry["name"], float(low), float(high), float(entry["velocity_max"]), float(home))
+            Joint(
+                entry["name"],
+                float(low),
+                float(high),
+                float(entry["velocity_max"]),
+                float(home),
+                float(following["max"]),
+                float(following["time_s"]),
+            )
         )
     cameras = {}
     for name, entry in file.data.get("cameras", {}).items():

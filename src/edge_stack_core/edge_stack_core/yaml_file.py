@@ -9,6 +9,7 @@ A unit is one file. Nothing is guessed: unknown fields, doubled keys and wrong t
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def load_yaml(path: str | Path, schema: Path) -> YamlFile:
     file = YamlFile(path, data if isinstance(data, dict) else {}, lines)
     if not isinstance(data, dict):
         raise file.error((), "is empty or not a mapping of fields")
+    _refuse_not_finite(file, data, ())
     _validate(file, schema)
     return file
 
@@ -88,6 +90,18 @@ def _construct(
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, item, (*field, i), lines, path) for i, item in enumerate(node.value)]
     return loader.construct_object(node, deep=True)
+
+
+def _refuse_not_finite(file: YamlFile, value: Any, field: Field) -> None:
+    """No number of ours means anything when infinite or NaN, and a schema's ranges let NaN through."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_not_finite(file, item, (*field, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_not_finite(file, item, (*field, index))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise file.error(field, f"{value} is not a number that can be used; a finite one is needed")
 
 
 def _validate(file: YamlFile, schema: Path) -> None:

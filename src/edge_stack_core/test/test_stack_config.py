@@ -16,6 +16,7 @@ from edge_stack_core.stack_config import load_config
 
 ROBOT = """\
 name: arm
+following_error: {max: 0.3, time_s: 0.5}
 joints:
   - {name: a, position: [-1.0, 1.0], velocity_max: 2.0}
   - {name: b, position: [0.5, 1.5], velocity_max: 1.0, home: 0.7}
@@ -233,6 +234,7 @@ def test_a_robot_has_limits_home_and_an_optical_camera_frame(folder: Path) -> No
     robot = load_robot(folder / "robots" / "arm.yaml")
     assert robot.joint_names == ("a", "b")
     np.testing.assert_array_equal(robot.home, [0.0, 0.7])
+    np.testing.assert_array_equal(robot.following_error_max, [0.3, 0.3])
     camera = robot.cameras["front"]
     # REP-103: looking along +x, the image's x axis points to -y and its y axis to -z.
     np.testing.assert_allclose(camera.rotation, [[0, 0, 1], [-1, 0, 0], [0, -1, 0]], atol=1e-12)
@@ -242,10 +244,19 @@ def test_a_robot_has_limits_home_and_an_optical_camera_frame(folder: Path) -> No
 @pytest.mark.parametrize(
     ("old", "new", "line", "text"),
     [
-        ("[-1.0, 1.0]", "[1.0, -1.0]", 3, "joints.0.position: the lower limit 1.0 is not below"),
-        ("home: 0.7", "home: 7.0", 4, "joints.1.home: 7.0 is outside the limits"),
-        ("name: b", "name: a", 4, "joints.1: the joint a stands twice"),
-        ("look_at: [1, 0, 1]", "look_at: [0, 0, 0]", 6, "cameras.front: looks straight down or up"),
+        ("[-1.0, 1.0]", "[.nan, 1.0]", 4, "joints.0.position.0: nan is not a number that can be used"),
+        ("[-1.0, 1.0]", "[-1.0, .inf]", 4, "joints.0.position.1: inf is not a number that can be used"),
+        ("[-1.0, 1.0]", "[-1.0e+9, 1.0]", 4, "joints.0.position.0: -1000000000.0 is less than the minimum"),
+        ("velocity_max: 2.0", "velocity_max: .inf", 4, "joints.0.velocity_max: inf"),
+        ("velocity_max: 2.0", "velocity_max: -2.0", 4, "joints.0.velocity_max: -2.0"),
+        ("{max: 0.3, time_s: 0.5}", "{max: .nan, time_s: 0.5}", 2, "following_error.max: nan"),
+        ("{max: 0.3, time_s: 0.5}", "{max: 0.3}", 2, "following_error: 'time_s' is a required property"),
+        ("following_error: {max: 0.3, time_s: 0.5}", "", 4, "joints.0: following_error is missing"),
+        ("width: 320", "width: 0", 7, "cameras.front.width: 0 is less than the minimum"),
+        ("[-1.0, 1.0]", "[1.0, -1.0]", 4, "joints.0.position: the lower limit 1.0 is not below"),
+        ("home: 0.7", "home: 7.0", 5, "joints.1.home: 7.0 is outside the limits"),
+        ("name: b", "name: a", 5, "joints.1: the joint a stands twice"),
+        ("look_at: [1, 0, 1]", "look_at: [0, 0, 0]", 7, "cameras.front: looks straight down or up"),
     ],
 )
 def test_a_broken_robot_file_names_file_line_and_field(

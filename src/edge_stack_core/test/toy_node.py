@@ -22,7 +22,7 @@ class ToyNode(StackNode):
         Parameter("gain", 2.0, "Factor.", minimum=0.0, maximum=10.0, live=True),
         Parameter("model", "", "File; a missing one fails configure."),
         Parameter("mode", "fast", "A choice.", choices=("fast", "slow")),
-        Parameter("configure_s", 0.0, "How long configure takes, s."),
+        Parameter("configure_s", 0.0, "How long configure takes, s.", minimum=0.0, maximum=60.0),
         Parameter("fail_activate", False, "Whether activate raises.", live=True),
     )
 

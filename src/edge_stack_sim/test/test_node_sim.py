@@ -172,7 +172,9 @@ def test_the_robot_description_is_there_for_those_who_come_late(peer: Peer, sim:
 def test_another_robots_description_is_refused(peer: Peer, tmp_path: Path) -> None:
     file = tmp_path / "other.yaml"
     file.write_text(
-        "name: other\njoints:\n  - {name: knee, position: [-1, 1], velocity_max: 1}\n", encoding="utf-8"
+        "name: other\nfollowing_error: {max: 0.3, time_s: 0.5}\n"
+        "joints:\n  - {name: knee, position: [-1, 1], velocity_max: 1}\n",
+        encoding="utf-8",
     )
     with NodeProcess(MODULE, "sim", {"robot_file": str(file)}):
         assert not peer.transition("sim", "configure")

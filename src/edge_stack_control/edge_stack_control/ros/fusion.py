@@ -20,10 +20,11 @@ from typing import Any
 from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
 from edge_stack_msgs.msg import FusionStatus
 from rclpy.parameter import Parameter as RosParameter
+from sensor_msgs.msg import JointState
 from visualization_msgs.msg import MarkerArray
 
-from edge_stack_control.chunk_intake import ChunkRefused, IntakeLimits
-from edge_stack_control.controller import Command, Controller
+from edge_stack_control.chunk_intake import ActionChunk, ChunkRefused, IntakeLimits, Refusal
+from edge_stack_control.controller import Command, Controller, Surroundings
 from edge_stack_control.explain import explain
 from edge_stack_control.ros.fusion_inputs import FUTURE_TOLERANCE_S, FusionInputs
 from edge_stack_control.ros.fusion_messages import (
@@ -31,6 +32,7 @@ from edge_stack_control.ros.fusion_messages import (
     CommandWriter,
     fusion_status,
     read_chunk,
+    read_target,
     state_markers,
 )
 from edge_stack_control.ros.fusion_parameters import (
@@ -79,6 +81,7 @@ class FusionNode(StackNode):
         self._tick_error: Exception | None = None
         self._clock_offset_s = math.nan
         self._warned: set[str] = set()
+        self._named: set[tuple[str, Refusal]] = set()
         self._rate = RateMeter()
         self._ages = LatencyWindow()
         self._share = CommandShare(self)
@@ -111,6 +114,7 @@ class FusionNode(StackNode):
         principal = p.standby_of or "~"
         self._markers = self.publisher(MarkerArray, f"{principal}/markers", qos.result())
         self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
+        self.subscription(JointState, "target_joints", self._take_target, qos.sensor(offered=False))
         self._inputs = FusionInputs(self, robot, workspace_watch(p), p.detections_topic)
         self._stop_requests.open(principal)
         self._status_timer_fusion = self.steady_timer(STATUS_PERIOD_S, self._publish_fusion_status)
@@ -171,6 +175,8 @@ class FusionNode(StackNode):
         """Take new limits, times and reactions from the next tick on."""
         p = self.params
         if hasattr(self, "_inputs"):
+            if "input" in changed:
+                self._controller.drop_actions()
             self._inputs.watch = workspace_watch(p)
             self._controller.intake.limits = self._intake_limits()
             self._controller.configure(controller_settings(p), joint_limits(self._robot, p))
@@ -187,10 +193,7 @@ class FusionNode(StackNode):
         monotonic_ns = time.monotonic_ns()
         monotonic_s = monotonic_ns * 1e-9
         now_ns = self.get_clock().now().nanoseconds
-        stops = self._share.stops
-        around = self._inputs.surroundings(
-            monotonic_s, stop_requested=stops.requested, stop_unknown=stops.unknown
-        )
+        around = self._surroundings(monotonic_s)
         self._share.follow(self._controller, monotonic_ns)
         command = self._controller.tick(now_ns * 1e-9, monotonic_s, around)
         self._command = command
@@ -216,29 +219,45 @@ class FusionNode(StackNode):
         if command.state < ControlState.HOLD:
             self._ages.add(command.action_age_s * 1e3)
 
+    def _surroundings(self, now_s: float) -> Surroundings:
+        stops = self._share.stops
+        return self._inputs.surroundings(now_s, stop_requested=stops.requested, stop_unknown=stops.unknown)
+
     def _tick_raised(self, error: Exception) -> None:
         self._tick_error = error  # logged by the executor's thread
 
     # ---- from topics (executor's thread) ----------------------------------------------------------------------------
 
     def _take_chunk(self, message: ActionChunkMessage) -> None:
+        self._take_actions("action_chunk", "chunks", read_chunk, message)
+
+    def _take_target(self, message: JointState) -> None:
+        self._take_actions("target_joints", "targets", read_target, message)
+
+    def _take_actions(
+        self, topic: str, source: str, read: Callable[[Any], ActionChunk], message: Any
+    ) -> None:
+        """Hand actions to the controller, whichever input they come from, or count and say why not."""
         try:
-            chunk = read_chunk(message)
+            if self.params.input != source:
+                text = f"input is {self.params.input}: {topic} is not in force"
+                raise ChunkRefused(Refusal.NOT_IN_FORCE, text)
+            chunk = read(message)
         except ChunkRefused as refused:
             self._controller.refuse(refused)
-            self._count_refusal(refused)
+            self._count_refusal(topic, refused)
             return
         try:
             self._controller.offer(chunk, self.now_s())
         except ChunkRefused as refused:
-            self._count_refusal(refused)
+            self._count_refusal(topic, refused)
 
-    def _count_refusal(self, refused: ChunkRefused) -> None:
-        self.stats.event("action_chunk", refused.kind.value)
-        if refused.kind.value not in self._warned:
-            self._warned.add(refused.kind.value)
+    def _count_refusal(self, topic: str, refused: ChunkRefused) -> None:
+        self.stats.event(topic, refused.kind.value)
+        if (topic, refused.kind) not in self._named:
+            self._named.add((topic, refused.kind))
             self.get_logger().warning(
-                f"action_chunk refused: {refused} ({refused.kind.value}: counted from now on, not logged again)"
+                f"{topic} refused: {refused} ({refused.kind.value}: counted from now on, not logged again)"
             )
         self._refusal = str(refused)
 
@@ -325,6 +344,9 @@ class FusionNode(StackNode):
                     command,
                     self._controller.settings.rules,
                     refusal=self._refusal,
+                    around=self._surroundings(time.monotonic()),
+                    measurement=self._inputs.measurement_text(),
+                    following=self._controller.following,
                     sight=self._inputs.sight,
                     limiter=self._controller.limiter,
                     stop_sources=sources,

@@ -18,9 +18,10 @@ from sensor_msgs.msg import JointState
 from vision_msgs.msg import Detection2DArray
 
 from edge_stack_control.chunk_intake import FloatArray
-from edge_stack_control.controller import Surroundings, joint_positions
+from edge_stack_control.controller import Surroundings
 from edge_stack_control.ros.fusion_messages import read_boxes
 from edge_stack_control.workspace import NOTHING, Sight, WorkspaceWatch
+from edge_stack_core.joint_measurement import JointMeasurement, MeasurementFault, MeasurementRefused
 from edge_stack_core.robot import Robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.stamps import to_seconds
@@ -41,8 +42,11 @@ class FusionInputs:
         self._robot = robot
         self._detections_topic = detections_topic
         self.watch = watch
-        self._measured: FloatArray | None = None
-        self._joints_seen_s = self._perception_seen_s = self._supervisor_seen_s = -math.inf
+        self._measurement = JointMeasurement(robot)
+        self._named: set[MeasurementFault] = set()
+        self.refusal = ""
+        """The last refused measurement in words."""
+        self._perception_seen_s = self._supervisor_seen_s = -math.inf
         self._sight = NOTHING
         self._stack_stopping = False
         node.subscription(JointState, "joint_states", self._take_joints, qos.sensor(offered=False))
@@ -58,13 +62,31 @@ class FusionInputs:
 
     def forget_robot(self) -> None:
         """Wait for a new measurement of the robot: it may be anywhere by now."""
-        self._measured, self._joints_seen_s = None, -math.inf
+        self._measurement = JointMeasurement(self._robot)
+        self._named.clear()
+        self.refusal = ""
+
+    def measurement_text(self) -> str:
+        """Return in words why the robot's position is not known; "" where it is."""
+        if self._measurement.positions is not None:
+            return ""
+        missing = self._measurement.missing()
+        if len(missing) == len(self._robot.joint_names):
+            return self.refusal or "no joint state has come yet"
+        return (
+            f"joint_states: {', '.join(missing)} missing"
+            if missing
+            else "joint states are compared before motion begins"
+        )
 
     def surroundings(self, now_s: float, *, stop_requested: bool, stop_unknown: bool) -> Surroundings:
         """Return all of it for one tick. now_s: monotonic."""
+        measurement = self._measurement
+        measured: FloatArray | None = measurement.positions
         return Surroundings(
-            measured=self._measured,
-            joint_state_age_s=now_s - self._joints_seen_s,
+            measured=measured,
+            joint_state_age_s=math.inf if measured is None else now_s - measurement.seen_s,
+            contradiction=measurement.contradiction(now_s),
             perception_age_s=now_s - self._perception_seen_s if self._detections_topic else 0.0,
             sight=self._sight,
             supervisor_age_s=now_s - self._supervisor_seen_s,
@@ -77,12 +99,24 @@ class FusionInputs:
         seen_s = self._seen_s("joint_states", message.header.stamp)
         if seen_s is None:
             return
-        measured = joint_positions(self._robot.joint_names, message.name, message.position)
-        if measured is None:
-            self._node.stats.event("joint_states", "incomplete")
-            return
-        self._measured = measured
-        self._joints_seen_s = seen_s
+        for refused in self._measurement.take(message.name, message.position, seen_s, time.monotonic()):
+            self._refuse(refused)
+
+    def _refuse(self, refused: MeasurementRefused) -> None:
+        """Count a refused measurement, and name topic, joint, value and publishers the first time of its kind."""
+        self._node.stats.event("joint_states", refused.fault.value)
+        self.refusal = f"joint_states: {refused.text}"
+        if refused.fault not in self._named:
+            self._named.add(refused.fault)
+            self._node.get_logger().warning(
+                f"joint_states refused: {refused.text}; published by {self._publishers('joint_states')}"
+                f" ({refused.fault.value}: counted from now on, not logged again)"
+            )
+
+    def _publishers(self, topic: str) -> str:
+        found = self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(topic))
+        names = sorted(f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in found)
+        return ", ".join(names) or "nobody that is known"
 
     def _take_detections(self, message: Detection2DArray) -> None:
         seen_s = self._seen_s(self._detections_topic, message.header.stamp)

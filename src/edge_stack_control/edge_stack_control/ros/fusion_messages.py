@@ -23,7 +23,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from vision_msgs.msg import Detection2DArray
 from visualization_msgs.msg import Marker, MarkerArray
 
-from edge_stack_control.chunk_intake import ActionChunk, FloatArray, actions_from_flat
+from edge_stack_control.chunk_intake import ActionChunk, ChunkRefused, FloatArray, Refusal, actions_from_flat
 from edge_stack_control.controller import Command
 from edge_stack_control.rules import ControlState
 from edge_stack_control.workspace import Box
@@ -31,6 +31,8 @@ from edge_stack_core.ros.stamps import to_duration, to_seconds
 from edge_stack_core.runtime.control_thread import ControlThreadFigures
 
 _NS = 1_000_000_000
+TARGET_S = 0.2
+"""A single target is followed for so long; then the robot holds, unless another one comes."""
 _COLOURS = {
     ControlState.RUN: (0.2, 0.8, 0.3),
     ControlState.SLOW: (1.0, 0.8, 0.1),
@@ -121,6 +123,22 @@ def read_chunk(message: ActionChunkMessage) -> ActionChunk:
         positions=actions_from_flat(message.positions, len(names)),
         sequence=message.sequence,
         policy=message.policy,
+    )
+
+
+def read_target(message: JointState) -> ActionChunk:
+    """Return a single target as a chunk of one action that is in force for TARGET_S; ChunkRefused as in read_chunk."""
+    names = tuple(message.name)
+    if len(message.position) != len(names):
+        raise ChunkRefused(Refusal.WRONG_SHAPE, f"{len(message.position)} positions for {len(names)} joints")
+    stamp_s = to_seconds(message.header.stamp)
+    return ActionChunk(
+        stamp_s=stamp_s,
+        start_s=stamp_s,
+        step_s=TARGET_S,
+        joint_names=names,
+        positions=actions_from_flat(message.position, len(names)),
+        policy="target_joints",
     )
 
 

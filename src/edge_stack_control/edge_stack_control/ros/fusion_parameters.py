@@ -76,6 +76,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         (),
         "Corners of the workspace in the image, x0, y0, x1, y1, ..., px; empty: the whole image.",
         element=float,
+        minimum=-1e5,
+        maximum=1e5,
         live=True,
     ),
     Parameter(
@@ -111,9 +113,26 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "position_tolerance",
         0.05,
-        "How far actions may point beyond a position limit unremarked, rad or m.",
+        "How far actions may point beyond a position limit unremarked, and how far beyond one a joint may be measured when"
+        " motion begins, rad or m.",
         minimum=0.0,
         maximum=10.0,
+        live=True,
+    ),
+    Parameter(
+        "input",
+        "chunks",
+        "Which input is in force: chunks, action chunks of a policy on action_chunk; or targets, single joint positions on"
+        " target_joints, each for 0.2 s, as teleoperation and recorders send them. The other one is refused.",
+        choices=("chunks", "targets"),
+        live=True,
+    ),
+    Parameter(
+        "hold",
+        "publish",
+        "What HOLD and STOP command: publish repeats the last command, silent says nothing, so that another program can use"
+        " the robot's controller; motion then begins where the robot is measured.",
+        choices=("publish", "silent"),
         live=True,
     ),
     Parameter(
@@ -132,7 +151,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         minimum=0,
         maximum=98,
     ),
-    Parameter("control_cpu_affinity", (), "Cores of the tick; empty: all.", element=int, minimum=0),
+    Parameter(
+        "control_cpu_affinity", (), "Cores of the tick; empty: all.", element=int, minimum=0, maximum=4095
+    ),
     Parameter("lock_memory", True, "Keep the process's pages in memory."),
 )
 
@@ -140,7 +161,13 @@ PARAMETERS: tuple[Parameter, ...] = (
 def joint_limits(robot: Robot, p: ParameterValues) -> JointLimits:
     """Return the robot's limits with the parameters' step limit."""
     return JointLimits.of(
-        robot.joint_names, robot.position_min, robot.position_max, robot.velocity_max, p.step_max or math.inf
+        robot.joint_names,
+        robot.position_min,
+        robot.position_max,
+        robot.velocity_max,
+        p.step_max or math.inf,
+        robot.following_error_max,
+        robot.following_error_s,
     )
 
 
@@ -170,6 +197,7 @@ def controller_settings(p: ParameterValues) -> ControllerSettings:
         speed_rise_s=p.speed_rise_s,
         velocity_scale=p.velocity_scale,
         position_tolerance=p.position_tolerance,
+        silent_hold=p.hold == "silent",
         rules=RuleSettings(**same, reactions=reactions),
     )
 

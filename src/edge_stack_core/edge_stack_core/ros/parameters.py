@@ -40,8 +40,8 @@ class Parameter:
 
     default: a bool, int, float, str, or a tuple of one of these; its type is the parameter's. An empty tuple needs
     ``element`` to say which. minimum, maximum: inclusive, for numbers and for each element of an array.
-    choices: the allowed values of a string. live: may be set in any state; otherwise only while unconfigured. give: what
-    has to be given; without it the node does not configure.
+    Every number has both. choices: the allowed values of a string. live: may be set in any state; otherwise only while
+    unconfigured. give: what has to be given; without it the node does not configure.
     """
 
     name: str
@@ -53,6 +53,13 @@ class Parameter:
     live: bool = False
     element: type | None = None
     give: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a number without a range."""
+        default = self.default
+        kind = self.element or (type(default[0]) if isinstance(default, tuple) and default else type(default))
+        if kind in (int, float) and (self.minimum is None or self.maximum is None):
+            raise ValueError(f"parameter {self.name}: a number needs a minimum and a maximum")
 
     def descriptor(self) -> ParameterDescriptor:
         """Describe the parameter to ROS, with its range and constraints."""
@@ -129,7 +136,14 @@ BASE_PARAMETERS = (
         live=True,
     ),
     Parameter("process_title", "", "Title of the process in ps and top; empty: edge_stack/<node name>."),
-    Parameter("cpu_affinity", (), "Cores that the process may run on; empty: all.", element=int, minimum=0),
+    Parameter(
+        "cpu_affinity",
+        (),
+        "Cores that the process may run on; empty: all.",
+        element=int,
+        minimum=0,
+        maximum=4095,
+    ),
     Parameter("nice", 0, "Nice value of the process; 0: as it was started.", minimum=-20, maximum=19),
     Parameter(
         "scheduling_policy",

@@ -90,10 +90,20 @@ PARAMETERS: tuple[Parameter, ...] = (
         maximum=1000.0,
     ),
     Parameter(
-        "max_frame_age_s", 1.0, "A frame older than this gives no result, s.", minimum=0.001, live=True
+        "max_frame_age_s",
+        1.0,
+        "A frame older than this gives no result, s.",
+        minimum=0.001,
+        maximum=3600.0,
+        live=True,
     ),
     Parameter(
-        "max_future_s", 0.2, "A frame stamped further ahead gives no result, s.", minimum=0.0, live=True
+        "max_future_s",
+        0.2,
+        "A frame stamped further ahead gives no result, s.",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
     ),
     Parameter(
         "max_noise",
