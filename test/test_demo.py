@@ -55,6 +55,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         env={
             **{name: value for name, value in os.environ.items() if name != "EDGE_STARTED_S"},
             "EDGE_STACK_ADMISSION_DIR": str(folder),
+            "EDGE_STACK_STATE_DIR": str(folder / "state"),
         },
     )
 

@@ -31,13 +31,15 @@ def explain(
     sight: Sight = NOTHING,
     perception: str = "",
     limiter: JointLimiter | None = None,
+    stop_sources: Sequence[str] = (),
 ) -> str:
     """
     Return one sentence about why the robot is commanded as it is; empty in RUN.
 
     refusal: text of the last chunk that was refused. around: what the last tick knew, in whose words some reasons are told.
     measurement: why the robot's position is not known. following: says which joints are not where they are commanded. sight:
-    what was seen. perception: which topics are stale and why, in words. limiter: whose last hits are named.
+    what was seen. perception: which topics are stale and why, in words. limiter: whose last hits are named. stop_sources: who
+    requests a stop.
     """
     around = around or Surroundings()
     if command.state is ControlState.RUN:
@@ -46,7 +48,8 @@ def explain(
     match command.reason:
         case Reason.STOP_REQUESTED:
             if inputs.stop_requested:
-                return "a stop was requested and is not released; ~/stop with false releases it"
+                by = f" by {', '.join(stop_sources)}" if stop_sources else ""
+                return f"a stop was requested{by} and is not released; ~/stop with false releases it"
             return f"the stop was released less than {settings.stop_clear_s:g} s ago"
         case Reason.STOP_UNKNOWN:
             return "whether a stop was requested before cannot be told: the stop set is lost; ~/stop with false releases it"

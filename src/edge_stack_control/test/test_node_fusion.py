@@ -376,15 +376,24 @@ def test_a_stop_by_service_or_topic_lasts_until_it_is_released(stack: Stack, pee
     answer = peer.call(SetBool, "fusion/stop", SetBool.Request(data=True))
     assert answer.success and "stops" in answer.message
     status = stack.until("stop_requested", FusionStatus.STOP)
-    assert "~/stop" in status.detail
+    assert "by service" in status.detail and "~/stop" in status.detail
+    assert status.stop_sources == ["service"]
     assert len({tuple(command.position) for command in stack.next_commands(10)}) == 1
     publisher = peer.node.create_publisher(Bool, "stop", 1)  # a plain one, as a button's driver has
     peer.spin_until(lambda: publisher.get_subscription_count() == 1)
-    publisher.publish(Bool(data=False))
-    stack.running()
+    publisher.publish(Bool(data=True))
+    peer.spin_until(lambda: stack.status().stop_sources == ["service", "topic"])
+    publisher.publish(Bool(data=False))  # releases its own, and nobody else's
+    peer.spin_until(lambda: stack.status().stop_sources == ["service"])
+    assert stack.status().reason == "stop_requested"
+    publisher.publish(Bool(data=True))
+    peer.spin_until(lambda: stack.status().stop_sources == ["service", "topic"])
+    answer = peer.call(SetBool, "fusion/stop", SetBool.Request(data=False))
+    assert answer.success and "released" in answer.message
+    assert stack.running().stop_sources == []
     publisher.publish(Bool(data=True))
     stack.until("stop_requested", FusionStatus.STOP)
-    assert peer.call(SetBool, "fusion/stop", SetBool.Request(data=False)).success
+    publisher.publish(Bool(data=False))
     stack.running()
     peer.node.destroy_publisher(publisher)
     assert peer.set_parameter("fusion", "stop_clear_s", 2.0) == (True, "")

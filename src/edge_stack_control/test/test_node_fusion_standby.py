@@ -211,3 +211,19 @@ def test_a_standby_of_another_robot_refuses_configure(pair: Pair, tmp_path: Path
     ):
         assert not pair.peer.transition("third", "configure")
         pair.peer.spin_until(lambda: "other joints" in pair.peer.statuses["third"].message)
+
+
+def test_both_go_on_in_one_new_page_when_theirs_is_removed_and_never_both_command(pair: Pair) -> None:
+    peer = pair.peer
+    assert peer.call(SetBool, "fusion/stop", SetBool.Request(data=True)).success
+    pair.stack.until("stop_requested", FusionStatus.STOP)
+    path_of(FUSION).unlink()
+    removed_s = peer.now_s()
+    peer.spin_until(path_of(FUSION).exists)
+    pair.roles()
+    commands = pair.stack.commands.since(removed_s)
+    assert pair.stack.status().stop_sources == ["service"] and largest_step(commands) == 0.0
+    times = sorted(map(stamp_s, commands))
+    assert len(times) / (times[-1] - times[0] + PERIOD_S) < 1.3 * RATE_HZ
+    assert peer.call(SetBool, "fusion/stop", SetBool.Request(data=False)).success
+    pair.stack.running()

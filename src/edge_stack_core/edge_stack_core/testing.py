@@ -11,9 +11,11 @@ machine is; `./edge test --hypothesis-profile explore` draws new ones.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
@@ -24,6 +26,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from edge_stack_core.runtime.run_state import STATE_VARIABLE
 
 __all__ = [
     "free_port",
@@ -75,7 +79,11 @@ def free_port() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known where the workspace's own configuration is not read (plain colcon test)."""
+    """Make the marker known where the workspace's own configuration is not read (plain colcon test); keep state apart."""
+    if STATE_VARIABLE not in os.environ:
+        # Tests in a domain of their own have a folder of their own; nothing that the others start gets into this user's.
+        folder = os.environ[STATE_VARIABLE] = tempfile.mkdtemp(prefix="edge_stack_state_")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     config.addinivalue_line(
         "markers",
         "exclusive: needs the machine for itself (measures time); waits for the other tests of a parallel run",

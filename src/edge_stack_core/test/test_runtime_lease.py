@@ -43,11 +43,16 @@ class SharedMemory:
     """A page in the memory of one test."""
 
     joints = 1
+    settled = True
 
     def __init__(self, words: list[int], positions: np.ndarray, held: dict[int, int], slot: int) -> None:
         self.words, self.positions, self.slot = words, positions, slot
         self.locks = KernelLocks(held, slot)
         self.locks.try_lock(command_page.L_SLOTS + slot)
+        self.lost = False
+
+    def is_lost(self) -> bool:
+        return self.lost
 
 
 class Processes(RuleBasedStateMachine):
@@ -213,6 +218,19 @@ def test_commands_that_are_wanted_again_are_the_principals_and_the_standbys_if_n
     assert second.take(61_400) and second.began is Why.FREE
 
 
+def test_nobody_commands_by_a_page_beside_which_there_is_another_one() -> None:
+    words, held = [0] * (command_page.W_ALIVE + command_page.SLOTS), {}
+    page = SharedMemory(words, np.zeros(1), held, 0)
+    lease = Lease(page, PERIOD_NS)
+    lease.want(True, 10_000)
+    page.settled = False  # a process has an older one
+    assert not lease.take(12_000)
+    page.settled, page.lost = True, True  # this is the older one
+    assert not lease.take(12_000)
+    page.lost = False
+    assert lease.take(12_000)
+
+
 @pytest.mark.parametrize("late", [0, 100, 550, 999])
 def test_ticks_of_a_standby_come_between_those_of_the_one_that_commands(late: int) -> None:
     _, second, _ = two()
@@ -242,13 +260,13 @@ def test_a_stop_outlives_a_killed_process_and_nothing_else_does(folder: Path) ->
     child = os.fork()
     if child == 0:  # ends without closing anything, as a killed one does
         page = CommandPage("/fusion", ["a"])
-        page.stop_requested = True
+        page.words[command_page.W_RUN], page.words[command_page.W_STOPS + 1] = 7, 1
         page.words[command_page.W_WANTED] = page.words[command_page.W_OWNER] = 1
         page.share({"slow_scale": 0.2})
         os._exit(0)
     os.waitpid(child, 0)
     page = CommandPage("/fusion", ["a"])
-    assert page.stop_requested
+    assert (page.words[command_page.W_RUN], page.words[command_page.W_STOPS + 1]) == (7, 1)
     assert page.words[command_page.W_WANTED] == page.words[command_page.W_OWNER] == 0
     assert page.news() == {}
     page.close()
@@ -298,12 +316,13 @@ def test_a_page_of_others_is_refused(folder: Path) -> None:
         CommandPage("/fusion", ["a"])
 
 
-def test_a_page_that_was_removed_and_made_anew_is_noticed(folder: Path) -> None:
+def test_a_page_that_was_removed_is_noticed_whether_or_not_there_is_a_new_one(folder: Path) -> None:
     old = CommandPage("/fusion", ["a"])
+    assert not old.is_lost() and old.made
     old.path.unlink()
-    assert not old.was_replaced()
+    assert old.is_lost()
     new = CommandPage("/fusion", ["a"])
-    assert old.was_replaced() and not new.was_replaced()
+    assert old.is_lost() and not new.is_lost() and new.made and new.number != old.number
     old.close()
     assert new.path.exists()
     new.close()

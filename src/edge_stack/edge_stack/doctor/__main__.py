@@ -36,6 +36,7 @@ def findings() -> Iterator[Finding]:
     yield from machine.cameras()
     yield from rights.scheduling()
     yield from rights.shared_memory()
+    yield from rights.state()
     yield from rights.discovery()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_stack.doctor.findings import Finding, Level, read
 from edge_stack_core.process_environment import PROFILE_VARIABLES, process_environment
-from edge_stack_core.runtime import process
+from edge_stack_core.runtime import process, run_state
 
 # Two processes with 32 MiB of segment, a dozen with 8 MiB, and as much again for a second stack.
 _SHM_MB = 400.0
@@ -74,6 +74,25 @@ def shared_memory() -> Iterator[Finding]:
         )
     else:
         yield Finding("shared memory", Level.GOOD, fact)
+
+
+def state() -> Iterator[Finding]:
+    """Look at the folder in which runs and requested stops are kept, and at runs that were not ended."""
+    try:
+        folder = run_state.state_folder()
+    except OSError as error:
+        fact = f"{error.strerror}; a requested stop would not survive a power cut"
+        yield Finding(
+            "state", Level.NOTE, fact, f"{run_state.STATE_VARIABLE}=FOLDER, for every process of the stack"
+        )
+        return
+    stops = [f"{name}: {', '.join(sorted(held))}" for name, held in run_state.unended(folder) if held]
+    fact = f"{folder}, {len(run_state.unended(folder))} runs that go on or were not ended"
+    if stops:
+        remedy = "ros2 service call /fusion/stop std_srvs/srv/SetBool, with data false, once the stack runs"
+        yield Finding("state", Level.NOTE, f"{fact}; stops that hold: {'; '.join(stops)}", remedy)
+    else:
+        yield Finding("state", Level.GOOD, fact)
 
 
 def discovery() -> Iterator[Finding]:

@@ -10,7 +10,7 @@ runs alone). Needs launch and launch_ros, which only a ROS installation has; not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from edge_stack.runner.run_end import end_runs, is_fusion
 from edge_stack.runner.stack import node_environment
 from edge_stack.shipped import shipped_config
 from edge_stack_core.errors import ConfigurationError
@@ -175,7 +176,8 @@ def _robot(context: LaunchContext) -> list[Action]:
         _need_simulation()
     config, disabled = _switched(config, context)
     nodes = config.select(sim=sim, disabled=disabled)
-    actions: list[Action] = [_lifecycle_node(node, context, config.robot_file) for node in nodes]
+    ended = _RunEnd(nodes, given["namespace"])
+    actions: list[Action] = [_lifecycle_node(node, context, config.robot_file, ended) for node in nodes]
     if given["rviz"] == "true":
         actions.append(
             Node(
@@ -187,6 +189,27 @@ def _robot(context: LaunchContext) -> list[Action]:
             )
         )
     return actions
+
+
+class _RunEnd:
+    """Declares the end of a run once launch has ended every fusion process in good order."""
+
+    def __init__(self, nodes: Iterable[NodeConfig], namespace: str) -> None:
+        self._nodes = [node for node in nodes if is_fusion(node)]
+        self._namespace = namespace
+        self._codes: dict[str, int | None] = {}
+
+    def of(self, name: str) -> Callable[[Any, LaunchContext], None]:
+        """Return what launch is to call at the end of a node's process."""
+
+        def process_ended(event: Any, context: LaunchContext) -> None:
+            # One that ends while launch goes on is started anew.
+            if context.is_shutdown:
+                self._codes[name] = event.returncode
+                if len(self._codes) == len(self._nodes):
+                    end_runs(self._nodes, self._namespace, self._codes)
+
+        return process_ended
 
 
 def _need_simulation() -> None:
@@ -222,9 +245,16 @@ def _perception(context: LaunchContext) -> list[Action]:
 
 
 def _lifecycle_node(
-    node: NodeConfig, context: LaunchContext, robot_file: Path | None = None
+    node: NodeConfig,
+    context: LaunchContext,
+    robot_file: Path | None = None,
+    run_end: _RunEnd | None = None,
 ) -> LifecycleNode:
-    """Return the action that runs a node, again whenever its process ends. robot_file: whose cameras frames come from."""
+    """
+    Return the action that runs a node, again whenever its process ends.
+
+    robot_file: whose cameras frames come from. run_end: is told how fusion processes end.
+    """
     given = context.launch_configurations
     return LifecycleNode(
         package=node.package,
@@ -238,6 +268,7 @@ def _lifecycle_node(
         env=node_environment(node, context.environment, robot_file),
         output="screen",
         respawn=True,
+        on_exit=run_end.of(node.name) if run_end is not None and is_fusion(node) else None,
         respawn_delay=RESPAWN_DELAY_S,
         sigterm_timeout=END_TIMEOUT_S,
         sigkill_timeout=END_TIMEOUT_S,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from edge_stack.runner import shared_memory
+from edge_stack.runner import run_end, shared_memory
 from edge_stack.runner.processes import ExitCallback, ProcessGroup, ProcessLimits, ProcessSpec
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.process_environment import process_environment
@@ -78,8 +78,9 @@ class StackProcesses:
             self.group.start(spec)
 
     def stop(self) -> dict[str, int | None]:
-        """End every node and return the return codes."""
+        """End every node and return the return codes; with the orderly end of fusion its run ends, and a stop with it."""
         codes = self.group.stop()
+        run_end.end_runs(self.nodes, self._namespace, codes)
         shared_memory.remove_orphans()
         return codes
 

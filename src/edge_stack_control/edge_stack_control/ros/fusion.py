@@ -20,10 +20,7 @@ from typing import Any
 from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
 from edge_stack_msgs.msg import FusionStatus
 from rclpy.parameter import Parameter as RosParameter
-from rclpy.service import Service
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
-from std_srvs.srv import SetBool
 from visualization_msgs.msg import MarkerArray
 
 from edge_stack_control.chunk_intake import ActionChunk, ChunkRefused, IntakeLimits, Refusal
@@ -45,7 +42,9 @@ from edge_stack_control.ros.fusion_parameters import (
     watch_settings,
 )
 from edge_stack_control.ros.fusion_standby import CommandShare
+from edge_stack_control.ros.fusion_stop import StopRequests
 from edge_stack_control.rules import ControlState, Reason
+from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.node_statistics import (
     LatencyWindow,
     NodeStatistics,
@@ -85,7 +84,7 @@ class FusionNode(StackNode):
         self._rate = RateMeter()
         self._ages = LatencyWindow()
         self._share = CommandShare(self)
-        self._stop_service: Service | None = None
+        self._stop_requests = StopRequests(self, self._share, self._recover_page)
         self._forget()
         super().__init__(name, **kwargs)
         self.stats = _ControlStatistics(self._control_figures)
@@ -103,7 +102,7 @@ class FusionNode(StackNode):
         self._controller = Controller(
             joint_limits(robot, p), self._period_s, controller_settings(p), self._intake_limits()
         )
-        self._share.open(p.standby_of, robot.joint_names, self._period_s)
+        self._share.open(p.standby_of, robot.joint_names, self._period_s, persists=p.stop_persists)
         self._writer: CommandWriter = COMMAND_FORMATS[p.command_format](robot.joint_names, self._period_s)
         self._forget()
 
@@ -116,9 +115,7 @@ class FusionNode(StackNode):
         self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
         self.subscription(JointState, "target_joints", self._take_target, qos.sensor(offered=False))
         self._inputs = FusionInputs(self, robot, watch_settings(p), tuple(p.camera_info_topics))
-        self.subscription(Bool, "stop", lambda m: self._request_stop(m.data), qos.request(), always=True)
-        # The standby answers too: a stop can be requested while the other process is away.
-        self._stop_service = self.create_service(SetBool, f"{principal}/stop", self._take_stop)
+        self._stop_requests.open(principal)
         self._status_timer_fusion = self.steady_timer(STATUS_PERIOD_S, self._publish_fusion_status)
 
     def activate_node(self) -> None:
@@ -171,9 +168,7 @@ class FusionNode(StackNode):
             self._status_timer_fusion = None
         self._thread = None
         self._share.close()
-        service, self._stop_service = self._stop_service, None
-        if service is not None:
-            self.destroy_service(service)
+        self._stop_requests.close()
 
     def on_parameters_changed(self, changed: Mapping[str, Any]) -> None:
         """Take new limits, times and reactions from the next tick on."""
@@ -197,8 +192,7 @@ class FusionNode(StackNode):
         monotonic_ns = time.monotonic_ns()
         monotonic_s = monotonic_ns * 1e-9
         now_ns = self.get_clock().now().nanoseconds
-        around = self._inputs.surroundings(monotonic_s, stop_requested=self._share.stop_requested)
-        self._around = around
+        around = self._around = self._surroundings(monotonic_s)
         self._share.follow(self._controller, monotonic_ns)
         command = self._controller.tick(now_ns * 1e-9, monotonic_s, around)
         self._command = command
@@ -223,6 +217,10 @@ class FusionNode(StackNode):
         self._rate.tick(monotonic_s)
         if command.state < ControlState.HOLD:
             self._ages.add(command.action_age_s * 1e3)
+
+    def _surroundings(self, now_s: float) -> Surroundings:
+        stops = self._share.stops
+        return self._inputs.surroundings(now_s, stop_requested=stops.requested, stop_unknown=stops.unknown)
 
     def _tick_raised(self, error: Exception) -> None:
         self._tick_error = error  # logged by the executor's thread
@@ -262,18 +260,6 @@ class FusionNode(StackNode):
             )
         self._refusal = str(refused)
 
-    def _take_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._request_stop(request.data)
-        response.success = True
-        response.message = "the robot stops" if request.data else "the stop is released"
-        return response
-
-    def _request_stop(self, stop: bool) -> None:
-        """Stop until it is released; a request outlives deactivation, cleanup, and this process if it is killed."""
-        if stop != self._share.stop_requested:
-            self._share.request_stop(stop)
-            self.get_logger().warning("stop requested" if stop else "stop released")
-
     # ---- status (executor's thread) ---------------------------------------------------------------------------------
 
     def _watch_clock(self) -> None:
@@ -296,9 +282,27 @@ class FusionNode(StackNode):
         if news:
             self.get_logger().warning(news)
             self.publish_status()
-        if self._share.was_replaced():
-            self.get_logger().fatal("the shared memory of commands was removed: ends, to be started anew")
-            raise SystemExit(1)
+        self._recover_page()
+        news = self._share.check()
+        if news:
+            self.get_logger().warning(news)
+
+    def _recover_page(self) -> None:
+        """Go on in a new page if somebody removed this one; nothing is commanded meanwhile."""
+        if not self._share.is_lost():
+            return
+        self.get_logger().error("the shared memory of commands was removed: goes on in a new one")
+        thread = self._thread if self.is_active else None
+        try:
+            if thread is not None and not thread.stop(1.0):
+                raise RuntimeError("the control thread did not end within 1 s")
+            self._share.reopen(self._robot.joint_names, self._period_s)
+            if thread is not None:
+                thread.start()
+                self._share.begin()
+        except (ConfigurationError, RuntimeError) as error:
+            self.get_logger().fatal(f"{error}: ends, to be started anew")
+            raise SystemExit(1) from None
 
     def _count_event(self, topic: str, name: str, change: int) -> None:
         """A process that does not command misses no deadline of the commands."""
@@ -333,6 +337,7 @@ class FusionNode(StackNode):
         if not self._share.commands:
             return
         stamp, rules = self.get_clock().now().to_msg(), self._controller.settings.rules
+        sources = sorted(self._share.stops.held())
         self._status.publish(
             fusion_status(
                 command,
@@ -349,6 +354,7 @@ class FusionNode(StackNode):
                     sight=around.sight,
                     perception=scene.stale_words(now_s, rules.perception_timeout_s),
                     limiter=self._controller.limiter,
+                    stop_sources=sources,
                 ),
                 commands=self._counted[0],
                 rejected_chunks=self._controller.intake.total_refused,
@@ -358,6 +364,7 @@ class FusionNode(StackNode):
                 commander=self.get_fully_qualified_name(),
                 standby_ready=self._share.standby_ready,
                 takeovers=self._share.takeovers,
+                stop_sources=sources,
             )
         )
         if self._markers.get_subscription_count():

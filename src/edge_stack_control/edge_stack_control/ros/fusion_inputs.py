@@ -70,7 +70,7 @@ class FusionInputs:
             else "joint states are compared before motion begins"
         )
 
-    def surroundings(self, now_s: float, *, stop_requested: bool) -> Surroundings:
+    def surroundings(self, now_s: float, *, stop_requested: bool, stop_unknown: bool) -> Surroundings:
         """Return all of it for one tick. now_s: monotonic."""
         measurement = self._measurement
         measured: FloatArray | None = measurement.positions
@@ -84,6 +84,7 @@ class FusionInputs:
             stack_stopping=self._stack_stopping,
             stop_requested=stop_requested,
             cannot_fire=self.scene.cannot_fire,
+            stop_unknown=stop_unknown,
         )
 
     def _take_joints(self, message: JointState) -> None:

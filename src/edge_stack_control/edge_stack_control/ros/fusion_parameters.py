@@ -45,6 +45,11 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Robot description (YAML).",
         give="the robot's description, a .yaml file such as robots/so101_sim.yaml of edge_stack_core",
     ),
+    Parameter(
+        "stop_persists",
+        False,
+        "Whether a requested stop also outlives the orderly end of the whole stack.",
+    ),
     Parameter("control_rate_hz", 24.0, "Rate of commands.", minimum=1.0, maximum=1000.0),
     Parameter(
         "command_format", "joint_state", "Message type of joint_command.", choices=tuple(COMMAND_FORMATS)

@@ -4,7 +4,7 @@
 The fusion node's part in who commands: the page that it shares with its standby, and its lease of the robot.
 
 A unit is one tick: follow() before the controller's, take() before the command goes out, give() after it. Where the shared
-memory cannot be made, fusion commands alone, and says so.
+memory cannot be made, fusion commands alone, and says so. Requested stops are in the page and on disk (runtime/stop_set.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from edge_stack_control.controller import Controller, FloatArray
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.runtime.command_page import CommandPage
 from edge_stack_core.runtime.lease import Lease, Why
+from edge_stack_core.runtime.run_state import STATE_VARIABLE, RunFiles, StateUnusable
+from edge_stack_core.runtime.stop_set import StopSet
 
 if TYPE_CHECKING:
     from edge_stack_core.ros.base import StackNode
@@ -34,8 +36,13 @@ class CommandShare:
         self._node = node
         self._page: CommandPage | None = None
         self._lease: Lease | None = None
+        self._files: RunFiles | None = None
+        self._name = ""
         self._is_standby = False
-        self._stop_requested = False
+        self._said_unsaved = ""
+        self._no_folder = ""
+        self.stops = StopSet(None)
+        """Who requests a stop."""
         self._changed: dict[str, Any] = {}
         self._said: Why | None = None
         self._commanded_ns = 0
@@ -44,25 +51,55 @@ class CommandShare:
 
     # ---- lifecycle (executor's thread)
 
-    def open(self, standby_of: str, joint_names: Sequence[str], period_s: float) -> None:
-        """Open the page of the node that this one is, or stands by for. ConfigurationError if a standby cannot."""
+    def open(
+        self,
+        standby_of: str,
+        joint_names: Sequence[str],
+        period_s: float,
+        *,
+        persists: bool = False,
+        lost: bool = False,
+    ) -> None:
+        """
+        Open the page of the node that this one is, or stands by for, with the stop that is in force.
+
+        persists: whether a stop outlives the orderly end of its run. lost: this process used one that was removed.
+        ConfigurationError if a standby cannot open it.
+        """
         node = self._node
         self._is_standby = bool(standby_of)
         name = standby_of or node.get_name()
         if not name.startswith("/"):
             name = f"{node.get_namespace().rstrip('/')}/{name}"
+        if self._name != name:
+            self._name, self._files = name, self._open_files(name)
+            self.stops = StopSet(self._files)
         try:
-            self._page = CommandPage(name, joint_names)
+            page = CommandPage(name, joint_names, self._files)
         except ConfigurationError as error:
             if standby_of:
                 raise
             node.get_logger().error(f"{error}; commands go out all the same, without a standby")
+            self.stops.open(None, persists=persists, lost=lost)
             return
-        self._lease = Lease(self._page, round(period_s * _NS), standby=self._is_standby)
-        if self._stop_requested:
-            self._page.stop_requested = True
+        self.stops.open(page, persists=persists, lost=lost)
+        self.stops.settle(page)
+        self._page, self._lease = page, Lease(page, round(period_s * _NS), standby=self._is_standby)
         if self._changed:
-            self._page.share(self._changed)
+            page.share(self._changed)
+
+    def reopen(self, joint_names: Sequence[str], period_s: float) -> None:
+        """
+        Go on in the page that is there now, or in a new one. While nothing ticks; ConfigurationError if a standby cannot.
+
+        The stop and the live parameters go along, and so does that commands are wanted, where nobody has said so yet.
+        """
+        lease, name = self._lease, self._name if self._is_standby else ""
+        wanted = lease is not None and lease.wanted
+        self._free()
+        self.open(name, joint_names, period_s, lost=True)
+        if wanted and self._page is not None and self._page.made and self._lease is not None:
+            self._lease.want(True, time.monotonic_ns())
 
     def begin(self) -> None:
         """Begin to tick: as the one that commands, or as the standby of one."""
@@ -82,8 +119,11 @@ class CommandShare:
             self._lease.leave()
 
     def close(self) -> None:
-        """Let go of the page."""
-        self._stop_requested = self.stop_requested
+        """Let go of the page. The stop stays on disk, and this process knows of it."""
+        self.stops.check()
+        self._free()
+
+    def _free(self) -> None:
         page, self._page, self._lease = self._page, None, None
         if page is not None:
             page.close()
@@ -125,16 +165,23 @@ class CommandShare:
 
     # ---- what outlives a process
 
-    @property
-    def stop_requested(self) -> bool:
-        """Whether a stop is requested, here or at the other process."""
-        return self._stop_requested if self._page is None else self._page.stop_requested
-
-    def request_stop(self, stop: bool) -> None:
-        """Request or release a stop."""
-        self._stop_requested = stop
+    def check(self) -> str:
+        """Bring the stop set to disk where it is not, and return, once, what is to be said of that."""
+        news = self.stops.check()
         if self._page is not None:
-            self._page.stop_requested = stop
+            self.stops.settle(self._page)
+        if self.stops.unsaved != self._said_unsaved:
+            self._said_unsaved = self.stops.unsaved
+            news = self.unsaved or "requested stops are on disk again"
+        return news
+
+    @property
+    def unsaved(self) -> str:
+        """What does not survive, and why; empty if all does."""
+        if not self.stops.unsaved:
+            return ""
+        why = self._no_folder if self._files is None else f"{self._files.folder}: {self.stops.unsaved}"
+        return f"a requested stop would not survive a loss of all fusion processes: {why}"
 
     def changed(self, values: Mapping[str, Any]) -> None:
         """Tell the other process live parameters that were changed here."""
@@ -166,6 +213,13 @@ class CommandShare:
         self._said = why
         return "" if why in (None, Why.FREE) else f"takes over the commands: {why.value}"
 
-    def was_replaced(self) -> bool:
-        """Return whether somebody removed the page and others use a new one: this process must not command any more."""
-        return self._page is not None and self._page.was_replaced()
+    def is_lost(self) -> bool:
+        """Return whether somebody removed the page: this process must not command by it any more."""
+        return self._page is not None and self._page.is_lost()
+
+    def _open_files(self, name: str) -> RunFiles | None:
+        try:
+            return RunFiles(name)
+        except StateUnusable as error:
+            self._no_folder = f"{error.strerror}; {STATE_VARIABLE} names another folder"
+            return None

@@ -35,6 +35,7 @@ from rclpy.parameter import Parameter
 
 from edge_stack_core.process_environment import process_environment
 from edge_stack_core.ros import qos
+from edge_stack_core.runtime.run_state import STATE_VARIABLE
 
 # A wait ends when its condition holds: only a machine that stands still, or a failure, reaches the limit.
 DEFAULT_TIMEOUT_S = 60.0
@@ -45,18 +46,33 @@ HISTORY_DEPTH = 300  # messages that may wait for a peer that gets little proces
 
 @contextlib.contextmanager
 def ros_domain() -> Iterator[int]:
-    """Reserve a domain id that no other test on this machine uses, and set ROS_DOMAIN_ID to it."""
-    with domain_coordinator.domain_id() as domain:
-        before = os.environ.get("ROS_DOMAIN_ID")
-        os.environ["ROS_DOMAIN_ID"] = str(domain)
+    """
+    Reserve a domain id that no other test on this machine uses, and set ROS_DOMAIN_ID to it.
+
+    The state of runs goes into a folder of its own: a stop of one test is none of the next.
+    """
+    with (
+        domain_coordinator.domain_id() as domain,
+        tempfile.TemporaryDirectory(prefix="edge_stack_state_") as state,
+        _environment(ROS_DOMAIN_ID=str(domain), **{STATE_VARIABLE: state}),
+    ):
         os.environ.update(process_environment(os.environ))
-        try:
-            yield int(domain)
-        finally:
-            if before is None:
-                os.environ.pop("ROS_DOMAIN_ID", None)
+        yield int(domain)
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set variables, and put back what they were."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
             else:
-                os.environ["ROS_DOMAIN_ID"] = before
+                os.environ[name] = value
 
 
 class Statuses(dict[str, NodeStatus]):

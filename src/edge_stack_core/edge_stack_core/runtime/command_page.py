@@ -3,7 +3,7 @@
 """
 The shared page of one robot's commands: a small file in memory that fusion and its standby both map.
 
-Its unit is one open page. It holds who commands, the last command, a requested stop and the live parameters, so that all
+Its unit is one open page. It holds who commands, the last command, who requests a stop and the live parameters, so that all
 of them outlive the process that commands. Who lives is told by a lock on one byte of the file, which the kernel gives up
 once the last thread of its process is gone: a process whose lock is free cannot command any more. What the words mean
 together says lease.py.
@@ -30,16 +30,18 @@ import numpy.typing as npt
 from edge_stack_core.errors import ConfigurationError
 
 FOLDER = Path("/dev/shm")
-VERSION = 1
+VERSION = 2
 MAGIC = int.from_bytes(b"edgefusn", "big") // 256 * 256 + VERSION
 SLOTS = 8
 JOINTS_MAX = 64
 
 # 64-bit words. Times are CLOCK_MONOTONIC nanoseconds, which all processes of a machine share.
-W_MAGIC, W_WANTED, W_OWNER, W_TAKEOVERS, W_BEAT, W_RELEASE, W_COMMANDED, W_STOP = range(8)
+W_MAGIC, W_WANTED, W_OWNER, W_TAKEOVERS, W_BEAT, W_RELEASE, W_COMMANDED, W_RUN = range(8)
 W_ROBOT, W_VERSION, W_BYTES = range(8, 11)
 W_ALIVE = 16  # of each slot: when its process ticked last
-_WORDS = W_ALIVE + SLOTS
+W_STOPS = W_ALIVE + SLOTS  # of each source of a stop: whether it holds the robot (stop_set.py)
+SOURCES_MAX = 16
+_WORDS = W_STOPS + SOURCES_MAX
 _POSITIONS_AT = 8 * _WORDS
 _SETTINGS_AT = _POSITIONS_AT + 8 * JOINTS_MAX
 SIZE = 8192
@@ -60,6 +62,16 @@ class Locks(Protocol):
 
     def is_locked(self, which: int) -> bool:
         """Return whether another process holds a lock."""
+
+
+class PageHolders(Protocol):
+    """Who uses which page, known also of those whose file was removed."""
+
+    def hold(self, page: int) -> None:
+        """Say that this process uses a page, and no other one."""
+
+    def let_go(self) -> None:
+        """Say that this process uses no page."""
 
 
 class _Flock(ctypes.Structure):
@@ -130,11 +142,18 @@ class CommandPage:
     """
     One mapped page. words and positions [JOINTS_MAX] are shared memory; slot is this process's.
 
+    number: the file's, also once it is removed. made: this process made it anew. settled: no process uses an older page that
+    was removed, so that this one may be commanded by; StopSet.settle() finds out.
+
     Raises ConfigurationError where the file cannot be used, or another robot's fusion uses it.
     """
 
-    def __init__(self, name: str, joint_names: Sequence[str]) -> None:
-        """name: full name of the fusion node, also where its standby opens the page."""
+    def __init__(self, name: str, joint_names: Sequence[str], holders: PageHolders | None = None) -> None:
+        """
+        Open or make it. name: full name of the fusion node, also where its standby opens the page.
+
+        holders: where those of all pages of this name are known; None: nowhere.
+        """
         if len(joint_names) > JOINTS_MAX:
             raise ConfigurationError(
                 f"the robot has {len(joint_names)} joints; at most {JOINTS_MAX} are possible"
@@ -142,18 +161,22 @@ class CommandPage:
         self.path = path_of(name)
         self.joints = len(joint_names)
         self._seen_version = 0
+        self._holders = holders
+        self.settled = holders is None
         try:
             self._file = self._open()
         except OSError as error:
             raise ConfigurationError(
                 f"{self.path}: the shared memory of commands cannot be made: {error.strerror}"
             ) from None
+        self.number = os.fstat(self._file).st_ino
         self.locks = ByteLocks(self._file)
         self._map = mmap.mmap(self._file, SIZE)
         self.words: Words = cast("Words", memoryview(self._map)[:_POSITIONS_AT].cast("q"))
         self.positions: npt.NDArray[np.float64] = np.frombuffer(
             self._map, np.float64, JOINTS_MAX, _POSITIONS_AT
         )
+        self.made = self.words[W_MAGIC] != MAGIC
         try:
             self.slot = self._claim(zlib.crc32("\n".join(joint_names).encode()))
         except ConfigurationError:
@@ -161,15 +184,6 @@ class CommandPage:
             self._free()
             raise
         self.locks.unlock(L_MAKING)
-
-    @property
-    def stop_requested(self) -> bool:
-        """Whether somebody asked for a stop that was not released."""
-        return bool(self.words[W_STOP])
-
-    @stop_requested.setter
-    def stop_requested(self, stop: bool) -> None:
-        self.words[W_STOP] = int(stop)
 
     def share(self, changed: Mapping[str, Any]) -> None:
         """Tell the other processes new values of live parameters. ValueError if they are too many to be told."""
@@ -199,12 +213,12 @@ class CommandPage:
         finally:
             self.locks.unlock(L_SETTINGS)
 
-    def was_replaced(self) -> bool:
-        """Return whether the file was removed by somebody and made anew: then those who use it do not know of this one."""
-        return self.path.exists() and not self._is_at_its_path(self._file)
+    def is_lost(self) -> bool:
+        """Return whether somebody removed the file: then those who come do not know of this page."""
+        return not self._is_at_its_path(self._file)
 
     def close(self) -> None:
-        """Let go of the page; the last one removes the file, and with it a stop that is requested."""
+        """Let go of the page; the last one removes the file."""
         self.locks.wait(L_MAKING)
         if self.words[W_OWNER] == self.slot + 1:
             self.words[W_OWNER] = 0
@@ -226,14 +240,17 @@ class CommandPage:
                         errno.EPERM, "it must be a regular file of this user with mode 0600; remove it"
                     )
                 ByteLocks(file).wait(L_MAKING)
+                if self._holders is not None:
+                    self._holders.hold(status.st_ino)
+                # Looked at after it is held: whoever makes the next page sees that this one is in use.
                 if self._is_at_its_path(file):
                     # Reserved now: a store into memory that is not there would end the process with SIGBUS.
                     os.posix_fallocate(file, 0, SIZE)
                     return file
             except OSError:
-                os.close(file)
+                self._let_go(file)
                 raise
-            os.close(file)  # whoever had it was the last and removed it meanwhile
+            self._let_go(file)  # whoever had it was the last and removed it meanwhile
 
     def _is_at_its_path(self, file: int) -> bool:
         try:
@@ -247,11 +264,10 @@ class CommandPage:
             for index in range(_WORDS):
                 words[index] = 0
         elif not self._others():
-            # Left behind by killed processes. A stop that was requested holds; all else is of another run.
-            stop = words[W_STOP]
-            for index in range(_WORDS):
-                words[index] = 0
-            words[W_STOP] = stop
+            # Left behind by killed processes. Their run goes on with its stops; all else is theirs.
+            for index in range(W_MAGIC + 1, W_STOPS):
+                if index != W_RUN:
+                    words[index] = 0
         elif words[W_ROBOT] != robot:
             raise ConfigurationError(f"{self.path}: a fusion of a robot with other joints commands here")
         words[W_MAGIC], words[W_ROBOT] = MAGIC, robot
@@ -276,4 +292,9 @@ class CommandPage:
     def _free(self) -> None:
         # The map itself goes with the last view of it.
         del self.words, self.positions, self._map
-        os.close(self._file)
+        self._let_go(self._file)
+
+    def _let_go(self, file: int) -> None:
+        if self._holders is not None:
+            self._holders.let_go()
+        os.close(file)

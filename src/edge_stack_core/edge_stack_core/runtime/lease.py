@@ -49,10 +49,14 @@ class SharedPage(Protocol):
     positions: npt.NDArray[np.float64]
     slot: int
     joints: int
+    settled: bool
 
     @property
     def locks(self) -> Locks:
         """Locks of this process."""
+
+    def is_lost(self) -> bool:
+        """Return whether others do not know of this page any more."""
 
 
 class Lease:
@@ -71,6 +75,11 @@ class Lease:
     def commands(self) -> bool:
         """Whether this process commands."""
         return bool(self._page.words[command_page.W_OWNER] == self._me)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody is to command."""
+        return bool(self._page.words[command_page.W_WANTED])
 
     @property
     def takeovers(self) -> int:
@@ -118,6 +127,8 @@ class Lease:
 
     def take(self, now_ns: int) -> bool:
         """Take the pen if this process is to command; then it must be given back by give()."""
+        if self._is_another_page():
+            return False
         locks, words = self._page.locks, self._page.words
         if not locks.try_lock(command_page.L_PEN):
             return False
@@ -152,6 +163,10 @@ class Lease:
         late_ns = (words[command_page.W_RELEASE] + int(PHASE * period_ns) - release_ns) % period_ns
         tolerance_ns = int(_PHASE_TOLERANCE * period_ns)
         return 0 if min(late_ns, period_ns - late_ns) <= tolerance_ns else late_ns
+
+    def _is_another_page(self) -> bool:
+        """Return whether another process may command by an older page than this one, or by a newer one."""
+        return not self._page.settled or self._page.is_lost()
 
     def _grounds(self, now_ns: int) -> Why | None:
         words = self._page.words
