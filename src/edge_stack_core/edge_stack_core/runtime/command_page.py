@@ -4,7 +4,8 @@
 The shared page of one robot's commands: a small file in memory that fusion and its standby both map.
 
 Its unit is one open page. It holds who commands, the last command, a requested stop and the live parameters, so that all
-of them outlive the process that commands. Who lives is told by a lock on one byte of the file, which the kernel gives up
+of them outlive the process that commands; and digests of the commands that went out lately, by which each process knows
+the others' commands from a stranger's. Who lives is told by a lock on one byte of the file, which the kernel gives up
 once the last thread of its process is gone: a process whose lock is free cannot command any more. What the words mean
 together says lease.py.
 """
@@ -30,7 +31,7 @@ import numpy.typing as npt
 from edge_stack_core.errors import ConfigurationError
 
 FOLDER = Path("/dev/shm")
-VERSION = 1
+VERSION = 2
 MAGIC = int.from_bytes(b"edgefusn", "big") // 256 * 256 + VERSION
 SLOTS = 8
 JOINTS_MAX = 64
@@ -39,10 +40,14 @@ JOINTS_MAX = 64
 W_MAGIC, W_WANTED, W_OWNER, W_TAKEOVERS, W_BEAT, W_RELEASE, W_COMMANDED, W_STOP = range(8)
 W_ROBOT, W_VERSION, W_BYTES = range(8, 11)
 W_ALIVE = 16  # of each slot: when its process ticked last
-_WORDS = W_ALIVE + SLOTS
+W_PUBLISHERS = W_ALIVE + SLOTS  # of each slot, PUBLISHER_WORDS: the id of its publisher of commands
+PUBLISHER_WORDS = 2
+W_SENT = W_PUBLISHERS + PUBLISHER_WORDS * SLOTS  # SENT_WORDS: what went out lately
+SENT_WORDS = 513
+_WORDS = W_SENT + SENT_WORDS
 _POSITIONS_AT = 8 * _WORDS
 _SETTINGS_AT = _POSITIONS_AT + 8 * JOINTS_MAX
-SIZE = 8192
+SIZE = 12288
 # Bytes to lock lie behind the page.
 L_PEN, L_MAKING, L_SETTINGS, L_SLOTS = 0, 1, 2, 3
 
@@ -130,6 +135,8 @@ class CommandPage:
     """
     One mapped page. words and positions [JOINTS_MAX] are shared memory; slot is this process's.
 
+    sent: SENT_WORDS of the words, for digests of what went out lately.
+
     Raises ConfigurationError where the file cannot be used, or another robot's fusion uses it.
     """
 
@@ -151,6 +158,7 @@ class CommandPage:
         self.locks = ByteLocks(self._file)
         self._map = mmap.mmap(self._file, SIZE)
         self.words: Words = cast("Words", memoryview(self._map)[:_POSITIONS_AT].cast("q"))
+        self.sent: memoryview = memoryview(self._map)[: 8 * _WORDS].cast("q")[W_SENT : W_SENT + SENT_WORDS]
         self.positions: npt.NDArray[np.float64] = np.frombuffer(
             self._map, np.float64, JOINTS_MAX, _POSITIONS_AT
         )
@@ -170,6 +178,20 @@ class CommandPage:
     @stop_requested.setter
     def stop_requested(self, stop: bool) -> None:
         self.words[W_STOP] = int(stop)
+
+    def set_publisher(self, gid: bytes) -> None:
+        """Tell the id of this process's publisher of commands, at most 16 bytes."""
+        begin = W_PUBLISHERS + PUBLISHER_WORDS * self.slot
+        self.words[begin], self.words[begin + 1] = struct.unpack("<qq", gid[:16].ljust(16, b"\0"))
+
+    def publishers(self) -> set[bytes]:
+        """Return the ids of the publishers of all processes, 16 bytes each."""
+        words = self.words
+        found = {
+            struct.pack("<qq", words[begin], words[begin + 1])
+            for begin in range(W_PUBLISHERS, W_SENT, PUBLISHER_WORDS)
+        }
+        return found - {bytes(16)}
 
     def share(self, changed: Mapping[str, Any]) -> None:
         """Tell the other processes new values of live parameters. ValueError if they are too many to be told."""
@@ -247,9 +269,10 @@ class CommandPage:
             for index in range(_WORDS):
                 words[index] = 0
         elif not self._others():
-            # Left behind by killed processes. A stop that was requested holds; all else is of another run.
+            # Left behind by killed processes. A stop that was requested holds, and what they sent may still be heard; all
+            # else is of another run.
             stop = words[W_STOP]
-            for index in range(_WORDS):
+            for index in range(W_SENT):
                 words[index] = 0
             words[W_STOP] = stop
         elif words[W_ROBOT] != robot:
@@ -260,6 +283,8 @@ class CommandPage:
                 if words[W_OWNER] == slot + 1:
                     words[W_OWNER] = 0  # it was a dead process's
                 words[W_ALIVE + slot] = 0
+                for index in range(PUBLISHER_WORDS):
+                    words[W_PUBLISHERS + PUBLISHER_WORDS * slot + index] = 0
                 return slot
         raise ConfigurationError(f"{self.path}: {SLOTS} processes use it already")
 
@@ -275,5 +300,5 @@ class CommandPage:
 
     def _free(self) -> None:
         # The map itself goes with the last view of it.
-        del self.words, self.positions, self._map
+        del self.words, self.sent, self.positions, self._map
         os.close(self._file)
