@@ -27,6 +27,7 @@ PLAUSIBLE_POSITION = 1e3
 class Refusal(enum.Enum):
     """Why a chunk was refused. The value is the name under which it is counted."""
 
+    TOO_LARGE = "too_large"
     WRONG_JOINTS = "wrong_joints"
     WRONG_SHAPE = "wrong_shape"
     NOT_FINITE = "not_finite"

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
@@ -25,9 +24,11 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 from visualization_msgs.msg import MarkerArray
 
-from edge_stack_control.chunk_intake import ChunkRefused, IntakeLimits
-from edge_stack_control.controller import Command, Controller
+from edge_stack_control.chunk_intake import ChunkRefused, IntakeLimits, Refusal
+from edge_stack_control.controller import Command, Controller, Surroundings
 from edge_stack_control.explain import explain
+from edge_stack_control.ros import fusion_bounds
+from edge_stack_control.ros.commander_watch import CommanderWatch
 from edge_stack_control.ros.fusion_inputs import FUTURE_TOLERANCE_S, FusionInputs
 from edge_stack_control.ros.fusion_messages import (
     COMMAND_FORMATS,
@@ -43,10 +44,10 @@ from edge_stack_control.ros.fusion_parameters import (
     workspace_watch,
 )
 from edge_stack_control.ros.fusion_standby import CommandShare
+from edge_stack_control.ros.fusion_statistics import ControlStatistics
 from edge_stack_control.rules import ControlState
 from edge_stack_core.node_statistics import (
     LatencyWindow,
-    NodeStatistics,
     Quantiles,
     RateMeter,
     StatisticsSnapshot,
@@ -83,10 +84,12 @@ class FusionNode(StackNode):
         self._rate = RateMeter()
         self._ages = LatencyWindow()
         self._share = CommandShare(self)
+        self._commanders = CommanderWatch(self)
+        self._around = Surroundings()
         self._stop_service: Service | None = None
         self._forget()
         super().__init__(name, **kwargs)
-        self.stats = _ControlStatistics(self._control_figures)
+        self.stats = ControlStatistics(self._control_figures)
         self.work = WorkProgress(patient=False)  # a tick waits for nothing
 
     # ---- lifecycle --------------------------------------------------------------------------------------------------
@@ -105,15 +108,29 @@ class FusionNode(StackNode):
         self._writer: CommandWriter = COMMAND_FORMATS[p.command_format](robot.joint_names, self._period_s)
         self._forget()
 
-        self._commands = self.publisher(
-            self._writer.message_type, "joint_command", qos.command(p.control_rate_hz)
+        self._commands = self._commanders.open(
+            self._writer.message_type, qos.command(p.control_rate_hz), self._period_s, self._share.page
         )
         self._status = self.publisher(FusionStatus, "fusion_status", qos.status())
         principal = p.standby_of or "~"
         self._markers = self.publisher(MarkerArray, f"{principal}/markers", qos.result())
-        self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
+        self.subscription(
+            ActionChunkMessage,
+            "action_chunk",
+            self._take_chunk,
+            qos.chunk(),
+            max_bytes=fusion_bounds.action_chunk_bytes(len(robot.joint_names), IntakeLimits().max_horizon),
+            too_large=self._refuse_large_chunk,
+        )
         self._inputs = FusionInputs(self, robot, workspace_watch(p), p.detections_topic)
-        self.subscription(Bool, "stop", lambda m: self._request_stop(m.data), qos.request(), always=True)
+        self.subscription(
+            Bool,
+            "stop",
+            lambda m: self._request_stop(m.data),
+            qos.request(),
+            always=True,
+            max_bytes=fusion_bounds.STOP_BYTES,
+        )
         # The standby answers too: a stop can be requested while the other process is away.
         self._stop_service = self.create_service(SetBool, f"{principal}/stop", self._take_stop)
         self._status_timer_fusion = self.steady_timer(STATUS_PERIOD_S, self._publish_fusion_status)
@@ -129,6 +146,7 @@ class FusionNode(StackNode):
         self._refusal = ""
         self._rate.clear()
         self._ages.clear()
+        self._commanders.begin()
         self._thread = ControlThread(
             self._tick,
             p.control_rate_hz,
@@ -167,6 +185,7 @@ class FusionNode(StackNode):
             self.destroy_timer(timer)
             self._status_timer_fusion = None
         self._thread = None
+        self._commanders.close()
         self._share.close()
         service, self._stop_service = self._stop_service, None
         if service is not None:
@@ -192,7 +211,13 @@ class FusionNode(StackNode):
         monotonic_ns = time.monotonic_ns()
         monotonic_s = monotonic_ns * 1e-9
         now_ns = self.get_clock().now().nanoseconds
-        around = self._inputs.surroundings(monotonic_s, stop_requested=self._share.stop_requested)
+        holds = self.params.second_commander == "hold"
+        around = self._inputs.surroundings(
+            monotonic_s,
+            stop_requested=self._share.stop_requested,
+            second_commander=self._commanders.words(monotonic_s) if holds else "",
+        )
+        self._around = around
         self._share.follow(self._controller, monotonic_ns)
         command = self._controller.tick(now_ns * 1e-9, monotonic_s, around)
         self._command = command
@@ -206,7 +231,9 @@ class FusionNode(StackNode):
                 self._commands.assert_liveliness()
             else:
                 self._writer.write(command.positions, now_ns)
-                self._commands.publish(self._writer.message)  # asserts liveliness as well
+                self._commanders.send(
+                    self._commands.publish, self._writer.message
+                )  # asserts liveliness as well
         finally:
             gap_s = self._share.give(command.positions, monotonic_ns, release_ns)
         if command.positions is None:
@@ -227,13 +254,23 @@ class FusionNode(StackNode):
         try:
             chunk = read_chunk(message)
         except ChunkRefused as refused:
-            self._controller.refuse(refused)
-            self._count_refusal(refused)
+            self._refuse_chunk(refused)
             return
         try:
             self._controller.offer(chunk, self.now_s())
         except ChunkRefused as refused:
             self._count_refusal(refused)
+
+    def _refuse_chunk(self, refused: ChunkRefused) -> None:
+        """Count a message that is no chunk at all."""
+        self._controller.refuse(refused)
+        self._count_refusal(refused)
+
+    def _refuse_large_chunk(self, text: str) -> None:
+        self._controller.refuse(
+            ChunkRefused(Refusal.TOO_LARGE, text)
+        )  # counted and logged by its size already
+        self._refusal = text
 
     def _count_refusal(self, refused: ChunkRefused) -> None:
         self.stats.event("action_chunk", refused.kind.value)
@@ -295,6 +332,7 @@ class FusionNode(StackNode):
     def _publish_fusion_status(self) -> None:
         self._watch_clock()
         self._watch_share()
+        self._commanders.look()
         command, thread = self._command, self._thread
         if self._tick_error is not None:
             self.count_raised("tick", self._tick_error)
@@ -305,7 +343,9 @@ class FusionNode(StackNode):
             self.clear_problem()
             return
         if command.state is ControlState.RUN:
-            if self.clear_problem():
+            if others := self._commanders.words(time.monotonic()):
+                self.report_problem(others)
+            elif self.clear_problem():
                 self.publish_status()  # who waits for the robot need not wait for the next one
         else:
             self.report_problem(f"{command.state.name.lower()}: {command.reason.value}")
@@ -320,6 +360,7 @@ class FusionNode(StackNode):
                     command,
                     self._controller.settings.rules,
                     refusal=self._refusal,
+                    around=self._around,
                     sight=self._inputs.sight,
                     limiter=self._controller.limiter,
                 ),
@@ -354,29 +395,6 @@ class FusionNode(StackNode):
 def _plain(value: Any) -> Any:
     """Return a parameter's value as JSON has it."""
     return list(value) if isinstance(value, tuple) else value
-
-
-class _ControlStatistics(NodeStatistics):
-    """Counts of the node with the figures of its control thread, which takes no lock to count."""
-
-    def __init__(self, control: Callable[[], tuple[ControlThreadFigures | None, float, Quantiles]]) -> None:
-        super().__init__()
-        self._control = control
-
-    def snapshot(self) -> StatisticsSnapshot:
-        counted = super().snapshot()
-        figures, rate_hz, action_age = self._control()
-        if figures is None:
-            return counted
-        ticks = figures.duration.summary()
-        return replace(
-            counted,
-            rate_hz=rate_hz,
-            latency=action_age,
-            stages={"tick": Quantiles(ticks.p50_ms, ticks.p99_ms)},
-            processed=figures.ticks,
-            deadline_misses=figures.misses,
-        )
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from vision_msgs.msg import Detection2DArray
 
 from edge_stack_control.chunk_intake import FloatArray
 from edge_stack_control.controller import Surroundings, joint_positions
+from edge_stack_control.ros import fusion_bounds
 from edge_stack_control.ros.fusion_messages import read_boxes
 from edge_stack_control.workspace import NOTHING, Sight, WorkspaceWatch
 from edge_stack_core.robot import Robot
@@ -45,11 +46,30 @@ class FusionInputs:
         self._joints_seen_s = self._perception_seen_s = self._supervisor_seen_s = -math.inf
         self._sight = NOTHING
         self._stack_stopping = False
-        node.subscription(JointState, "joint_states", self._take_joints, qos.sensor(offered=False))
-        node.subscription(StackState, "stack_state", self._take_stack_state, qos.state(), always=True)
+        node.subscription(
+            JointState,
+            "joint_states",
+            self._take_joints,
+            qos.sensor(offered=False),
+            max_bytes=fusion_bounds.joint_states_bytes(len(robot.joint_names)),
+        )
+        node.subscription(
+            StackState,
+            "stack_state",
+            self._take_stack_state,
+            qos.state(),
+            always=True,
+            max_bytes=fusion_bounds.STACK_STATE_BYTES,
+        )
         if detections_topic:
-            profile = qos.result(offered=False)
-            node.subscription(Detection2DArray, detections_topic, self._take_detections, profile, always=True)
+            node.subscription(
+                Detection2DArray,
+                detections_topic,
+                self._take_detections,
+                qos.result(offered=False),
+                always=True,
+                max_bytes=fusion_bounds.DETECTIONS_BYTES,
+            )
 
     @property
     def sight(self) -> Sight:
@@ -60,8 +80,8 @@ class FusionInputs:
         """Wait for a new measurement of the robot: it may be anywhere by now."""
         self._measured, self._joints_seen_s = None, -math.inf
 
-    def surroundings(self, now_s: float, *, stop_requested: bool) -> Surroundings:
-        """Return all of it for one tick. now_s: monotonic."""
+    def surroundings(self, now_s: float, *, stop_requested: bool, second_commander: str = "") -> Surroundings:
+        """Return all of it for one tick. now_s: monotonic. second_commander: who else commands, in words."""
         return Surroundings(
             measured=self._measured,
             joint_state_age_s=now_s - self._joints_seen_s,
@@ -70,11 +90,15 @@ class FusionInputs:
             supervisor_age_s=now_s - self._supervisor_seen_s,
             stack_stopping=self._stack_stopping,
             stop_requested=stop_requested,
+            second_commander=second_commander,
         )
 
     def _take_joints(self, message: JointState) -> None:
         seen_s = self._seen_s("joint_states", message.header.stamp)
         if seen_s is None:
+            return
+        if len(message.name) > fusion_bounds.joint_names_max(len(self._robot.joint_names)):
+            self._node.stats.event("joint_states", "too_many")
             return
         measured = joint_positions(self._robot.joint_names, message.name, message.position)
         if measured is None:
@@ -86,6 +110,9 @@ class FusionInputs:
     def _take_detections(self, message: Detection2DArray) -> None:
         seen_s = self._seen_s(self._detections_topic, message.header.stamp)
         if seen_s is None:
+            return
+        if len(message.detections) > fusion_bounds.DETECTIONS_MAX:
+            self._node.stats.event(self._detections_topic, "too_many")
             return
         if seen_s < self._perception_seen_s:
             self._node.stats.event(self._detections_topic, "out_of_order")

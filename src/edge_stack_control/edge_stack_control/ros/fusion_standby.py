@@ -126,6 +126,11 @@ class CommandShare:
     # ---- what outlives a process
 
     @property
+    def page(self) -> CommandPage | None:
+        """The shared page; None where it could not be made."""
+        return self._page
+
+    @property
     def stop_requested(self) -> bool:
         """Whether a stop is requested, here or at the other process."""
         return self._stop_requested if self._page is None else self._page.stop_requested
