@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from builtin_interfaces.msg import Time
 from edge_stack_msgs.msg import ActionChunk, FusionStatus, StackState, SupervisedNode
 from rclpy.serialization import serialize_message
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from test_node_fusion import JOINTS, MODULE, PARAMETERS, ROBOT, Stack
@@ -119,3 +122,51 @@ def test_a_message_of_a_bearable_size_with_too_many_elements_is_refused_before_e
         peer.spin_until(refused, what=f"too_many on {topic}")
         peer.node.destroy_publisher(stranger)
     stack.running()
+
+
+def test_joint_states_ahead_of_the_clock_are_said_to_be_so_and_one_live_parameter_says_how_far_they_may(
+    peer: Peer, fusion: NodeProcess
+) -> None:
+    stack = Stack(peer)
+    stack.offset_s = 0.5
+    peer.bring_up("fusion")
+
+    def told() -> FusionStatus | None:
+        status = stack.status()
+        return status if status and "stamps are 0." in status.detail else None
+
+    status = peer.spin_until(told, what="what is wrong with the joint states")
+    assert status.reason == "joint_state_stale"
+    assert status.detail.startswith("joint states come, but their stamps are 0.")
+    assert "at most 0.1 s is allowed" in status.detail
+    assert peer.set_parameter("fusion", "stamp_tolerance_s", 5.0) == (True, "")
+    stack.running()
+    stack.close()
+
+
+def test_messages_without_a_stamp_are_taken_as_of_their_arrival(peer: Peer, fusion: NodeProcess) -> None:
+    stack = Stack(peer)
+    stack.now = lambda ahead_s=0.0: Time()  # type: ignore[method-assign]
+    peer.bring_up("fusion")
+    stack.running()
+    stack.close()
+
+
+def test_simulated_time_at_a_quarter_of_real_time_is_no_jump(peer: Peer, robot_file: str) -> None:
+    began_s = time.monotonic()
+    parameters = {**PARAMETERS, "robot_file": robot_file, "use_sim_time": True}
+    with NodeProcess(MODULE, "fusion", parameters) as process:
+
+        def tick() -> None:
+            nanoseconds = int((1000.0 + 0.25 * (time.monotonic() - began_s)) * 1e9)
+            clock.publish(Clock(clock=Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)))
+
+        clock = peer.node.create_publisher(Clock, "/clock", qos.sensor())
+        timer = peer.node.create_timer(0.01, tick)
+        peer.bring_up("fusion")
+        heard = len(peer.said("fusion"))
+        peer.spin_until(lambda: len(peer.said("fusion")) > heard + 30)
+        assert counted(peer, "clock", "jumped") == 0
+        assert "the clock jumped" not in process.output()
+        peer.node.destroy_timer(timer)
+        peer.node.destroy_publisher(clock)

@@ -53,6 +53,7 @@ def _device_and_admission(value: Any) -> str:
 # Words of earlier versions, which robot.yaml, command lines and nodes answer with what to write now.
 RENAMED_PARAMETERS: dict[str, Renaming] = {
     "accelerator": Renaming(("yolo", "policy"), ("device", "admission"), _device_and_admission),
+    "max_future_s": Renaming(("yolo",), ("stamp_tolerance_s",)),
     "backend": Renaming(("yolo",), ("engine",)),
     "places": Renaming(("policy",), ("endpoints",)),
     "place_age_max_s": Renaming(("policy",), ("endpoint_age_max_s",)),

@@ -16,7 +16,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
 from edge_stack_msgs.msg import FusionStatus
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.service import Service
@@ -24,17 +23,18 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 from visualization_msgs.msg import MarkerArray
 
-from edge_stack_control.chunk_intake import ChunkRefused, IntakeLimits, Refusal
+from edge_stack_control.chunk_intake import IntakeLimits
+from edge_stack_control.clock_watch import ClockWatch
 from edge_stack_control.controller import Command, Controller, Surroundings
 from edge_stack_control.explain import explain
 from edge_stack_control.ros import fusion_bounds
+from edge_stack_control.ros.chunk_door import ChunkDoor
 from edge_stack_control.ros.commander_watch import CommanderWatch
-from edge_stack_control.ros.fusion_inputs import FUTURE_TOLERANCE_S, FusionInputs
+from edge_stack_control.ros.fusion_inputs import FusionInputs
 from edge_stack_control.ros.fusion_messages import (
     COMMAND_FORMATS,
     CommandWriter,
     fusion_status,
-    read_chunk,
     state_markers,
 )
 from edge_stack_control.ros.fusion_parameters import (
@@ -61,8 +61,6 @@ from edge_stack_core.runtime.control_thread import ControlThread, ControlThreadF
 from edge_stack_core.runtime.progress import WorkProgress
 
 STATUS_PERIOD_S = 0.2
-# A clock that is off by more than this since the last look was set; a slewed one is off by far less.
-CLOCK_JUMP_S = 0.1
 
 
 # Live parameters: what is changed at one process holds for its standby too.
@@ -79,7 +77,7 @@ class FusionNode(StackNode):
         self._thread: ControlThread | None = None
         self._command: Command | None = None
         self._tick_error: Exception | None = None
-        self._clock_offset_s = math.nan
+        self._clock_watch = ClockWatch()
         self._warned: set[str] = set()
         self._rate = RateMeter()
         self._ages = LatencyWindow()
@@ -114,14 +112,7 @@ class FusionNode(StackNode):
         self._status = self.publisher(FusionStatus, "fusion_status", qos.status())
         principal = p.standby_of or "~"
         self._markers = self.publisher(MarkerArray, f"{principal}/markers", qos.result())
-        self.subscription(
-            ActionChunkMessage,
-            "action_chunk",
-            self._take_chunk,
-            qos.chunk(),
-            max_bytes=fusion_bounds.action_chunk_bytes(len(robot.joint_names), IntakeLimits().max_horizon),
-            too_large=self._refuse_large_chunk,
-        )
+        self._chunks = ChunkDoor(self, self._controller)
         self._inputs = FusionInputs(self, robot, workspace_watch(p), p.detections_topic)
         self.subscription(
             Bool,
@@ -143,7 +134,7 @@ class FusionNode(StackNode):
         self._command = None
         self._counted = [0, 0]
         self._max_gap_s = 0.0
-        self._refusal = ""
+        self._chunks.refusal = ""
         self._rate.clear()
         self._ages.clear()
         self._commanders.begin()
@@ -250,37 +241,6 @@ class FusionNode(StackNode):
 
     # ---- from topics (executor's thread) ----------------------------------------------------------------------------
 
-    def _take_chunk(self, message: ActionChunkMessage) -> None:
-        try:
-            chunk = read_chunk(message)
-        except ChunkRefused as refused:
-            self._refuse_chunk(refused)
-            return
-        try:
-            self._controller.offer(chunk, self.now_s())
-        except ChunkRefused as refused:
-            self._count_refusal(refused)
-
-    def _refuse_chunk(self, refused: ChunkRefused) -> None:
-        """Count a message that is no chunk at all."""
-        self._controller.refuse(refused)
-        self._count_refusal(refused)
-
-    def _refuse_large_chunk(self, text: str) -> None:
-        self._controller.refuse(
-            ChunkRefused(Refusal.TOO_LARGE, text)
-        )  # counted and logged by its size already
-        self._refusal = text
-
-    def _count_refusal(self, refused: ChunkRefused) -> None:
-        self.stats.event("action_chunk", refused.kind.value)
-        if refused.kind.value not in self._warned:
-            self._warned.add(refused.kind.value)
-            self.get_logger().warning(
-                f"action_chunk refused: {refused} ({refused.kind.value}: counted from now on, not logged again)"
-            )
-        self._refusal = str(refused)
-
     def _take_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._request_stop(request.data)
         response.success = True
@@ -297,9 +257,9 @@ class FusionNode(StackNode):
 
     def _watch_clock(self) -> None:
         """Count and say when the node's clock went otherwise than time does: what was stamped before is void."""
-        offset_s = self.now_s() - time.monotonic()
-        jump_s, self._clock_offset_s = offset_s - self._clock_offset_s, offset_s
-        if abs(jump_s) > CLOCK_JUMP_S:  # not so for NaN, the first time
+        clock = self.get_clock()
+        jump_s = self._clock_watch.look(self.now_s(), time.monotonic(), simulated=clock.ros_time_is_active)
+        if jump_s:
             self.stats.event("clock", "jumped")
             self.get_logger().warning(f"the clock jumped by {jump_s:+.2f} s")
             self.publish_status()
@@ -359,7 +319,8 @@ class FusionNode(StackNode):
                 detail=explain(
                     command,
                     self._controller.settings.rules,
-                    refusal=self._refusal,
+                    refusal=self._chunks.refusal,
+                    refused=self._inputs.refused,
                     around=self._around,
                     sight=self._inputs.sight,
                     limiter=self._controller.limiter,
@@ -383,12 +344,12 @@ class FusionNode(StackNode):
         return figures, self._rate.rate_hz(time.monotonic()), self._ages.quantiles()
 
     def _intake_limits(self) -> IntakeLimits:
-        return IntakeLimits(future_s=FUTURE_TOLERANCE_S, max_age_s=self.params.max_action_age_s or math.inf)
+        p = self.params
+        return IntakeLimits(future_s=p.stamp_tolerance_s, max_age_s=p.max_action_age_s or math.inf)
 
     def _forget(self) -> None:
         """Start with nothing seen."""
-        self._clock_offset_s = math.nan
-        self._refusal = ""
+        self._clock_watch.forget()
         self._tick_error = None
 
 

@@ -8,7 +8,7 @@ Its unit is one set of values. What needs the model or a topic anew is fixed at 
 
 from __future__ import annotations
 
-from edge_stack_core.ros.parameters import ADMISSION, Parameter
+from edge_stack_core.ros.parameters import ADMISSION, STAMP_TOLERANCE, Parameter
 from edge_stack_inference.ros.tls_parameters import TLS_PARAMETERS
 from edge_stack_perception.vision.types import TASKS
 
@@ -92,9 +92,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "max_frame_age_s", 1.0, "A frame older than this gives no result, s.", minimum=0.001, live=True
     ),
-    Parameter(
-        "max_future_s", 0.2, "A frame stamped further ahead gives no result, s.", minimum=0.0, live=True
-    ),
+    STAMP_TOLERANCE,
     Parameter(
         "max_noise",
         25.0,
