@@ -13,13 +13,15 @@ import enum
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
+# A clock that goes back by more than this has been set anew: what was accepted by the old one is void.
+CLOCK_SET_BACK_S = 0.1
 # No joint is anywhere near this, rad or m; larger numbers would overflow in the arithmetic that follows.
 PLAUSIBLE_POSITION = 1e3
 
@@ -27,6 +29,7 @@ PLAUSIBLE_POSITION = 1e3
 class Refusal(enum.Enum):
     """Why a chunk was refused. The value is the name under which it is counted."""
 
+    TOO_LARGE = "too_large"
     WRONG_JOINTS = "wrong_joints"
     WRONG_SHAPE = "wrong_shape"
     NOT_FINITE = "not_finite"
@@ -119,6 +122,7 @@ class ChunkIntake:
         self._order: dict[tuple[str, ...], npt.NDArray[np.intp]] = {}
         self._newest_stamp_s = -math.inf
         self._newest_sequence = 0
+        self._newest_now_s = -math.inf
 
     @property
     def total_refused(self) -> int:
@@ -129,13 +133,14 @@ class ChunkIntake:
         """Forget the newest chunk and the counts."""
         self.refused.clear()
         self.accepted = 0
-        self._newest_stamp_s, self._newest_sequence = -math.inf, 0
+        self._newest_stamp_s, self._newest_sequence, self._newest_now_s = -math.inf, 0, -math.inf
 
     def take(self, chunk: ActionChunk, now_s: float) -> ActionChunk:
         """Return the chunk with its joints in the robot's order, ready to execute; ChunkRefused says why not."""
         try:
             order = self._joint_order(chunk.joint_names)
             self._check_values(chunk)
+            chunk = _with_times(chunk, now_s)
             self._check_times(chunk, now_s)
             self._check_order(chunk, now_s)
         except ChunkRefused as refused:
@@ -144,6 +149,7 @@ class ChunkIntake:
         positions = np.ascontiguousarray(chunk.positions[:, order])
         positions.flags.writeable = False
         self._newest_stamp_s, self._newest_sequence = chunk.stamp_s, chunk.sequence
+        self._newest_now_s = now_s
         self.accepted += 1
         return ActionChunk(
             chunk.stamp_s,
@@ -222,8 +228,7 @@ class ChunkIntake:
             raise ChunkRefused(Refusal.TOO_OLD, f"its last action was over {now_s - chunk.end_s:.3f} s ago")
 
     def _check_order(self, chunk: ActionChunk, now_s: float) -> None:
-        if self._newest_stamp_s > now_s + self.limits.future_s:
-            # It was not so when that chunk was taken: the clock was set back, and the order begins anew.
+        if now_s < self._newest_now_s - CLOCK_SET_BACK_S:  # the order begins anew with the clock
             self._newest_stamp_s, self._newest_sequence = -math.inf, 0
         if chunk.stamp_s < self._newest_stamp_s:
             raise ChunkRefused(
@@ -235,6 +240,13 @@ class ChunkIntake:
             raise ChunkRefused(
                 Refusal.OUT_OF_ORDER, f"sequence {chunk.sequence} came after {self._newest_sequence}"
             )
+
+
+def _with_times(chunk: ActionChunk, now_s: float) -> ActionChunk:
+    """Return a chunk whose times are given: one without a stamp, or without a start, is taken as of its arrival."""
+    if chunk.stamp_s and chunk.start_s:
+        return chunk
+    return replace(chunk, stamp_s=chunk.stamp_s or now_s, start_s=chunk.start_s or now_s)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -124,7 +124,9 @@ class ChunkQueue:
             begin_s = max(now_s, chunk.start_s)
             before = self._entries[-1]
             # A slow way back to the actions stays slow when another chunk arrives on the way.
-            blend_s = max(self.blend_s, before.blend_from_s + before.blend_s - begin_s)
+            # What is left of it is never more than all of it, whatever the clock does.
+            left_s = before.blend_from_s + before.blend_s - begin_s
+            blend_s = max(self.blend_s, min(left_s, before.blend_s))
         self._entries.append(
             _QueuedChunk(chunk.positions, chunk.start_s, chunk.step_s, chunk.stamp_s, begin_s, blend_s)
         )

@@ -24,7 +24,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from edge_stack_control.chunk_intake import ActionChunk, ChunkIntake, ChunkRefused, IntakeLimits
+from edge_stack_control.chunk_intake import (
+    CLOCK_SET_BACK_S,
+    ActionChunk,
+    ChunkIntake,
+    ChunkRefused,
+    IntakeLimits,
+)
 from edge_stack_control.chunk_queue import ChunkQueue
 from edge_stack_control.command_output import CommandOutput
 from edge_stack_control.following_error import FollowingError
@@ -45,8 +51,6 @@ FloatArray = npt.NDArray[np.float64]
 
 # Chunks that arrived since the last tick; more than this in one period replace each other.
 _INBOX = 4
-# A clock that goes back by more than this has been set anew: what was queued by the old one is void.
-_CLOCK_SET_BACK_S = 0.1
 # A tick after a gap may move the joints as far as this many periods allow.
 _GAP_PERIODS = 2.0
 # After a hold the joints move towards the actions with a peak of this share of their full speed.
@@ -135,7 +139,8 @@ class Controller:
         self._robot_limits = limits
         self.period_s = period_s
         self.intake = ChunkIntake(limits.joint_names, intake)
-        self._inbox: deque[ActionChunk] = deque(maxlen=_INBOX)
+        # Each with the time, on the clock of the stamps, at which it was accepted.
+        self._inbox: deque[tuple[ActionChunk, float]] = deque(maxlen=_INBOX)
         self._queue = ChunkQueue(joints)
         self._output = CommandOutput(JointLimiter(limits))
         self._following = FollowingError(limits)
@@ -206,7 +211,7 @@ class Controller:
             if refused.kind.malformed:
                 self._invalid_action = True
             raise
-        self._inbox.append(accepted)
+        self._inbox.append((accepted, now_s))
         self._invalid_action = False
 
     def drop_actions(self) -> None:
@@ -282,14 +287,17 @@ class Controller:
         )
 
     def _take_chunks(self, now_s: float, settings: ControllerSettings) -> None:
-        if now_s < self._last_now_s - _CLOCK_SET_BACK_S:
+        if now_s < self._last_now_s - CLOCK_SET_BACK_S:
             self._queue.clear()
             self._moving = False
             self._last_now_s = now_s
         self._queue.blend_s = settings.blend_s
         while self._inbox:
+            chunk, accepted_s = self._inbox.popleft()
+            if accepted_s > now_s + CLOCK_SET_BACK_S:  # by a clock that is gone, whenever it was delivered
+                continue
             late = self._queue.is_easing
-            self._queue.push(self._inbox.popleft(), now_s)
+            self._queue.push(chunk, now_s)
             if late:  # the robot is behind: it gets there at a moderate speed
                 self._queue.take_time(self._rejoin_s(now_s))
 

@@ -9,7 +9,7 @@ Its unit of work is one command; it runs outside the tick, and never decides any
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ def explain(
     settings: RuleSettings,
     *,
     refusal: str = "",
+    refused: Mapping[Reason, str] | None = None,
     around: Surroundings | None = None,
     measurement: str = "",
     following: FollowingError | None = None,
@@ -36,12 +37,13 @@ def explain(
     """
     Return one sentence about why the robot is commanded as it is; empty in RUN.
 
-    refusal: text of the last chunk that was refused. around: what the last tick knew, in whose words some reasons are told.
-    measurement: why the robot's position is not known. following: says which joints are not where they are commanded. sight:
-    what was seen. perception: which topics are stale and why, in words. limiter: whose last hits are named. stop_sources: who
-    requests a stop.
+    refusal: text of the last chunk that was refused. refused: why inputs that came last were, by the reason that their
+    absence makes. around: what the last tick knew, in whose words some reasons are told. measurement: why the robot's
+    position is not known. following: says which joints are not where they are commanded. sight: what was seen. perception:
+    which topics are stale and why, in words. limiter: whose last hits are named. stop_sources: who requests a stop.
     """
     around = around or Surroundings()
+    but = (refused or {}).get(command.reason, "")
     if command.state is ControlState.RUN:
         return ""
     inputs = command.inputs
@@ -75,8 +77,10 @@ def explain(
             return f"the workspace has been clear of persons for less than {settings.stop_clear_s:g} s"
         case Reason.JOINT_STATE_STALE:
             if math.isnan(inputs.joint_state_age_s):
-                return f"{measurement or 'no complete joint state has come yet'}; nothing is commanded"
-            return _old("the newest joint state", inputs.joint_state_age_s, settings.joint_state_timeout_s)
+                come = f"joint states come, but {but}" if but else measurement
+                return f"{come or 'no complete joint state has come yet'}; nothing is commanded"
+            age_s, limit_s = inputs.joint_state_age_s, settings.joint_state_timeout_s
+            return _old("the newest joint state", age_s, limit_s, but and f"joint states come, but {but}")
         case Reason.INVALID_ACTION:
             return (
                 f"the last action chunk was refused: {refusal}"
@@ -92,13 +96,13 @@ def explain(
                 return "all queued actions are executed and no new chunk has come"
             return _old("the observation behind the actions", inputs.action_age_s, settings.max_action_age_s)
         case Reason.STALE_PERCEPTION:
-            return perception or _old(
-                "the newest detection", inputs.perception_age_s, settings.perception_timeout_s
-            )
+            age_s, limit_s = inputs.perception_age_s, settings.perception_timeout_s
+            come = but and f"detections come, but {but}"
+            return come or perception or _old("the newest detection", age_s, limit_s)
         case Reason.SUPERVISOR_LOST:
-            return _old(
-                "the supervisor's newest state", inputs.supervisor_age_s, settings.supervisor_timeout_s
-            )
+            age_s, limit_s = inputs.supervisor_age_s, settings.supervisor_timeout_s
+            come = but and f"states of the supervisor come, but {but}"
+            return _old("the supervisor's newest state", age_s, limit_s, come)
         case Reason.LIMIT_POSITION:
             return f"the actions point beyond the position limits{_joints(limiter, 'position')}"
         case Reason.LIMIT_VELOCITY:
@@ -107,7 +111,10 @@ def explain(
             return ""
 
 
-def _old(what: str, age_s: float, limit_s: float) -> str:
+def _old(what: str, age_s: float, limit_s: float, come: str = "") -> str:
+    """Say that something is old. come: what came since and was refused, and why; "" where nothing was."""
+    if come and not age_s <= limit_s:
+        return come
     if math.isinf(age_s):
         return f"{what} has never come"
     if age_s <= limit_s:

@@ -13,7 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_stack_control.chunk_intake import ActionChunk, ChunkIntake, ChunkRefused, Refusal, actions_from_flat
+from edge_stack_control.chunk_intake import (
+    ActionChunk,
+    ChunkIntake,
+    ChunkRefused,
+    IntakeLimits,
+    Refusal,
+    actions_from_flat,
+)
 
 JOINTS = ("pan", "lift", "grip")
 NOW_S = 1_700_000_000.0
@@ -185,3 +192,15 @@ def test_every_chunk_within_the_rules_passes(
         chunk(), stamp_s=stamp_s, start_s=start_s, step_s=step_s, positions=np.array(rows)
     )
     assert ChunkIntake(JOINTS).take(right, NOW_S).positions.tolist() == [list(row) for row in rows]
+
+
+def test_a_chunk_without_a_stamp_or_a_start_is_taken_as_of_its_arrival() -> None:
+    taken = ChunkIntake(JOINTS).take(chunk(stamp_s=0.0, start_s=0.0), NOW_S)
+    assert (taken.stamp_s, taken.start_s) == (NOW_S, NOW_S)
+
+
+def test_the_order_begins_anew_with_a_clock_that_is_set_back_however_much_is_tolerated() -> None:
+    intake = ChunkIntake(JOINTS, IntakeLimits(future_s=10.0))
+    intake.take(chunk(), NOW_S)
+    back_s = NOW_S - 5.0
+    assert intake.take(chunk(stamp_s=back_s, start_s=back_s, sequence=2), back_s).stamp_s == back_s

@@ -283,6 +283,41 @@ def test_a_clock_set_back_voids_what_was_queued() -> None:
     assert (command.state, command.reason) == (ControlState.HOLD, Reason.NO_ACTION)
 
 
+@pytest.mark.parametrize("back_s", [1000.0, 5.0, 0.3])
+@pytest.mark.parametrize("when", ["before the jump", "between the jump and the tick"])
+def test_a_chunk_that_waits_while_the_clock_is_set_back_does_not_keep_the_robot_still(
+    back_s: float, when: str
+) -> None:
+    bench = Bench()
+    fed(bench, 60)
+    accepted_s = bench.now_s
+    bench.offer([1.0, 1.0])
+    monotonic_s = bench.now_s
+
+    def tick(now_s: float) -> Command:
+        nonlocal monotonic_s
+        monotonic_s += PERIOD_S
+        return bench.controller.tick(now_s, monotonic_s, bench.around)
+
+    bench.now_s -= back_s
+    if when == "between the jump and the tick":
+        tick(bench.now_s)
+        # The receiving thread had looked at the clock, and was late.
+        chunk = ActionChunk(accepted_s, accepted_s, PERIOD_S, NAMES, np.tile([1.0, 1.0], (48, 1)))
+        bench.controller.intake.reset()
+        bench.controller.offer(chunk, accepted_s)
+        bench.controller.intake.reset()
+    assert tick(bench.now_s).reason is Reason.NO_ACTION
+    before = np.array(tick(bench.now_s).positions)
+    for index in range(48):
+        bench.now_s += PERIOD_S
+        if index % 5 == 0:
+            bench.offer([-0.5, -0.5])
+        command = tick(bench.now_s)
+    assert command.state is ControlState.RUN
+    assert np.abs(command.positions - before).max() > 0.3
+
+
 def test_reset_begins_anew_from_the_measured_position() -> None:
     bench = Bench()
     fed(bench, 60)
@@ -474,3 +509,18 @@ def test_after_an_underrun_the_way_back_to_the_actions_begins_no_faster_than_spe
     assert bench.commands[-1] == pytest.approx(target, abs=1e-6)
     speeds = np.diff(bench.commands[begin:], axis=0) / PERIOD_S
     assert np.abs(np.diff(speeds, axis=0)).max() < 0.3
+
+
+def test_joint_states_that_come_and_are_refused_are_not_said_to_be_missing() -> None:
+    bench = Bench()
+    refused = {
+        Reason.JOINT_STATE_STALE: "their stamps are 0.30 s ahead of this clock, at most 0.1 s is allowed"
+    }
+    never = bench.tick(measured=None, joint_state_age_s=math.inf)
+    words = "joint states come, but their stamps are 0.30 s ahead of this clock, at most 0.1 s is allowed"
+    assert explain(never, RuleSettings(), refused=refused) == f"{words}; nothing is commanded"
+    assert "no complete joint state has come yet" in explain(never, RuleSettings())
+    bench.tick(measured=START, joint_state_age_s=0.0)
+    later = bench.tick(joint_state_age_s=3.0)
+    assert explain(later, RuleSettings(), refused=refused) == words
+    assert "3.00 s old" in explain(later, RuleSettings())

@@ -57,6 +57,7 @@ def _topics_of_one(value: Any) -> str:
 # Words of earlier versions, which robot.yaml, command lines and nodes answer with what to write now.
 RENAMED_PARAMETERS: dict[str, Renaming] = {
     "accelerator": Renaming(("yolo", "policy"), ("device", "admission"), _device_and_admission),
+    "max_future_s": Renaming(("yolo",), ("stamp_tolerance_s",)),
     "backend": Renaming(("yolo",), ("engine",)),
     "detections_topic": Renaming(("fusion",), ("detections_topics",), _topics_of_one),
     "places": Renaming(("policy",), ("endpoints",)),

@@ -250,7 +250,7 @@ def test_frames_of_any_good_encoding_and_size_give_results(peer: Peer, tmp_path:
         assert event_count(peer, "malformed") == 0
 
 
-def test_frames_from_the_past_or_the_future_or_without_a_stamp_are_counted_and_give_no_result(
+def test_frames_from_the_past_or_the_future_are_counted_and_give_no_result(
     peer: Peer, tmp_path: Path
 ) -> None:
     cases = {
@@ -258,21 +258,15 @@ def test_frames_from_the_past_or_the_future_or_without_a_stamp_are_counted_and_g
         -1.5: "too_old",
         3600.0: "from_future",
         1.5: "from_future",
-        None: "unstamped",
     }
-    with active(peer, detector(tmp_path), max_frame_age_s=1.0, max_future_s=1.0):
+    with active(peer, detector(tmp_path), max_frame_age_s=1.0, stamp_tolerance_s=1.0):
         results = peer.collect(Detection2DArray, "yolo/detections", qos.result())
         camera = Camera(peer)
         for offset_s, reason in cases.items():
             enough = event_count(peer, reason) + 2
 
-            def refused(
-                offset_s: float | None = offset_s, reason: str = reason, enough: int = enough
-            ) -> bool:
-                frame = camera.frame(offset_s or 0.0)
-                if offset_s is None:
-                    frame.header.stamp.sec = frame.header.stamp.nanosec = 0
-                camera.send(frame)
+            def refused(offset_s: float = offset_s, reason: str = reason, enough: int = enough) -> bool:
+                camera.send(camera.frame(offset_s))
                 return event_count(peer, reason) >= enough
 
             peer.spin_until(refused, what=reason)
@@ -280,6 +274,22 @@ def test_frames_from_the_past_or_the_future_or_without_a_stamp_are_counted_and_g
         assert results == []
         assert peer.statuses["yolo"].processed == 0
         camera.until(lambda: results, "a result of a good frame")
+
+
+def test_a_frame_without_a_stamp_is_taken_as_of_its_arrival(peer: Peer, tmp_path: Path) -> None:
+    with active(peer, detector(tmp_path)):
+        results = peer.collect(Detection2DArray, "yolo/detections", qos.result())
+        camera = Camera(peer)
+        began_s = peer.now_s()
+
+        def answered() -> bool:
+            frame = camera.frame()
+            frame.header.stamp.sec = frame.header.stamp.nanosec = 0
+            camera.send(frame)
+            return bool(results)
+
+        peer.spin_until(answered, what="a result")
+        assert began_s <= stamp_s(results[0]) <= peer.now_s()
 
 
 def test_a_paused_node_serves_only_the_newest_frame_once_it_has_a_rate(peer: Peer, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_without_joint_states_no_chunk_comes_and_the_reason_is_shown(
     [
         (lambda robot: setattr(robot, "positions", [0.0] * 5), "lacks gripper"),
         (lambda robot: setattr(robot, "positions", [math.nan] * 6), "not finite"),
-        (lambda robot: setattr(robot, "age_s", -30.0), "in the future"),
+        (lambda robot: setattr(robot, "age_s", -30.0), "s ahead of this clock"),
         (lambda robot: setattr(robot, "age_s", 30.0), "old"),
     ],
     ids=["too few joints", "not finite", "from the future", "from the past"],

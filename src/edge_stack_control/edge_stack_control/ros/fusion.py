@@ -13,26 +13,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
-from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
 from edge_stack_msgs.msg import FusionStatus
 from rclpy.parameter import Parameter as RosParameter
-from sensor_msgs.msg import JointState
 from visualization_msgs.msg import MarkerArray
 
-from edge_stack_control.chunk_intake import ActionChunk, ChunkRefused, IntakeLimits, Refusal
+from edge_stack_control.chunk_intake import IntakeLimits
+from edge_stack_control.clock_watch import ClockWatch
 from edge_stack_control.controller import Command, Controller, Surroundings
 from edge_stack_control.explain import explain
-from edge_stack_control.ros.fusion_inputs import FUTURE_TOLERANCE_S, FusionInputs
+from edge_stack_control.ros.action_door import ActionDoor
+from edge_stack_control.ros.commander_watch import CommanderWatch
+from edge_stack_control.ros.fusion_inputs import FusionInputs
 from edge_stack_control.ros.fusion_messages import (
     COMMAND_FORMATS,
     CommandWriter,
     fusion_status,
-    read_chunk,
-    read_target,
     state_markers,
 )
 from edge_stack_control.ros.fusion_parameters import (
@@ -42,12 +40,12 @@ from edge_stack_control.ros.fusion_parameters import (
     watch_settings,
 )
 from edge_stack_control.ros.fusion_standby import CommandShare
+from edge_stack_control.ros.fusion_statistics import ControlStatistics
 from edge_stack_control.ros.fusion_stop import StopRequests
 from edge_stack_control.rules import ControlState, Reason
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.node_statistics import (
     LatencyWindow,
-    NodeStatistics,
     Quantiles,
     RateMeter,
     StatisticsSnapshot,
@@ -61,8 +59,8 @@ from edge_stack_core.runtime.control_thread import ControlThread, ControlThreadF
 from edge_stack_core.runtime.progress import WorkProgress
 
 STATUS_PERIOD_S = 0.2
-# A clock that is off by more than this since the last look was set; a slewed one is off by far less.
-CLOCK_JUMP_S = 0.1
+
+
 # Live parameters: what is changed at one process holds for its standby too.
 _SHARED = frozenset(p.name for p in PARAMETERS if p.live)
 
@@ -78,16 +76,16 @@ class FusionNode(StackNode):
         self._command: Command | None = None
         self._around = Surroundings()  # what the last tick knew
         self._tick_error: Exception | None = None
-        self._clock_offset_s = math.nan
+        self._clock_watch = ClockWatch()
         self._warned: set[str] = set()
-        self._named: set[tuple[str, Refusal]] = set()
         self._rate = RateMeter()
         self._ages = LatencyWindow()
         self._share = CommandShare(self)
         self._stop_requests = StopRequests(self, self._share, self._recover_page)
+        self._commanders = CommanderWatch(self)
         self._forget()
         super().__init__(name, **kwargs)
-        self.stats = _ControlStatistics(self._control_figures)
+        self.stats = ControlStatistics(self._control_figures)
         self.work = WorkProgress(patient=False)  # a tick waits for nothing
 
     # ---- lifecycle --------------------------------------------------------------------------------------------------
@@ -106,14 +104,13 @@ class FusionNode(StackNode):
         self._writer: CommandWriter = COMMAND_FORMATS[p.command_format](robot.joint_names, self._period_s)
         self._forget()
 
-        self._commands = self.publisher(
-            self._writer.message_type, "joint_command", qos.command(p.control_rate_hz)
+        self._commands = self._commanders.open(
+            self._writer.message_type, qos.command(p.control_rate_hz), self._period_s, self._share.page
         )
         self._status = self.publisher(FusionStatus, "fusion_status", qos.status())
         principal = p.standby_of or "~"
         self._markers = self.publisher(MarkerArray, f"{principal}/markers", qos.result())
-        self.subscription(ActionChunkMessage, "action_chunk", self._take_chunk, qos.chunk())
-        self.subscription(JointState, "target_joints", self._take_target, qos.sensor(offered=False))
+        self._actions = ActionDoor(self, self._controller)
         self._inputs = FusionInputs(self, robot, watch_settings(p), tuple(p.camera_info_topics))
         self._stop_requests.open(principal)
         self._status_timer_fusion = self.steady_timer(STATUS_PERIOD_S, self._publish_fusion_status)
@@ -126,9 +123,10 @@ class FusionNode(StackNode):
         self._command = None
         self._counted = [0, 0]
         self._max_gap_s = 0.0
-        self._refusal = ""
+        self._actions.refusal = ""
         self._rate.clear()
         self._ages.clear()
+        self._commanders.begin()
         self._thread = ControlThread(
             self._tick,
             p.control_rate_hz,
@@ -167,6 +165,7 @@ class FusionNode(StackNode):
             self.destroy_timer(timer)
             self._status_timer_fusion = None
         self._thread = None
+        self._commanders.close()
         self._share.close()
         self._stop_requests.close()
 
@@ -192,6 +191,7 @@ class FusionNode(StackNode):
         monotonic_ns = time.monotonic_ns()
         monotonic_s = monotonic_ns * 1e-9
         now_ns = self.get_clock().now().nanoseconds
+        self._commanders.hear()
         around = self._around = self._surroundings(monotonic_s)
         self._share.follow(self._controller, monotonic_ns)
         command = self._controller.tick(now_ns * 1e-9, monotonic_s, around)
@@ -206,7 +206,9 @@ class FusionNode(StackNode):
                 self._commands.assert_liveliness()
             else:
                 self._writer.write(command.positions, now_ns)
-                self._commands.publish(self._writer.message)  # asserts liveliness as well
+                self._commanders.send(
+                    self._commands.publish, self._writer.message
+                )  # asserts liveliness as well
         finally:
             gap_s = self._share.give(command.positions, monotonic_ns, release_ns)
         if command.positions is None:
@@ -220,53 +222,26 @@ class FusionNode(StackNode):
 
     def _surroundings(self, now_s: float) -> Surroundings:
         stops = self._share.stops
-        return self._inputs.surroundings(now_s, stop_requested=stops.requested, stop_unknown=stops.unknown)
+        holds = self.params.second_commander == "hold"
+        return self._inputs.surroundings(
+            now_s,
+            stop_requested=stops.requested,
+            stop_unknown=stops.unknown,
+            second_commander=self._commanders.words(now_s) if holds else "",
+        )
 
     def _tick_raised(self, error: Exception) -> None:
         self._tick_error = error  # logged by the executor's thread
 
     # ---- from topics (executor's thread) ----------------------------------------------------------------------------
 
-    def _take_chunk(self, message: ActionChunkMessage) -> None:
-        self._take_actions("action_chunk", "chunks", read_chunk, message)
-
-    def _take_target(self, message: JointState) -> None:
-        self._take_actions("target_joints", "targets", read_target, message)
-
-    def _take_actions(
-        self, topic: str, source: str, read: Callable[[Any], ActionChunk], message: Any
-    ) -> None:
-        """Hand actions to the controller, whichever input they come from, or count and say why not."""
-        try:
-            if self.params.input != source:
-                text = f"input is {self.params.input}: {topic} is not in force"
-                raise ChunkRefused(Refusal.NOT_IN_FORCE, text)
-            chunk = read(message)
-        except ChunkRefused as refused:
-            self._controller.refuse(refused)
-            self._count_refusal(topic, refused)
-            return
-        try:
-            self._controller.offer(chunk, self.now_s())
-        except ChunkRefused as refused:
-            self._count_refusal(topic, refused)
-
-    def _count_refusal(self, topic: str, refused: ChunkRefused) -> None:
-        self.stats.event(topic, refused.kind.value)
-        if (topic, refused.kind) not in self._named:
-            self._named.add((topic, refused.kind))
-            self.get_logger().warning(
-                f"{topic} refused: {refused} ({refused.kind.value}: counted from now on, not logged again)"
-            )
-        self._refusal = str(refused)
-
     # ---- status (executor's thread) ---------------------------------------------------------------------------------
 
     def _watch_clock(self) -> None:
         """Count and say when the node's clock went otherwise than time does: what was stamped before is void."""
-        offset_s = self.now_s() - time.monotonic()
-        jump_s, self._clock_offset_s = offset_s - self._clock_offset_s, offset_s
-        if abs(jump_s) > CLOCK_JUMP_S:  # not so for NaN, the first time
+        clock = self.get_clock()
+        jump_s = self._clock_watch.look(self.now_s(), time.monotonic(), simulated=clock.ros_time_is_active)
+        if jump_s:
             self.stats.event("clock", "jumped")
             self.get_logger().warning(f"the clock jumped by {jump_s:+.2f} s")
             self.publish_status()
@@ -296,7 +271,9 @@ class FusionNode(StackNode):
         try:
             if thread is not None and not thread.stop(1.0):
                 raise RuntimeError("the control thread did not end within 1 s")
+            self._commanders.use(None, self._period_s)
             self._share.reopen(self._robot.joint_names, self._period_s)
+            self._commanders.use(self._share.page, self._period_s)
             if thread is not None:
                 thread.start()
                 self._share.begin()
@@ -319,6 +296,7 @@ class FusionNode(StackNode):
     def _publish_fusion_status(self) -> None:
         self._watch_clock()
         self._watch_share()
+        self._commanders.look()
         scene, now_s = self._inputs.scene, time.monotonic()
         scene.look_around(now_s)
         command, thread, around = self._command, self._thread, self._around
@@ -328,7 +306,11 @@ class FusionNode(StackNode):
         if command is None or thread is None or not self.is_active:
             return
         if command.state is ControlState.RUN or not self._share.commands:
-            shown, self._problem = self._problem, scene.problem  # which is logged there, once
+            problems = filter(None, (scene.problem, self._commanders.words(now_s)))
+            shown, self._problem = (
+                self._problem,
+                "; ".join(problems),
+            )  # which are logged where they are found, once
             if shown != self._problem:
                 self.publish_status()  # who waits for the robot need not wait for the next one
         else:
@@ -347,7 +329,8 @@ class FusionNode(StackNode):
                 detail=explain(
                     command,
                     rules,
-                    refusal=self._refusal,
+                    refusal=self._actions.refusal,
+                    refused=self._inputs.refused,
                     around=around,
                     measurement=self._inputs.measurement_text(),
                     following=self._controller.following,
@@ -376,41 +359,18 @@ class FusionNode(StackNode):
         return figures, self._rate.rate_hz(time.monotonic()), self._ages.quantiles()
 
     def _intake_limits(self) -> IntakeLimits:
-        return IntakeLimits(future_s=FUTURE_TOLERANCE_S, max_age_s=self.params.max_action_age_s or math.inf)
+        p = self.params
+        return IntakeLimits(future_s=p.stamp_tolerance_s, max_age_s=p.max_action_age_s or math.inf)
 
     def _forget(self) -> None:
         """Start with nothing seen."""
-        self._clock_offset_s = math.nan
-        self._refusal = ""
+        self._clock_watch.forget()
         self._tick_error = None
 
 
 def _plain(value: Any) -> Any:
     """Return a parameter's value as JSON has it."""
     return list(value) if isinstance(value, tuple) else value
-
-
-class _ControlStatistics(NodeStatistics):
-    """Counts of the node with the figures of its control thread, which takes no lock to count."""
-
-    def __init__(self, control: Callable[[], tuple[ControlThreadFigures | None, float, Quantiles]]) -> None:
-        super().__init__()
-        self._control = control
-
-    def snapshot(self) -> StatisticsSnapshot:
-        counted = super().snapshot()
-        figures, rate_hz, action_age = self._control()
-        if figures is None:
-            return counted
-        ticks = figures.duration.summary()
-        return replace(
-            counted,
-            rate_hz=rate_hz,
-            latency=action_age,
-            stages={"tick": Quantiles(ticks.p50_ms, ticks.p99_ms)},
-            processed=figures.ticks,
-            deadline_misses=figures.misses,
-        )
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What fusion hears of the robot and the supervisor, and how long ago; the scene is in fusion_sight.py.
+What fusion hears of the robot, the scene and the supervisor, and how long ago.
 
 Its unit is one message. The executor's thread writes, the control thread reads; each value is stored as a whole object.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from builtin_interfaces.msg import Time
@@ -19,7 +20,10 @@ from sensor_msgs.msg import JointState
 from edge_stack_control.chunk_intake import FloatArray
 from edge_stack_control.controller import Surroundings
 from edge_stack_control.perception_watch import WatchSettings
+from edge_stack_control.ros import fusion_bounds
 from edge_stack_control.ros.fusion_sight import FusionSight
+from edge_stack_control.rules import Reason
+from edge_stack_core import stamps
 from edge_stack_core.joint_measurement import JointMeasurement, MeasurementFault, MeasurementRefused
 from edge_stack_core.robot import Robot
 from edge_stack_core.ros import qos
@@ -27,9 +31,6 @@ from edge_stack_core.ros.stamps import to_seconds
 
 if TYPE_CHECKING:
     from edge_stack_core.ros.base import StackNode
-
-# Clocks of two machines may differ by this much before a stamp counts as one from the future.
-FUTURE_TOLERANCE_S = 0.1
 
 
 class FusionInputs:
@@ -43,19 +44,36 @@ class FusionInputs:
         self._robot = robot
         self._measurement = JointMeasurement(robot)
         self._named: set[MeasurementFault] = set()
-        self.refusal = ""
-        """The last refused measurement in words."""
         self._supervisor_seen_s = -math.inf
         self._stack_stopping = False
-        node.subscription(JointState, "joint_states", self._take_joints, qos.sensor(offered=False))
-        node.subscription(StackState, "stack_state", self._take_stack_state, qos.state(), always=True)
-        self.scene = FusionSight(node, watch, camera_info_topics, self._seen_s)
+        self.refused: dict[Reason, str] = {}
+        """Why the newest message was refused, in words, by the reason that its absence makes; none where it was taken."""
+        node.subscription(
+            JointState,
+            "joint_states",
+            self._take_joints,
+            qos.sensor(offered=False),
+            max_bytes=fusion_bounds.joint_states_bytes(len(robot.joint_names)),
+            too_large=partial(self._refuse, Reason.JOINT_STATE_STALE),
+        )
+        node.subscription(
+            StackState,
+            "stack_state",
+            self._take_stack_state,
+            qos.state(),
+            always=True,
+            max_bytes=fusion_bounds.STACK_STATE_BYTES,
+            too_large=partial(self._refuse, Reason.SUPERVISOR_LOST),
+        )
+        refuse = partial(self._refuse, Reason.STALE_PERCEPTION)
+        seen_s = partial(self._seen_s, Reason.STALE_PERCEPTION)
+        self.scene = FusionSight(node, watch, camera_info_topics, seen_s, refuse)
 
     def forget_robot(self) -> None:
         """Wait for a new measurement of the robot: it may be anywhere by now."""
         self._measurement = JointMeasurement(self._robot)
         self._named.clear()
-        self.refusal = ""
+        self.refused.pop(Reason.JOINT_STATE_STALE, None)
 
     def measurement_text(self) -> str:
         """Return in words why the robot's position is not known; "" where it is."""
@@ -63,15 +81,15 @@ class FusionInputs:
             return ""
         missing = self._measurement.missing()
         if len(missing) == len(self._robot.joint_names):
-            return self.refusal or "no joint state has come yet"
-        return (
-            f"joint_states: {', '.join(missing)} missing"
-            if missing
-            else "joint states are compared before motion begins"
-        )
+            return "no joint state has come yet"
+        if missing:
+            return f"joint_states: {', '.join(missing[:8])} missing"
+        return "joint states are compared before motion begins"
 
-    def surroundings(self, now_s: float, *, stop_requested: bool, stop_unknown: bool) -> Surroundings:
-        """Return all of it for one tick. now_s: monotonic."""
+    def surroundings(
+        self, now_s: float, *, stop_requested: bool, stop_unknown: bool, second_commander: str
+    ) -> Surroundings:
+        """Return all of it for one tick. now_s: monotonic. second_commander: who else commands, in words."""
         measurement = self._measurement
         measured: FloatArray | None = measurement.positions
         return Surroundings(
@@ -83,21 +101,29 @@ class FusionInputs:
             supervisor_age_s=now_s - self._supervisor_seen_s,
             stack_stopping=self._stack_stopping,
             stop_requested=stop_requested,
-            cannot_fire=self.scene.cannot_fire,
             stop_unknown=stop_unknown,
+            second_commander=second_commander,
+            cannot_fire=self.scene.cannot_fire,
         )
 
     def _take_joints(self, message: JointState) -> None:
-        seen_s = self._seen_s("joint_states", message.header.stamp)
+        seen_s = self._seen_s(Reason.JOINT_STATE_STALE, "joint_states", message.header.stamp)
         if seen_s is None:
             return
-        for refused in self._measurement.take(message.name, message.position, seen_s, time.monotonic()):
-            self._refuse(refused)
+        if len(message.name) > fusion_bounds.joint_names_max(len(self._robot.joint_names)):
+            self._node.stats.event("joint_states", "too_many")
+            self._refuse(Reason.JOINT_STATE_STALE, f"they name {len(message.name)} joints")
+            return
+        refused = self._measurement.take(message.name, message.position, seen_s, time.monotonic())
+        if not refused:
+            self.refused.pop(Reason.JOINT_STATE_STALE, None)
+        for one in refused:
+            self._name(one)
 
-    def _refuse(self, refused: MeasurementRefused) -> None:
+    def _name(self, refused: MeasurementRefused) -> None:
         """Count a refused measurement, and name topic, joint, value and publishers the first time of its kind."""
         self._node.stats.event("joint_states", refused.fault.value)
-        self.refusal = f"joint_states: {refused.text}"
+        self._refuse(Reason.JOINT_STATE_STALE, refused.text)
         if refused.fault not in self._named:
             self._named.add(refused.fault)
             self._node.get_logger().warning(
@@ -111,19 +137,21 @@ class FusionInputs:
         return ", ".join(names) or "nobody that is known"
 
     def _take_stack_state(self, message: StackState) -> None:
-        seen_s = self._seen_s("stack_state", message.header.stamp)
+        seen_s = self._seen_s(Reason.SUPERVISOR_LOST, "stack_state", message.header.stamp)
         if seen_s is not None:
             self._stack_stopping = message.state == StackState.STOPPING
             self._supervisor_seen_s = seen_s
+            self.refused.pop(Reason.SUPERVISOR_LOST, None)
 
-    def _seen_s(self, topic: str, stamp: Time) -> float | None:
-        """Return the monotonic time of a stamp (0: now), s; None, counted, if it lies in the future."""
-        arrival_s = time.monotonic()
-        stamp_s = to_seconds(stamp)
-        if stamp_s == 0.0:
-            return arrival_s
-        age_s = self._node.now_s() - stamp_s
-        if age_s < -FUTURE_TOLERANCE_S:
+    def _refuse(self, reason: Reason, text: str) -> None:
+        self.refused[reason] = text
+
+    def _seen_s(self, reason: Reason, topic: str, stamp: Time) -> float | None:
+        """Return the monotonic time of a stamp (0: now), s; None, counted, if it lies too far ahead."""
+        try:
+            age_s = stamps.age_s(to_seconds(stamp), self._node.now_s(), self._node.params.stamp_tolerance_s)
+        except stamps.StampAheadError as error:
             self._node.stats.event(topic, "from_future")
+            self._refuse(reason, f"their {error}")
             return None
-        return arrival_s - max(age_s, 0.0)
+        return time.monotonic() - age_s

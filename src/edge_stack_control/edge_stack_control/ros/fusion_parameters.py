@@ -18,7 +18,7 @@ from edge_stack_control.ros.fusion_messages import COMMAND_FORMATS
 from edge_stack_control.rules import ControlState, Reason, RuleSettings
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import Robot
-from edge_stack_core.ros.parameters import Parameter, ParameterValues
+from edge_stack_core.ros.parameters import STAMP_TOLERANCE, Parameter, ParameterValues
 
 _REACTIONS = ("slow", "hold", "stop")
 
@@ -116,6 +116,14 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("person_reaction", "stop", "Reaction to a person.", choices=_REACTIONS, live=True),
     Parameter("perception_reaction", "hold", "Reaction to stale perception.", choices=_REACTIONS, live=True),
     Parameter("supervisor_reaction", "slow", "Reaction to a lost supervisor.", choices=_REACTIONS, live=True),
+    Parameter(
+        "second_commander",
+        "hold",
+        "What to do while somebody else publishes joint_command too: hold, or go on and warn.",
+        choices=("hold", "warn"),
+        live=True,
+    ),
+    STAMP_TOLERANCE,
     _seconds("joint_state_timeout_s", 0.5, "Age from which joint states are stale, s; 0: never."),
     _seconds("max_action_age_s", 2.0, "Age of the observation from which actions are stale, s; 0: never."),
     _seconds("perception_timeout_s", 1.0, "Age from which detections are stale, s; 0: never."),

@@ -19,6 +19,7 @@ from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from edge_stack_control.perception_watch import ABSENT_S, Glance, PerceptionWatch, WatchSettings
+from edge_stack_control.ros import fusion_bounds
 from edge_stack_control.ros.fusion_messages import read_boxes
 from edge_stack_core.class_names import label_topic
 from edge_stack_core.ros import qos
@@ -39,10 +40,16 @@ class FusionSight:
         settings: WatchSettings,
         camera_info_topics: tuple[str, ...],
         seen_s: Callable[[str, Time], float | None],
+        refuse: Callable[[str], None],
     ) -> None:
-        """Subscribe. seen_s: returns the monotonic time of a stamp on a topic, s, or None where it is refused."""
+        """
+        Subscribe.
+
+        seen_s: returns the monotonic time of a stamp on a topic, s, or None where it is refused. refuse: is told in words
+        why detections were refused.
+        """
         self._node = node
-        self._seen_s = seen_s
+        self._seen_s, self._refuse = seen_s, refuse
         self._watch = PerceptionWatch(settings)
         self._said: tuple[str, ...] = ()
         self._untold_s: dict[str, float] = {}  # since when each topic comes without labels; inf: it was said
@@ -51,11 +58,32 @@ class FusionSight:
         self._resolved = [node.resolve_topic_name(topic) for topic in settings.topics]
         detections, labels = qos.result(offered=False), qos.state()
         for index, topic in enumerate(settings.topics):
-            node.subscription(Detection2DArray, topic, partial(self._take, index), detections, always=True)
-            beside = label_topic(self._resolved[index])
-            node.subscription(LabelInfo, beside, partial(self._take_labels, index), labels, always=True)
+            node.subscription(
+                Detection2DArray,
+                topic,
+                partial(self._take, index),
+                detections,
+                always=True,
+                max_bytes=fusion_bounds.DETECTIONS_BYTES,
+                too_large=refuse,
+            )
+            node.subscription(
+                LabelInfo,
+                label_topic(self._resolved[index]),
+                partial(self._take_labels, index),
+                labels,
+                always=True,
+                max_bytes=fusion_bounds.LABELS_BYTES,
+            )
         for topic in camera_info_topics if settings.topics else ():
-            node.subscription(CameraInfo, topic, self._take_camera, qos.frame(offered=False), always=True)
+            node.subscription(
+                CameraInfo,
+                topic,
+                self._take_camera,
+                qos.frame(offered=False),
+                always=True,
+                max_bytes=fusion_bounds.CAMERA_INFO_BYTES,
+            )
 
     @property
     def glance(self) -> Glance:
@@ -108,6 +136,10 @@ class FusionSight:
         topic = self._watch.topics[index]
         seen_s = self._seen_s(topic, message.header.stamp)
         if seen_s is None:
+            return
+        if len(message.detections) > fusion_bounds.DETECTIONS_MAX:
+            self._node.stats.event(topic, "too_many")
+            self._refuse(f"a message holds {len(message.detections)} boxes")
             return
         if not self._watch.take(index, read_boxes(message), seen_s, message.header.frame_id):
             self._node.stats.event(topic, "out_of_order")

@@ -165,6 +165,11 @@ class CommandShare:
 
     # ---- what outlives a process
 
+    @property
+    def page(self) -> CommandPage | None:
+        """The shared page; None where it could not be made."""
+        return self._page
+
     def check(self) -> str:
         """Bring the stop set to disk where it is not, and return, once, what is to be said of that."""
         news = self.stops.check()

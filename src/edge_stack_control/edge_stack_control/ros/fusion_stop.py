@@ -16,6 +16,7 @@ from rclpy.service import Service
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 
+from edge_stack_control.ros import fusion_bounds
 from edge_stack_control.ros.fusion_standby import CommandShare
 from edge_stack_core.ros import qos
 from edge_stack_core.runtime.stop_set import SERVICE, TOPIC
@@ -36,7 +37,9 @@ class StopRequests:
 
     def open(self, principal: str) -> None:
         """Listen. principal: the node whose service this is, its own or the one that it stands by for."""
-        self._node.subscription(Bool, "stop", self._take_topic, qos.request(), always=True)
+        self._node.subscription(
+            Bool, "stop", self._take_topic, qos.request(), always=True, max_bytes=fusion_bounds.STOP_BYTES
+        )
         self._service = self._node.create_service(SetBool, f"{principal}/stop", self._take_service)
 
     def close(self) -> None:

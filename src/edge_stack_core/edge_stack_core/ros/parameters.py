@@ -18,6 +18,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from edge_stack_core.admission.choice import AUTO, OFF, ON, SETTINGS
+from edge_stack_core.stamps import DEFAULT_TOLERANCE_S
 
 _TYPES = {
     bool: ParameterType.PARAMETER_BOOL,
@@ -152,6 +153,17 @@ BASE_PARAMETERS = (
         choices=("other", "batch", "idle", "fifo"),
     ),
     Parameter("scheduling_priority", 10, "Real-time priority, used with fifo.", minimum=1, maximum=99),
+)
+
+
+# Of nodes that judge the age of what they hear.
+STAMP_TOLERANCE = Parameter(
+    "stamp_tolerance_s",
+    DEFAULT_TOLERANCE_S,
+    "How far ahead of this node's clock a stamp may be, s; what is further ahead is refused.",
+    minimum=0.0,
+    maximum=10.0,
+    live=True,
 )
 
 

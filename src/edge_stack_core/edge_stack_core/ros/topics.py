@@ -4,7 +4,8 @@
 A lifecycle node whose topics are guarded: what arrives only reaches it while it is active, and what goes wrong is counted.
 
 Its unit is one message. What a callback raises is counted and logged, never passed on to the executor; QoS events of every
-topic are counted too.
+topic are counted too. A subscription with a bound takes bytes, and looks at their size before it makes a message of them:
+making one keeps the interpreter from every other thread for as long as it takes, a control thread among them.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
@@ -25,6 +28,24 @@ except ImportError:  # Humble has them in another place
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from edge_stack_core.node_statistics import NodeStatistics
+
+# Of publishers, how many a text names at most.
+_NAMED = 8
+
+
+class _PolledGroup(CallbackGroup):
+    """A callback group that no executor may run anything of."""
+
+    def can_execute(self, entity: Any) -> bool:
+        """Return that nothing of it may be run, nor waited for."""
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        """Return that nothing of it is run."""
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        """Nothing was begun."""
 
 
 class TopicNode(LifecycleNode):
@@ -36,6 +57,7 @@ class TopicNode(LifecycleNode):
         self.stats = NodeStatistics()
         self._active = threading.Event()
         self._raised: set[tuple[str, str]] = set()
+        self._refused_sizes: set[str] = set()
         self._own_subscriptions: list[Subscription] = []
         self._own_publishers: list[LifecyclePublisher] = []
         # On a steady clock: a node lives on, and says so, while simulated time stands still or runs slowly.
@@ -70,18 +92,34 @@ class TopicNode(LifecycleNode):
         *,
         raw: bool = False,
         always: bool = False,
+        max_bytes: int = 0,
+        too_large: Callable[[str], None] | None = None,
+        polled: bool = False,
     ) -> Subscription:
         """
         Create a subscription with a guarded callback; its QoS events are counted. Ends at cleanup.
 
-        always: run the callback in every state, not only while active (for latched states that arrive once).
+        raw: give the callback the bytes. always: run the callback in every state, not only while active (for latched states
+        that arrive once). max_bytes: a message that is larger when serialized is refused by its size alone and counted as
+        too_large; 0: none is. too_large: called in place of the callback then, with what is wrong in words. polled: no
+        executor runs it, and no message wakes one; poll() does.
         """
+
+        def take(message: Any) -> None:
+            if not max_bytes:
+                callback(message)
+            elif len(message) > max_bytes:
+                text = self._refuse_size(topic, len(message), max_bytes)
+                if too_large is not None:
+                    too_large(text)
+            else:
+                callback(message if raw else deserialize_message(message, msg_type))
 
         def guarded(message: Any) -> None:
             if not always and not self.is_active:
                 return
             try:
-                callback(message)
+                take(message)
             except Exception as error:  # noqa: BLE001 (nothing that arrives on a topic may end the node)
                 self.count_raised(topic, error)
 
@@ -90,21 +128,41 @@ class TopicNode(LifecycleNode):
             topic,
             guarded,
             profile,
-            raw=raw,
+            raw=raw or max_bytes > 0,
             event_callbacks=SubscriptionEventCallbacks(
                 deadline=lambda e: self._count_event(topic, "deadline_missed", e.total_count_change),
                 liveliness=lambda e: self._liveliness_changed(topic, e),
                 incompatible_qos=lambda e: self._incompatible(topic, e, "publisher"),
                 message_lost=lambda e: self._count_event(topic, "message_lost", e.total_count_change),
             ),
+            callback_group=_PolledGroup() if polled else None,
         )
         self._own_subscriptions.append(subscription)
         return subscription
+
+    @staticmethod
+    def poll(subscription: Subscription, limit: int) -> None:
+        """Run the callback of a polled subscription for what has come, at most so many messages; from one thread only."""
+        handle = subscription.handle
+        for _ in range(limit):
+            with handle:
+                taken = handle.take_message(subscription.msg_type, subscription.raw)
+            if taken is None:
+                return
+            subscription.callback(taken[0])
 
     def end_subscription(self, subscription: Subscription) -> None:
         """End a subscription made by subscription() before cleanup does."""
         self._own_subscriptions.remove(subscription)
         self.destroy_subscription(subscription)
+
+    def publishers_of(self, topic: str) -> list[str]:
+        """Return the full names of the nodes that publish on a topic, as the graph knows them; in order, each once."""
+        names = {
+            f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+            for info in self.get_publishers_info_by_topic(topic)
+        }
+        return sorted(names)
 
     def steady_timer(self, period_s: float, callback: Callable[[], None]) -> Timer:
         """Create a timer on a clock that simulated time neither stops nor slows."""
@@ -117,6 +175,18 @@ class TopicNode(LifecycleNode):
         if (where, kind) not in self._raised:
             self._raised.add((where, kind))
             self.get_logger().error(f"{where}: {kind}: {error} (counted from now on, not logged again)")
+
+    def _refuse_size(self, topic: str, size: int, max_bytes: int) -> str:
+        """Count a message that is too large, and return what is wrong; the first one of a topic is logged."""
+        self.stats.event(topic, "too_large")
+        text = f"a message of {size} bytes is refused, at most {max_bytes} are taken"
+        if topic not in self._refused_sizes:
+            self._refused_sizes.add(topic)
+            publishers = ", ".join(self.publishers_of(topic)[:_NAMED]) or "nobody that is still there"
+            self.get_logger().warning(
+                f"{topic}: {text}; published by {publishers} (counted from now on, not logged again)"
+            )
+        return text
 
     def _end_subscriptions(self) -> None:
         for subscription in self._own_subscriptions:

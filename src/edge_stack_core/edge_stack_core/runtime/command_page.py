@@ -4,7 +4,8 @@
 The shared page of one robot's commands: a small file in memory that fusion and its standby both map.
 
 Its unit is one open page. It holds who commands, the last command, who requests a stop and the live parameters, so that all
-of them outlive the process that commands. Who lives is told by a lock on one byte of the file, which the kernel gives up
+of them outlive the process that commands; and digests of the commands that went out lately, by which each process knows
+the others' commands from a stranger's. Who lives is told by a lock on one byte of the file, which the kernel gives up
 once the last thread of its process is gone: a process whose lock is free cannot command any more. What the words mean
 together says lease.py.
 """
@@ -39,12 +40,18 @@ JOINTS_MAX = 64
 W_MAGIC, W_WANTED, W_OWNER, W_TAKEOVERS, W_BEAT, W_RELEASE, W_COMMANDED, W_RUN = range(8)
 W_ROBOT, W_VERSION, W_BYTES = range(8, 11)
 W_ALIVE = 16  # of each slot: when its process ticked last
-W_STOPS = W_ALIVE + SLOTS  # of each source of a stop: whether it holds the robot (stop_set.py)
+W_PUBLISHERS = W_ALIVE + SLOTS  # of each slot, PUBLISHER_WORDS: the id of its publisher of commands
+PUBLISHER_WORDS = 2
+W_STOPS = (
+    W_PUBLISHERS + PUBLISHER_WORDS * SLOTS
+)  # of each source of a stop: whether it holds the robot (stop_set.py)
 SOURCES_MAX = 16
-_WORDS = W_STOPS + SOURCES_MAX
+W_SENT = W_STOPS + SOURCES_MAX  # SENT_WORDS: digests of what went out lately
+SENT_WORDS = 513
+_WORDS = W_SENT + SENT_WORDS
 _POSITIONS_AT = 8 * _WORDS
 _SETTINGS_AT = _POSITIONS_AT + 8 * JOINTS_MAX
-SIZE = 8192
+SIZE = 12288
 # Bytes to lock lie behind the page.
 L_PEN, L_MAKING, L_SETTINGS, L_SLOTS = 0, 1, 2, 3
 
@@ -143,7 +150,8 @@ class CommandPage:
     One mapped page. words and positions [JOINTS_MAX] are shared memory; slot is this process's.
 
     number: the file's, also once it is removed. made: this process made it anew. settled: no process uses an older page that
-    was removed, so that this one may be commanded by; StopSet.settle() finds out.
+    was removed, so that this one may be commanded by; StopSet.settle() finds out. sent: SENT_WORDS of the words, for digests
+    of what went out lately.
 
     Raises ConfigurationError where the file cannot be used, or another robot's fusion uses it.
     """
@@ -173,6 +181,7 @@ class CommandPage:
         self.locks = ByteLocks(self._file)
         self._map = mmap.mmap(self._file, SIZE)
         self.words: Words = cast("Words", memoryview(self._map)[:_POSITIONS_AT].cast("q"))
+        self.sent: memoryview = memoryview(self._map)[: 8 * _WORDS].cast("q")[W_SENT : W_SENT + SENT_WORDS]
         self.positions: npt.NDArray[np.float64] = np.frombuffer(
             self._map, np.float64, JOINTS_MAX, _POSITIONS_AT
         )
@@ -184,6 +193,20 @@ class CommandPage:
             self._free()
             raise
         self.locks.unlock(L_MAKING)
+
+    def set_publisher(self, gid: bytes) -> None:
+        """Tell the id of this process's publisher of commands, at most 16 bytes."""
+        begin = W_PUBLISHERS + PUBLISHER_WORDS * self.slot
+        self.words[begin], self.words[begin + 1] = struct.unpack("<qq", gid[:16].ljust(16, b"\0"))
+
+    def publishers(self) -> set[bytes]:
+        """Return the ids of the publishers of all processes, 16 bytes each."""
+        words = self.words
+        found = {
+            struct.pack("<qq", words[begin], words[begin + 1])
+            for begin in range(W_PUBLISHERS, W_STOPS, PUBLISHER_WORDS)
+        }
+        return found - {bytes(16)}
 
     def share(self, changed: Mapping[str, Any]) -> None:
         """Tell the other processes new values of live parameters. ValueError if they are too many to be told."""
@@ -261,10 +284,11 @@ class CommandPage:
     def _claim(self, robot: int) -> int:
         words = self.words
         if words[W_MAGIC] != MAGIC:
-            for index in range(_WORDS):
+            for index in range(len(words)):
                 words[index] = 0
         elif not self._others():
-            # Left behind by killed processes. Their run goes on with its stops; all else is theirs.
+            # Left behind by killed processes. Their run goes on with its stops, and what they sent may still be heard; all
+            # else is theirs.
             for index in range(W_MAGIC + 1, W_STOPS):
                 if index != W_RUN:
                     words[index] = 0
@@ -276,6 +300,8 @@ class CommandPage:
                 if words[W_OWNER] == slot + 1:
                     words[W_OWNER] = 0  # it was a dead process's
                 words[W_ALIVE + slot] = 0
+                for index in range(PUBLISHER_WORDS):
+                    words[W_PUBLISHERS + PUBLISHER_WORDS * slot + index] = 0
                 return slot
         raise ConfigurationError(f"{self.path}: {SLOTS} processes use it already")
 
@@ -291,7 +317,7 @@ class CommandPage:
 
     def _free(self) -> None:
         # The map itself goes with the last view of it.
-        del self.words, self.positions, self._map
+        del self.words, self.sent, self.positions, self._map
         self._let_go(self._file)
 
     def _let_go(self, file: int) -> None:

@@ -25,6 +25,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
+from edge_stack_core import stamps
 from edge_stack_core.admission import Refused
 from edge_stack_core.admission.choice import OFF
 from edge_stack_core.board.slowdown import ClockSlowdown
@@ -37,7 +38,7 @@ from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.frames import Frame, FrameGoneError, FrameSubscription
 from edge_stack_core.ros.image_messages import fill_image
 from edge_stack_core.ros.main import run
-from edge_stack_core.ros.stamps import to_seconds
+from edge_stack_core.ros.stamps import to_nanoseconds, to_seconds
 from edge_stack_core.runtime.pacing import PacedWorker
 from edge_stack_inference.engines import ModelError
 from edge_stack_inference.engines.onnxruntime import OnnxEngine
@@ -243,27 +244,25 @@ class YoloNode(StackNode):
     def _take_frame(self, frame: Frame) -> None:
         """Keep a frame as the newest one (any thread)."""
         worker = self._worker
+        if to_nanoseconds(frame.header.stamp) == 0:  # of its arrival; results bear it
+            frame.header.stamp = self.get_clock().now().to_msg()
         if worker is not None and self._is_fresh(frame.header):
             worker.offer(frame)
 
     def _is_fresh(self, header: Header) -> bool:
         """Whether a frame's stamp is near enough to now; counts and says why not."""
-        stamp_s = to_seconds(header.stamp)
-        age_s = self.now_s() - stamp_s
         p = self.params
-        if stamp_s == 0.0:
-            self._refuse("unstamped", "frames without a stamp are refused")
-        elif age_s > p.max_frame_age_s:
+        try:
+            age_s = stamps.age_s(to_seconds(header.stamp), self.now_s(), p.stamp_tolerance_s)
+        except stamps.StampAheadError as error:
+            self._refuse("from_future", f"frames are refused: their {error}")
+            return False
+        if age_s > p.max_frame_age_s:
             self._refuse(
                 "too_old", f"frames older than max_frame_age_s ({p.max_frame_age_s:g} s) are refused"
             )
-        elif -age_s > p.max_future_s:
-            self._refuse(
-                "from_future", f"frames stamped over max_future_s ({p.max_future_s:g} s) ahead are refused"
-            )
-        else:
-            return True
-        return False
+            return False
+        return True
 
     def _refuse(self, reason: str, text: str) -> None:
         self._refused_s = time.monotonic()

@@ -8,7 +8,7 @@ Its unit is one set of values. What needs the model or a topic anew is fixed at 
 
 from __future__ import annotations
 
-from edge_stack_core.ros.parameters import ADMISSION, Parameter
+from edge_stack_core.ros.parameters import ADMISSION, STAMP_TOLERANCE, Parameter
 from edge_stack_inference.ros.tls_parameters import TLS_PARAMETERS
 from edge_stack_perception.vision.types import TASKS
 
@@ -97,14 +97,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         maximum=3600.0,
         live=True,
     ),
-    Parameter(
-        "max_future_s",
-        0.2,
-        "A frame stamped further ahead gives no result, s.",
-        minimum=0.0,
-        maximum=10.0,
-        live=True,
-    ),
+    STAMP_TOLERANCE,
     Parameter(
         "max_noise",
         25.0,

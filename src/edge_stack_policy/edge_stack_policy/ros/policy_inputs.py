@@ -17,9 +17,10 @@ import numpy as np
 from edge_stack_msgs.msg import FusionStatus
 from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 from vision_msgs.msg import Detection2DArray
 
+from edge_stack_core import stamps
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import Robot
 from edge_stack_core.ros import qos
@@ -39,7 +40,6 @@ from edge_stack_policy.contract import (
     to_units,
 )
 
-FUTURE_TOLERANCE_S = 0.05  # a stamp may be this far ahead of the node's clock
 CONTROL_STATUS_AGE_MAX_S = 1.0  # it comes five times a second
 _NS = 1_000_000_000
 
@@ -123,7 +123,8 @@ class PolicyInputs:
             if joints is None:
                 return {}, now_ns, f"{topic}: none has come"
             captured_ns, state = joints
-            trouble = _too_old(topic, captured_ns, now_ns, p.joint_state_age_max_s)
+            ahead_s = p.stamp_tolerance_s
+            trouble = _too_old(topic, captured_ns, now_ns, p.joint_state_age_max_s, ahead_s)
             if trouble and self._joints_refusal:
                 trouble += f"; the last one that came {self._joints_refusal}"
             observation[self._state.key] = state.copy()
@@ -133,7 +134,7 @@ class PolicyInputs:
             frame, name = self._images.get(image.key), image.key.removeprefix(IMAGES)
             if frame is None:
                 return {}, now_ns, f"{name}: no image has come"
-            trouble = trouble or _too_old(name, frame[0], now_ns, p.image_age_max_s)
+            trouble = trouble or _too_old(name, frame[0], now_ns, p.image_age_max_s, p.stamp_tolerance_s)
             captured_ns = min(captured_ns, frame[0])
             observation[image.key] = image.fit(frame[1])
         return observation, captured_ns, trouble
@@ -158,7 +159,7 @@ class PolicyInputs:
             self._refuse("has a position that is not finite")
             return
         self._joints_refusal = ""
-        self._joints = (to_nanoseconds(message.header.stamp), to_units(state, positions).astype(np.float32))
+        self._joints = (self._stamp_ns(message.header), to_units(state, positions).astype(np.float32))
 
     def _take_fusion_status(self, message: FusionStatus) -> None:
         self._control = (time.monotonic(), message.state)
@@ -182,15 +183,19 @@ class PolicyInputs:
             if not finite.all():
                 self._node.stats.event(topic, "not_finite", int((~finite).sum()))
                 values = values[finite]
-            self._detections[topic] = (to_nanoseconds(message.header.stamp), values)
+            self._detections[topic] = (self._stamp_ns(message.header), values)
 
         self._node.subscription(Detection2DArray, topic, take, qos.result(offered=False))
 
     def _listen_to_images(self, image: ImageFeature) -> None:
         def take(frame: Frame) -> None:
-            self._images[image.key] = (to_nanoseconds(frame.header.stamp), frame.rgb())
+            self._images[image.key] = (self._stamp_ns(frame.header), frame.rgb())
 
         self._cameras.append(FrameSubscription(self._node, image.topic, take, image.rate_hz or 0.0))
+
+    def _stamp_ns(self, header: Header) -> int:
+        """Return the time of a header, ns: that of its arrival where it bears none."""
+        return to_nanoseconds(header.stamp) or int(self._node.get_clock().now().nanoseconds)
 
     def _refuse(self, reason: str) -> None:
         assert self._state is not None
@@ -202,7 +207,7 @@ class PolicyInputs:
         rows = [np.zeros((0, len(DETECTION_FIELDS)), dtype=np.float32)]
         for stamp_ns, values in list(self._detections.values()):
             age_s = (now_ns - stamp_ns) / _NS
-            if -FUTURE_TOLERANCE_S <= age_s <= age_max_s:
+            if -self._node.params.stamp_tolerance_s <= age_s <= age_max_s:
                 aged = values.copy()
                 aged[:, -1] = max(age_s, 0.0)
                 rows.append(aged)
@@ -240,11 +245,11 @@ def _check(policy: Policy, contract: PolicyContract) -> None:
         )
 
 
-def _too_old(what: str, stamp_ns: int, now_ns: int, age_max_s: float) -> str:
-    """Say what is wrong with the age of an input; empty if nothing is."""
+def _too_old(what: str, stamp_ns: int, now_ns: int, age_max_s: float, ahead_max_s: float) -> str:
+    """Say what is wrong with the age of an input; empty if nothing is. ahead_max_s: how far ahead its stamp may be."""
     age_s = (now_ns - stamp_ns) / _NS
     if age_s > age_max_s:
         return f"{what}: the newest is {age_s:.2f} s old, the limit is {age_max_s:g} s"
-    if age_s < -FUTURE_TOLERANCE_S:
-        return f"{what}: the newest is stamped {-age_s:.2f} s in the future"
+    if age_s < -ahead_max_s:
+        return f"{what}: its {stamps.ahead_text(-age_s, ahead_max_s)}"
     return ""

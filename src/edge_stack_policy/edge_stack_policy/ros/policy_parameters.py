@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from edge_stack_core.ros.parameters import ADMISSION, Parameter, ParameterValues
+from edge_stack_core.ros.parameters import ADMISSION, STAMP_TOLERANCE, Parameter, ParameterValues
 from edge_stack_inference.ros.tls_parameters import TLS_PARAMETERS, tls_files
 from edge_stack_policy.chunking.merging import BLEND, MERGES
 from edge_stack_policy.remote.settings import IMAGE_ENCODINGS, RemoteSettings
@@ -128,6 +128,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter("detection_age_max_s", 1.0, "Older detections are left out.", minimum=0.01, maximum=60.0),
     Parameter("image_age_max_s", 0.5, "Older images stop the chunks.", minimum=0.01, maximum=10.0),
+    STAMP_TOLERANCE,
     Parameter(
         "board",
         "",

@@ -1,0 +1,85 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The fusion node's door for actions: chunks of a policy or single targets, whichever input is in force, to the controller.
+
+A unit is one message, on the executor's thread. What is refused is counted, and named the first time of its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from edge_stack_msgs.msg import ActionChunk as ActionChunkMessage
+from sensor_msgs.msg import JointState
+
+from edge_stack_control.chunk_intake import ActionChunk, ChunkRefused, Refusal
+from edge_stack_control.controller import Controller
+from edge_stack_control.ros import fusion_bounds
+from edge_stack_control.ros.fusion_messages import read_chunk, read_target
+from edge_stack_core.ros import qos
+
+if TYPE_CHECKING:
+    from edge_stack_core.ros.base import StackNode
+
+CHUNKS, TARGETS = "action_chunk", "target_joints"
+_INPUTS = {CHUNKS: "chunks", TARGETS: "targets"}  # by the value of the parameter `input`
+
+
+class ActionDoor:
+    """Takes actions. refusal: why the last ones were refused that were."""
+
+    def __init__(self, node: StackNode, controller: Controller) -> None:
+        """Subscribe."""
+        self._node, self._controller = node, controller
+        self._named: set[tuple[str, Refusal]] = set()
+        self.refusal = ""
+        joints = len(controller.joint_names)
+        node.subscription(
+            ActionChunkMessage,
+            CHUNKS,
+            partial(self._take, CHUNKS, read_chunk),
+            qos.chunk(),
+            max_bytes=fusion_bounds.action_chunk_bytes(joints, controller.intake.limits.max_horizon),
+            too_large=self._take_large,
+        )
+        node.subscription(
+            JointState,
+            TARGETS,
+            partial(self._take, TARGETS, read_target),
+            qos.sensor(offered=False),
+            max_bytes=fusion_bounds.joint_states_bytes(joints),
+            too_large=self._take_large,
+        )
+
+    def _take(self, topic: str, read: Callable[[Any], ActionChunk], message: Any) -> None:
+        in_force = self._node.params.input
+        try:
+            if in_force != _INPUTS[topic]:
+                raise ChunkRefused(Refusal.NOT_IN_FORCE, f"input is {in_force}: {topic} is not in force")
+            chunk = read(message)
+        except ChunkRefused as refused:
+            self._controller.refuse(refused)
+            self._count(topic, refused)
+            return
+        try:
+            self._controller.offer(chunk, self._node.now_s())
+        except ChunkRefused as refused:
+            self._count(topic, refused)
+
+    def _take_large(self, text: str) -> None:
+        # Counted and logged by its size already.
+        self._controller.refuse(ChunkRefused(Refusal.TOO_LARGE, text))
+        self.refusal = text
+
+    def _count(self, topic: str, refused: ChunkRefused) -> None:
+        kind = refused.kind
+        self._node.stats.event(topic, kind.value)
+        if (topic, kind) not in self._named:
+            self._named.add((topic, kind))
+            self._node.get_logger().warning(
+                f"{topic} refused: {refused} ({kind.value}: counted from now on, not logged again)"
+            )
+        self.refusal = str(refused)
