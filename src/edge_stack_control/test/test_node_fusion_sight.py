@@ -26,6 +26,7 @@ COCO = ("person", "bicycle", "car", *(f"class {number}" for number in range(77))
 ROBOT = """
 name: one_joint
 base_frame: base_link
+following_error: {max: 3.0, time_s: 0.5}
 joints:
   - {name: pan, position: [-2.0, 2.0], velocity_max: 1.0, home: 0.0}
 """

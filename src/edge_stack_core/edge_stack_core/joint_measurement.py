@@ -104,7 +104,7 @@ class JointMeasurement:
             if fault is not None:
                 refused.append(fault)
         if ours:
-            self._settle(bool(refused), now_s)
+            self._settle(refused, now_s)
         return refused
 
     def missing(self) -> list[str]:
@@ -164,13 +164,14 @@ class JointMeasurement:
         self._held[joint], self._held_s[joint], self._confirmed_s[joint] = value, measured_s, now_s
         self._rivals.pop(joint, None)
 
-    def _settle(self, refused: bool, now_s: float) -> None:
+    def _settle(self, refused: list[MeasurementRefused], now_s: float) -> None:
         """Tell the positions once they are whole and have agreed for a while; from then on as they come."""
+        jumped = any(one.fault is MeasurementFault.JUMP for one in refused)
         self.seen_s = float(self._held_s.min())
         if math.isinf(self.seen_s):
             return
         if self.positions is None:
-            if refused or self._agreed == 0:
+            if jumped or self._agreed == 0:
                 self._settled_from_s, self._agreed = now_s, 0
             self._agreed += not refused
             if self._agreed < 2 or now_s - self._settled_from_s < SETTLE_S or self.contradiction(now_s):

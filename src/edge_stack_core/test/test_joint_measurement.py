@@ -97,6 +97,14 @@ def test_one_bad_value_is_refused_named_and_changes_nothing(value: float, fault:
     assert stream.measurement.contradiction(stream.now_s) == ""
 
 
+def test_garbage_beside_good_measurements_does_not_keep_them_out() -> None:
+    stream = Stream()
+    for _ in range(20):
+        stream.send(50.0, 0.2, after_s=0.01)
+        stream.send(0.1, 0.2, after_s=0.01)
+    assert stream.told == [0.1, 0.2]
+
+
 @pytest.mark.parametrize("first", [50.0, math.nan, 1e300])
 def test_the_first_value_of_all_is_judged_too(first: float) -> None:
     stream = Stream()
