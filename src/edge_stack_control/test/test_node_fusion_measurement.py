@@ -69,9 +69,10 @@ def test_an_implausible_measurement_is_refused_and_never_becomes_a_command(
     assert peer.transition("fusion", "activate")
     begin_s = peer.now_s()
     peer.spin_until(lambda: refused(peer, kind) >= 3, what="it to be refused")
-    status = stack.until("joint_state_stale", FusionStatus.HOLD)
-    assert status.commands == 0
-    assert "pan" in status.detail
+    named = peer.spin_until(
+        lambda: (s := stack.status()) and "pan" in s.detail and s, what="the joint to be named"
+    )
+    assert (named.reason, named.commands) == ("joint_state_stale", 0)
     stack.sends_joints = True
     stack.running()
     before = refused(peer, kind)
