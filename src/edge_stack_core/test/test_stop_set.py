@@ -12,7 +12,7 @@ import pytest
 
 from edge_stack_core.runtime import command_page, run_state
 from edge_stack_core.runtime.command_page import CommandPage
-from edge_stack_core.runtime.run_state import UNKNOWN, RunFiles, StateUnusable, state_folder
+from edge_stack_core.runtime.run_state import UNKNOWN, RunFiles, StateMissing, StateUnusable, state_folder
 from edge_stack_core.runtime.stop_set import GATEWAY, SERVICE, TOPIC, StopSet
 
 NAME = "/left/fusion"
@@ -238,6 +238,8 @@ def test_without_the_variable_a_private_folder_is_made_and_a_link_in_its_place_i
     monkeypatch.setattr(run_state, "SYSTEM_FOLDER", tmp_path / "none")
     monkeypatch.setattr(run_state, "USERS_FOLDER", str(tmp_path / "edge_stack.{uid}"))
     monkeypatch.delenv("HOME", raising=False)
+    with pytest.raises(StateMissing, match="it is not there"):
+        state_folder(make=False)
     made = state_folder()
     assert made == tmp_path / f"edge_stack.{os.getuid()}" and stat.S_IMODE(made.stat().st_mode) == 0o700
     made.rmdir()

@@ -79,7 +79,10 @@ def shared_memory() -> Iterator[Finding]:
 def state() -> Iterator[Finding]:
     """Look at the folder in which runs and requested stops are kept, and at runs that were not ended."""
     try:
-        folder = run_state.state_folder()
+        folder = run_state.state_folder(make=False)
+    except run_state.StateMissing as error:
+        yield Finding("state", Level.GOOD, f"{error.strerror} yet; the first run makes it")
+        return
     except OSError as error:
         fact = f"{error.strerror}; a requested stop would not survive a power cut"
         yield Finding(

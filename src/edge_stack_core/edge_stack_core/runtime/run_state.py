@@ -41,24 +41,30 @@ class StateUnusable(OSError):
     """The folder of the state cannot be used; the text names it and says why."""
 
 
-def state_folder() -> Path:
+class StateMissing(StateUnusable):
+    """The folder of the state is not there; the text names it."""
+
+
+def state_folder(*, make: bool = True) -> Path:
     """
     Return the folder in which runs are kept: EDGE_STACK_STATE_DIR, else /var/lib/edge_stack, else one in /var/tmp.
 
-    It needs neither HOME nor a login. One that others could write to, or that is another user's, raises StateUnusable:
-    whoever can write there can release a stop.
+    make: where it is missing, make it; else StateMissing names it. It needs neither HOME nor a login. One that others could
+    write to, or that is another user's, raises StateUnusable: whoever can write there can release a stop.
     """
     named = os.environ.get(STATE_VARIABLE, "")
     if named:
         folder = Path(named)
-        with contextlib.suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if make:
+            with contextlib.suppress(OSError):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return _checked(folder)
     if os.access(SYSTEM_FOLDER, os.W_OK | os.X_OK):
         return _checked(SYSTEM_FOLDER)
     folder = Path(USERS_FOLDER.format(uid=os.getuid()))
-    with contextlib.suppress(OSError):
-        folder.mkdir(mode=0o700)
+    if make:
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700)
     return _checked(folder, private=True)
 
 
@@ -67,6 +73,8 @@ def _checked(folder: Path, *, private: bool = False) -> Path:
     try:
         # A folder that was named may be a link to another one; one with a name that anybody can guess may not.
         status = folder.lstat() if private else folder.stat()
+    except FileNotFoundError:
+        raise StateMissing(errno.ENOENT, f"{folder}: it is not there") from None
     except OSError as error:
         raise StateUnusable(error.errno, f"{folder}: {error.strerror}") from None
     if not stat.S_ISDIR(status.st_mode):
