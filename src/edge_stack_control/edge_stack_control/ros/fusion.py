@@ -233,8 +233,6 @@ class FusionNode(StackNode):
     def _tick_raised(self, error: Exception) -> None:
         self._tick_error = error  # logged by the executor's thread
 
-    # ---- from topics (executor's thread) ----------------------------------------------------------------------------
-
     # ---- status (executor's thread) ---------------------------------------------------------------------------------
 
     def _watch_clock(self) -> None:
