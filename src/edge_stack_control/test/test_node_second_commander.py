@@ -48,6 +48,7 @@ class Stranger:
 def stack(peer: Peer, robot_file: str) -> Iterator[Stack]:
     with NodeProcess(MODULE, "fusion", {**PARAMETERS, "robot_file": robot_file}) as process:
         stack = Stack(peer)
+        stack.put_at = stack.target = START  # whoever commands: what the test plays is one robot
         peer.bring_up("fusion")
         stack.running()
         yield stack
@@ -97,6 +98,7 @@ def test_two_fusions_that_do_not_know_of_each_other_both_hold_until_one_is_deact
     parameters = {**PARAMETERS, "robot_file": robot_file}
     with NodeProcess(MODULE, "fusion", parameters) as one, NodeProcess(MODULE, "fusion2", parameters) as two:
         stack = Stack(peer)
+        stack.put_at = stack.target = START
         for name in ("fusion", "fusion2"):
             peer.bring_up(name)
 

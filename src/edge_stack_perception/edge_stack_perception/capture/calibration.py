@@ -95,8 +95,6 @@ def _matrix(file: YamlFile, name: str, shape: tuple[int, int]) -> NDArray[np.flo
     values = np.asarray(entry["data"], np.float64)
     if (entry["rows"], entry["cols"]) != shape or values.size != shape[0] * shape[1]:
         raise _wrong(file, name, entry, shape)
-    if not np.isfinite(values).all():
-        raise file.error((name, "data"), "has a value that is not finite")
     return values.reshape(shape)
 
 
