@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # How often it is looked who publishes, s.
 LOOK_PERIOD_S = 1.0
+# Cameras that publish on one topic may be several.
+_CAMERAS_AT_ONCE = 4
 
 
 class FusionSight:
@@ -75,7 +77,8 @@ class FusionSight:
                 always=True,
                 max_bytes=fusion_bounds.LABELS_BYTES,
             )
-        for topic in camera_info_topics if settings.topics else ():
+        # Polled: the size of images hardly ever changes, and each message that wakes the executor costs a millisecond.
+        self._cameras = [
             node.subscription(
                 CameraInfo,
                 topic,
@@ -83,7 +86,10 @@ class FusionSight:
                 qos.frame(offered=False),
                 always=True,
                 max_bytes=fusion_bounds.CAMERA_INFO_BYTES,
+                polled=True,
             )
+            for topic in (camera_info_topics if settings.topics else ())
+        ]
 
     @property
     def glance(self) -> Glance:
@@ -119,6 +125,8 @@ class FusionSight:
         if now_s - self._looked_s < LOOK_PERIOD_S:
             return
         self._looked_s = now_s
+        for camera in self._cameras:
+            node.poll(camera, _CAMERAS_AT_ONCE)
         if node.is_active:
             self._watch.take_publishers([node.count_publishers(topic) for topic in self._resolved], now_s)
         else:
