@@ -9,7 +9,7 @@ RING ones only: a process that stood still for long hears commands that are out 
 it has caught up. One command of somebody else counts for HOLD_S, so that a slow second commander does not flicker. Nothing
 here knows topics or clocks.
 
-The control thread uses sent() and present(), the executor's thread all else.
+The control thread sends, hears and judges; the executor's thread looks at the outcome, and says that the process runs.
 """
 
 from __future__ import annotations

@@ -137,6 +137,8 @@ class CommanderWatch:
             self._said = bool(words)
             self._node.get_logger().warning(words or f"nobody else publishes {TOPIC} any more")
 
+    # ---- the control thread, out of hear()
+
     def _take(self, data: bytes) -> None:
         self._judge.heard(data, time.monotonic())
 
