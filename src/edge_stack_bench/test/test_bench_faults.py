@@ -35,6 +35,13 @@ def test_every_kind_of_fault_has_a_row_and_every_row_is_a_fault() -> None:
         re.compile(case.sign)
 
 
+def test_what_control_said_that_it_did_between_two_times(seen: FaultObservations) -> None:
+    for at_s, state in ((1.0, "run"), (2.0, "stop"), (3.0, "stop"), (2.5, "hold"), (4.0, "run")):
+        seen.control(at_s, state, state)
+    assert seen.states(1.5, 3.5) == ["stop", "hold"]
+    assert seen.states(2.0, 2.2) == ["stop"]
+
+
 def test_the_first_sign_after_the_fault_counts(seen: FaultObservations) -> None:
     seen.control(1.0, "hold", "stale_perception")
     seen.control(2.0, "run", "ok")
@@ -185,8 +192,11 @@ WELL = {
     "control_gap_ms": 42.0,
     "unsafe_commands": 0,
     "recovered_ms": 900.0,
+    "states": ["run", "hold"],
+    "signs": [{"text": "control hold: stale_action"}],
     "lost": [],
 }
+SECOND = [{"text": "control hold: second_commander"}]
 
 
 @pytest.mark.parametrize(
@@ -201,6 +211,16 @@ WELL = {
         ("policy_nan", {"unsafe_commands": 2}, ["2 unsafe commands"]),
         ("fan_fail", {"recovered_ms": 3001.0}, ["well again after 3001 ms, limit 3000"]),
         ("fan_fail", {"recovered_ms": None, "lost": ["node obb: died"]}, ["not all came back"]),
+        ("second_commander", {"signs": SECOND}, []),
+        ("node_kill", {"signs": SECOND}, ["took itself for a second commander"]),
+        (
+            "large_messages",
+            {"subscriber_gap_ms": 84.0},
+            ["a subscriber heard no command for 84.0 ms, limit 83.3"],
+        ),
+        ("stop_restart", {"states": ["stop"], "control_gap_ms": 2500.0}, []),
+        ("stop_restart", {"states": ["stop", "run"]}, ["did not stand in stop all the time: stop, run"]),
+        ("stop_restart", {"states": []}, ["did not stand in stop all the time: said nothing"]),
         ("", {"detected_ms": None, "recovered_ms": None}, []),
         ("", {"detected_ms": None, "recovered_ms": 60000.0}, []),
     ],

@@ -34,6 +34,7 @@ PARAMETER_FAULTS = (
     "frame_flood",
     "policy_nan",
     "policy_slow",
+    "arm_stuck",
     "ambient_step",
     "fan_fail",
 )
@@ -59,6 +60,15 @@ class RecordingStack:
 
     def set_parameters(self, executable: str, values: Mapping[str, Any]) -> None:
         self.done.append((executable, dict(values)))
+
+    def names(self) -> list[str]:
+        return ["fusion", "fusion_standby"]
+
+    def request_stop(self, stop: bool) -> None:
+        self.done.append(("stop", stop))
+
+    def namespace(self) -> str:
+        return ""
 
 
 # ---- writing and reading
@@ -181,6 +191,17 @@ def test_what_a_fault_changes_is_changed_back(name: str) -> None:
     assert executable == same
     assert during.keys() == after.keys()
     assert during != after
+
+
+def test_the_robot_is_stopped_before_every_process_is_killed_and_released_at_the_end() -> None:
+    stack = RecordingStack()
+    run_to_the_end(stack, "stop_restart@0:0.01")
+    assert stack.done == [
+        ("stop", True),
+        ("fusion", signal.SIGKILL),
+        ("fusion_standby", signal.SIGKILL),
+        ("stop", False),
+    ]
 
 
 def test_a_fault_that_cannot_be_done_is_recorded_and_the_others_go_on() -> None:

@@ -112,6 +112,16 @@ def test_a_stalled_camera_gives_no_frames() -> None:
     assert Faults().frame(image, np.random.default_rng(0)) is image
 
 
+def test_an_arm_that_is_stuck_stays_where_it_was_told_to_be_and_one_that_sags_rests_below() -> None:
+    faults, command = Faults(), np.full(6, 0.3)
+    assert (faults.command(command) == command).all()
+    faults.arm_stuck = True
+    assert (faults.command(np.full(6, 0.7)) == command).all()
+    faults.arm_stuck, faults.arm_sag = False, 0.05
+    assert faults.command(command) == pytest.approx([0.25] * 5 + [0.3])
+    assert (command == 0.3).all()
+
+
 def test_camera_noise_has_the_strength_that_was_asked_for() -> None:
     image = np.full((100, 100, 3), 128, dtype=np.uint8)
     noisy = Faults(camera_noise=10.0).frame(image, np.random.default_rng(0))

@@ -19,6 +19,12 @@ NOTICED_MS = {
 }
 """By kind of fault: it must be noticed so soon; any other one some time."""
 GAP_PERIODS = 2.0
+NO_GAP_LIMIT = ("stop_restart",)
+"""Kinds that leave no process that could command: the drives' own limit of time has to hold the robot."""
+STOPPED = ("stop_restart",)
+"""Kinds during which the robot has to stand in STOP, whatever else happens."""
+SECOND_COMMANDERS = ("second_commander", "large_messages")
+"""Kinds that put something on the topic of commands; in any other one nothing is ever taken for a stranger's."""
 RECOVERED_MS = 3000.0
 
 
@@ -31,8 +37,15 @@ def missed_limits(row: Mapping[str, Any], kind: str, period_s: float) -> list[st
     elif limit_ms is not None and noticed_ms > limit_ms:
         over.append(f"noticed after {noticed_ms:.0f} ms, limit {limit_ms:.0f}")
     gap_ms, most_ms = row["control_gap_ms"], GAP_PERIODS * period_s * 1e3
-    if gap_ms > most_ms:
+    if gap_ms > most_ms and kind not in NO_GAP_LIMIT:
         over.append(f"no command for {gap_ms:.1f} ms, limit {most_ms:.1f}")
+    subscriber_ms = row.get("subscriber_gap_ms", 0.0)
+    if subscriber_ms > most_ms:
+        over.append(f"a subscriber heard no command for {subscriber_ms:.1f} ms, limit {most_ms:.1f}")
+    if kind in STOPPED and row["states"] != ["stop"]:
+        over.append(f"did not stand in stop all the time: {', '.join(row['states']) or 'said nothing'}")
+    if kind not in SECOND_COMMANDERS and any("second_commander" in sign["text"] for sign in row["signs"]):
+        over.append("took itself for a second commander")
     if row["unsafe_commands"]:
         over.append(f"{row['unsafe_commands']} unsafe commands")
     recovered_ms = row["recovered_ms"]

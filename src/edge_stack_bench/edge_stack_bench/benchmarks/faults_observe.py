@@ -217,6 +217,12 @@ class FaultObservations:
         due = (last.at_s - first.at_s) / self.limits.period_s
         return last.max_gap_s if last.commands - first.commands >= due - 2.0 else math.inf
 
+    def states(self, begin_s: float, end_s: float) -> list[str]:
+        """Return what control said that it did between two times: run, slow, hold or stop, in the order of their first."""
+        return list(
+            dict.fromkeys(state for at_s, state, _ in sorted(self.controls) if begin_s <= at_s < end_s)
+        )
+
     def unsafe_commands(self, begin_s: float, end_s: float) -> list[Unsafe]:
         """
         Return commands that are not finite, out of range, faster than the joints may move, or that move during a hold.

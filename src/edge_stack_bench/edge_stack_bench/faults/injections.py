@@ -8,6 +8,7 @@ A unit is one injection, begun and ended once. Everything is really done to the 
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import fcntl
 import os
@@ -31,18 +32,36 @@ class Stack(Protocol):
     def set_parameters(self, executable: str, values: Mapping[str, Any]) -> None:
         """Set live parameters of the node that is run by this executable."""
 
+    def names(self) -> list[str]:
+        """Return the names of all nodes."""
 
-class Injection(Protocol):
+    def request_stop(self, stop: bool) -> None:
+        """Request a stop of the robot, or release it; return when that was answered."""
+
+    def namespace(self) -> str:
+        """Return the namespace of the nodes; empty: none."""
+
+
+class Injection(abc.ABC):
     """One fault while it is being done."""
 
+    def ready(self, stack: Stack) -> None:  # noqa: B027 (most need nothing)
+        """Get ready, so that begin breaks it at once."""
+
+    @abc.abstractmethod
     def begin(self, stack: Stack) -> None:
         """Break it."""
 
+    @abc.abstractmethod
     def end(self, stack: Stack) -> None:
         """Take the cause away; what recovers then recovers by itself."""
 
+    def figures(self) -> dict[str, float]:
+        """Return what it measured itself, by the name of its column; complete after the end."""
+        return {}
 
-class Kill:
+
+class Kill(Injection):
     """SIGKILL to a node's process."""
 
     def __init__(self, node: str) -> None:
@@ -56,7 +75,7 @@ class Kill:
         """See Injection."""
 
 
-class Hang:
+class Hang(Injection):
     """SIGSTOP to a node's process: it lives and does nothing. SIGCONT at the end, if it was not replaced meanwhile."""
 
     def __init__(self, node: str) -> None:
@@ -71,7 +90,21 @@ class Hang:
         stack.signal(self._node, signal.SIGCONT)
 
 
-class Parameters:
+class StopAndKill(Injection):
+    """A stop of the robot is requested, then every process is killed; the stop is released at the end."""
+
+    def begin(self, stack: Stack) -> None:
+        """See Injection."""
+        stack.request_stop(True)
+        for name in stack.names():
+            stack.signal(name, signal.SIGKILL)
+
+    def end(self, stack: Stack) -> None:
+        """See Injection."""
+        stack.request_stop(False)
+
+
+class Parameters(Injection):
     """Live parameters of the node with this executable, set at the begin and set back at the end."""
 
     def __init__(self, executable: str, during: Mapping[str, Any], after: Mapping[str, Any]) -> None:
@@ -87,7 +120,7 @@ class Parameters:
             stack.set_parameters(self._executable, self._after)
 
 
-class Ramp:
+class Ramp(Injection):
     """A live parameter that goes evenly from one value to another during the fault, and back at its end."""
 
     STEP_S = 0.25
@@ -119,7 +152,7 @@ class Ramp:
                 return
 
 
-class Hog:
+class Hog(Injection):
     """Other programs that keep every core busy."""
 
     PER_CORE = 2
@@ -140,7 +173,7 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _IFREQ = struct.Struct("16sh14x")
 
 
-class NetworkLoss:
+class NetworkLoss(Injection):
     """
     Loopback that goes down and up at random: what DDS sends meanwhile is lost, in bursts.
 

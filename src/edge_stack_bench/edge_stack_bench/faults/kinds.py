@@ -11,7 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_stack_bench.faults.injections import Hang, Hog, Injection, Kill, NetworkLoss, Parameters, Ramp
+from edge_stack_bench.faults.injections import (
+    Hang,
+    Hog,
+    Injection,
+    Kill,
+    NetworkLoss,
+    Parameters,
+    Ramp,
+    StopAndKill,
+)
+from edge_stack_bench.faults.strangers import Strangers
 
 NODE, WATTS = "node", "W"
 POWER_MODES = ("7W", "15W", "25W", "MAXN_SUPER")
@@ -25,7 +35,8 @@ class Kind:
 
     argument: what stands after the colon: a node, a figure's unit, or nothing. duration_s: how long it lasts if nothing is
     said; 0: it happens at once. needs: executables of nodes that it takes in the stack, besides those of the robot.
-    own_network: whether the stack must run in a network namespace of its own. make: from what and duration.
+    own_network: whether the stack must run in a network namespace of its own. leaves_nothing: whether no process is left
+    that could command. make: from what and duration.
     """
 
     name: str
@@ -35,6 +46,7 @@ class Kind:
     duration_s: float = 0.0
     needs: tuple[str, ...] = ()
     own_network: bool = False
+    leaves_nothing: bool = False
 
     @property
     def usage(self) -> str:
@@ -94,6 +106,37 @@ KINDS: dict[str, Kind] = {
             "the policy takes 3 s for each chunk",
             lambda _w, _d: Parameters("policy", {"fault": "slow"}, {"fault": "none"}),
             duration_s=8.0,
+        ),
+        Kind(
+            "arm_stuck",
+            "the arm does not follow its commands",
+            lambda _w, _d: Parameters("sim", {"arm_stuck": True}, {"arm_stuck": False}),
+            duration_s=8.0,
+        ),
+        Kind(
+            "implausible_joint",
+            "another program tells once that a joint is at 48 rad",
+            lambda _w, _d: Strangers("implausible"),
+            duration_s=2.0,
+        ),
+        Kind(
+            "second_commander",
+            "another program commands the robot too",
+            lambda _w, _d: Strangers("commands"),
+            duration_s=3.0,
+        ),
+        Kind(
+            "large_messages",
+            "another program sends 40 MB on each topic of fusion in turn",
+            lambda _w, _d: Strangers("large", "listen"),
+            duration_s=8.0,
+        ),
+        Kind(
+            "stop_restart",
+            "the robot is stopped, then every process is killed; the stop is released at the end",
+            lambda _w, _d: StopAndKill(),
+            duration_s=15.0,
+            leaves_nothing=True,
         ),
         Kind("cpu_hog", "other programs keep every core busy", lambda _w, _d: Hog(), duration_s=10.0),
         Kind(

@@ -25,10 +25,11 @@ def random_faults(
     """
     Return faults that begin within duration_s, by their times.
 
-    nodes: those that may be killed or hung. without: kinds that cannot be done here.
+    nodes: those that may be killed or hung. without: kinds that cannot be done here. Those that leave nothing are never
+    among them: no command can be given then.
     """
     chance = random.Random(seed)
-    kinds = [kind for name, kind in KINDS.items() if name not in without]
+    kinds = [kind for name, kind in KINDS.items() if name not in without and not kind.leaves_nothing]
     faults = []
     at_s = chance.uniform(*PAUSE_S)
     while at_s < duration_s:

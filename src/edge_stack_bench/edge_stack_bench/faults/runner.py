@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge_stack_bench.faults.injections import Injection, Stack
@@ -22,12 +22,13 @@ __all__ = ["FaultRunner", "Stack"]
 
 @dataclass
 class Done:
-    """A fault as it was done. Times: monotonic s, None until then. error: why it could not be done."""
+    """A fault as it was done. Times: monotonic s, None until then. error: why it could not be done. figures: of its own."""
 
     fault: ScheduledFault
     began_s: float | None = None
     ended_s: float | None = None
     error: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self, zero_s: float) -> dict[str, Any]:
         """Return plain values, with times counted from zero_s."""
@@ -88,8 +89,9 @@ class FaultRunner:
     def _begin(self, done: Done, on: dict[int, tuple[Done, Injection]]) -> None:
         fault = done.fault
         injection = fault.of.make(fault.what, fault.duration_s)
-        done.began_s = time.monotonic()
         try:
+            injection.ready(self._stack)
+            done.began_s = time.monotonic()
             injection.begin(self._stack)
         except Exception as error:  # noqa: BLE001 (the run goes on, and says that this fault was not in it)
             done.error = f"{type(error).__name__}: {error}"
@@ -107,5 +109,6 @@ class FaultRunner:
         except Exception as error:  # noqa: BLE001 (as above)
             done.error = f"{type(error).__name__}: {error}"
             self._say(f"fault {done.fault} could not be ended: {done.error}")
+        done.figures = injection.figures()
         done.ended_s = time.monotonic()
         self._say(f"fault {done.fault} is over")

@@ -26,6 +26,7 @@ import numpy.typing as npt
 import yaml
 from rich.console import Console
 from rich.live import Live
+from std_srvs.srv import SetBool
 
 from edge_stack.runner.stack import StackProcesses
 from edge_stack.shipped import shipped_config
@@ -120,11 +121,27 @@ class RunningStack:
 
     def set_parameters(self, executable: str, values: Mapping[str, Any]) -> None:
         """See Stack."""
+        for name in self._run_by(executable):
+            self._monitor.set_parameters(name, values)
+
+    def names(self) -> list[str]:
+        """See Stack."""
+        return [node.name for node in self._processes.nodes]
+
+    def request_stop(self, stop: bool) -> None:
+        """See Stack."""
+        for name in self._run_by("fusion"):
+            self._monitor.call(SetBool, f"{name}/stop", SetBool.Request(data=stop))
+
+    def namespace(self) -> str:
+        """See Stack."""
+        return self._monitor.namespace
+
+    def _run_by(self, executable: str) -> list[str]:
         names = [node.name for node in self._processes.nodes if node.executable == executable]
         if not names:
             raise RuntimeError(f"no node of this run has the executable {executable}")
-        for name in names:
-            self._monitor.set_parameters(name, values)
+        return names
 
 
 def _run(

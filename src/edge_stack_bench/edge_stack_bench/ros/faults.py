@@ -8,7 +8,8 @@ stack shows of it. recovered_ms: from the end of its cause until all has been we
 the cause is what the board tells, which outlasts the fault: it ends when no signal is above its `raise` any more;
 cooled_ms: from the fault's end until then. control_gap_ms: longest time between two commands, by their stamps.
 unsafe_commands: beyond a limit, or moving during a hold. task_success_delta: share of the task's attempts that succeed,
-against a run without a fault. lost: what did not come back. over: which limits it missed (faults_limits.py).
+against a run without a fault. states: of control, from the first sign to the end. subscriber_gap_ms: longest time in which a
+plain subscriber heard no command. lost: what did not come back. over: which limits it missed (faults_limits.py).
 """
 
 from __future__ import annotations
@@ -86,6 +87,11 @@ CASES = (
     FaultCase("frame_flood@0:5", r"image_raw: flood"),
     FaultCase("policy_nan@0:5", r"action_chunk: (wrong_output|refused)|invalid_action|node policy"),
     FaultCase("policy_slow@0:8", r"event policy .*deadline_missed|stale_action|node policy"),
+    FaultCase("arm_stuck@0:8", r"control hold: following_error"),
+    FaultCase("implausible_joint@0:2", r"event fusion(_standby)? joint_states: implausible"),
+    FaultCase("second_commander@0:3", r"control hold: second_commander"),
+    FaultCase("large_messages@0:8", r"event fusion(_standby)? \S+: too_large|second_commander"),
+    FaultCase("stop_restart@0:15", r"control stop"),
     FaultCase("cpu_hog@0:10", r"cpu_busy"),
     FaultCase("clock_jump@0:5", r"clock: jumped"),
     FaultCase("dds_drop@0:5", r"control|node "),
@@ -97,8 +103,10 @@ CASES = (
 )
 
 
-def run(cases: Sequence[FaultCase], config_path: str | None = None) -> tuple[list[dict[str, Any]], list[str]]:
-    """Run every case in a process of its own; return the rows and what could not be done."""
+def run(
+    cases: Sequence[FaultCase], config_path: str | None = None, repeat: int = 1
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Run every case so many times, each in a process of its own; return the rows and what could not be done."""
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     print("no fault", file=sys.stderr, flush=True)
@@ -106,7 +114,7 @@ def run(cases: Sequence[FaultCase], config_path: str | None = None) -> tuple[lis
     if "error" in baseline:
         return [], [f"without a fault: not done: {baseline['error']}"]
     rows.append(baseline)
-    for case in cases:
+    for case in [case for case in cases for _ in range(repeat)]:
         print(case.fault, file=sys.stderr, flush=True)
         row = _in_process(case, config_path)
         if "error" in row:
@@ -310,6 +318,9 @@ def _row(
     if case is None:
         row["not_done"] = errors  # of a node that was away just then
     sign = None if case is None else seen.first_sign(case.sign, begin_s)
+    row["states"] = seen.states(begin_s if sign is None else sign.began_s, end_s)
+    for done in runner.done:
+        row.update(done.figures)
     if sign is not None:
         row["detected_ms"] = round((sign.began_s - begin_s) * 1e3, 1)
         row["sign"] = sign.text
@@ -350,6 +361,7 @@ def main(argv: list[str] | None = None) -> int:
     common.add_output_options(parser)
     parser.add_argument("--config", metavar="FILE", help="another robot.yaml")
     parser.add_argument("--only", action="append", metavar="FAULT", help="only faults that begin so")
+    parser.add_argument("--repeat", type=int, default=1, metavar="TIMES", help="do each fault so often")
     parser.add_argument(
         "--random", type=float, metavar="SECONDS", help="instead: random faults of all kinds for so long"
     )
@@ -359,6 +371,8 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.random is not None and options.random <= 0.0:
         parser.error(f"--random {options.random:g}: must be above 0")
+    if options.repeat < 1:
+        parser.error(f"--repeat {options.repeat}: must be at least 1")
     if options.row:
         chance = (options.random, options.seed) if options.random else None
         case = next((c for c in CASES if c.fault == options.only[0]), None)
@@ -374,7 +388,7 @@ def main(argv: list[str] | None = None) -> int:
     cases = [c for c in CASES if not options.only or c.fault.startswith(tuple(options.only))]
     if not cases:
         parser.error(f"--only {' '.join(options.only)}: there are {', '.join(c.fault for c in CASES)}")
-    rows, notes = run(cases, options.config)
+    rows, notes = run(cases, options.config, options.repeat)
     code = _verdict(rows, notes)
     if any(case.quick for case in cases):
         notes.append(

@@ -32,6 +32,7 @@ def observe(monitor: Any, seen: FaultObservations, lock: threading.Lock, governo
     from edge_stack_msgs.msg import BoardState, FusionStatus, NodeStatus, StackState
     from sensor_msgs.msg import JointState
 
+    from edge_stack_bench.ros.stranger import STRANGER
     from edge_stack_core.ros import qos
     from edge_stack_supervisor.ros.governor_messages import board_reading
 
@@ -43,11 +44,15 @@ def observe(monitor: Any, seen: FaultObservations, lock: threading.Lock, governo
     }
 
     def command(message: JointState) -> None:
+        if message.header.frame_id.startswith(STRANGER):
+            return  # a fault's own
         sent_s = sent_at_s(message)
         with lock:
             seen.command(sent_s, message.position)
 
     def joints(message: JointState) -> None:
+        if message.header.frame_id.startswith(STRANGER):
+            return
         sent_s = sent_at_s(message)
         with lock:
             seen.joints(sent_s, message.position)

@@ -54,6 +54,7 @@ class Monitor:
     def __init__(self, record: RunRecord, namespace: str = "") -> None:
         """Join the domain and listen."""
         self.record = record
+        self.namespace = namespace
         self.lock = threading.Lock()
         self.context = Context()
         rclpy.init(context=self.context)
@@ -77,17 +78,23 @@ class Monitor:
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
 
-    def set_parameters(self, name: str, values: Mapping[str, Any], timeout_s: float = 15.0) -> None:
-        """
-        Set parameters of a node of this namespace, from another thread than the monitor's.
-
-        A node that is being replaced is asked again when it is back. RuntimeError if it does not answer in time, or
-        refuses: with its reason.
-        """
+    def set_parameters(self, name: str, values: Mapping[str, Any]) -> None:
+        """Set parameters of a node of this namespace; as call. RuntimeError also if it refuses: with its reason."""
         request = SetParameters.Request(
             parameters=[Parameter(key, value=value).to_parameter_msg() for key, value in values.items()]
         )
-        client = self.node.create_client(SetParameters, f"{name}/set_parameters")
+        answer = self.call(SetParameters, f"{name}/set_parameters", request)
+        refusals = [result.reason for result in answer.results if not result.successful]
+        if refusals:
+            raise RuntimeError(f"{name}: {'; '.join(refusals)}")
+
+    def call(self, kind: type, service: str, request: Any, timeout_s: float = 15.0) -> Any:
+        """
+        Call a service of this namespace, from another thread than the monitor's; return the answer.
+
+        A node that is being replaced is asked again when it is back. RuntimeError if it does not answer in time.
+        """
+        client = self.node.create_client(kind, service)
         try:
             until_s = time.monotonic() + timeout_s
             while time.monotonic() < until_s:
@@ -98,11 +105,8 @@ class Monitor:
                 future = client.call_async(request)
                 future.add_done_callback(lambda _, answered=answered: answered.set())
                 if answered.wait(_ANSWER_S):
-                    refusals = [result.reason for result in future.result().results if not result.successful]
-                    if refusals:
-                        raise RuntimeError(f"{name}: {'; '.join(refusals)}")
-                    return
-            raise RuntimeError(f"{name} does not answer")
+                    return future.result()
+            raise RuntimeError(f"{service} does not answer")
         finally:
             self.node.destroy_client(client)
 

@@ -43,7 +43,7 @@ class ActionDoor:
             partial(self._take, CHUNKS, read_chunk),
             qos.chunk(),
             max_bytes=fusion_bounds.action_chunk_bytes(joints, controller.intake.limits.max_horizon),
-            too_large=self._take_large,
+            too_large=partial(self._take_large, CHUNKS),
         )
         node.subscription(
             JointState,
@@ -51,7 +51,7 @@ class ActionDoor:
             partial(self._take, TARGETS, read_target),
             qos.sensor(offered=False),
             max_bytes=fusion_bounds.joint_states_bytes(joints),
-            too_large=self._take_large,
+            too_large=partial(self._take_large, TARGETS),
         )
 
     def _take(self, topic: str, read: Callable[[Any], ActionChunk], message: Any) -> None:
@@ -69,8 +69,10 @@ class ActionDoor:
         except ChunkRefused as refused:
             self._count(topic, refused)
 
-    def _take_large(self, text: str) -> None:
+    def _take_large(self, topic: str, text: str) -> None:
         # Counted and logged by its size already.
+        if self._node.params.input != _INPUTS[topic]:
+            return  # nothing of a topic that is not in force holds the robot
         self._controller.refuse(ChunkRefused(Refusal.TOO_LARGE, text))
         self.refusal = text
 

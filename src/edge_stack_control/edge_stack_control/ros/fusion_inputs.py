@@ -126,15 +126,11 @@ class FusionInputs:
         self._refuse(Reason.JOINT_STATE_STALE, refused.text)
         if refused.fault not in self._named:
             self._named.add(refused.fault)
+            publishers = ", ".join(self._node.publishers_of("joint_states")) or "nobody that is known"
             self._node.get_logger().warning(
-                f"joint_states refused: {refused.text}; published by {self._publishers('joint_states')}"
+                f"joint_states refused: {refused.text}; published by {publishers}"
                 f" ({refused.fault.value}: counted from now on, not logged again)"
             )
-
-    def _publishers(self, topic: str) -> str:
-        found = self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(topic))
-        names = sorted(f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in found)
-        return ", ".join(names) or "nobody that is known"
 
     def _take_stack_state(self, message: StackState) -> None:
         seen_s = self._seen_s(Reason.SUPERVISOR_LOST, "stack_state", message.header.stamp)

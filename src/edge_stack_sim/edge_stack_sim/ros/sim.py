@@ -67,6 +67,15 @@ class SimNode(StackNode):
         Parameter(
             "frame_flood", 0, "Fault: further copies of each frame.", minimum=0, maximum=100, live=True
         ),
+        Parameter("arm_stuck", False, "Fault: the arm does not follow its commands.", live=True),
+        Parameter(
+            "arm_sag",
+            0.0,
+            "Fault: how far below its command each joint but the gripper rests, rad.",
+            minimum=0.0,
+            maximum=0.5,
+            live=True,
+        ),
         Parameter("hand", False, "Fault: a person's hand reaches over the table.", live=True),
     )
 
@@ -93,7 +102,7 @@ class SimNode(StackNode):
         finally:
             self._world.close()  # drawing is up to the thread of activate
         self._task = PlaceTask(self._world, p.seed, p.timeout_s)
-        self._faults = Faults(p.camera_stall, p.camera_noise, p.hand, p.frame_flood)
+        self._faults = Faults(p.camera_stall, p.camera_noise, p.hand, p.frame_flood, p.arm_stuck, p.arm_sag)
         self._rng = np.random.default_rng(p.seed)
         self._command: NDArray[np.float64] = self._world.joint_positions
         self._commanded = False
@@ -195,7 +204,7 @@ class SimNode(StackNode):
             if now >= next_step:
                 next_step = self._next(next_step, step_s, now)
                 self._faults.step(world, step_s)
-                world.step(self._command if self._commanded else None, steps)
+                world.step(self._faults.command(self._command) if self._commanded else None, steps)
                 self._publish_joints(world)
                 ended_s = self._run_task(world, ended_s)
             if now >= next_frame:

@@ -1,0 +1,192 @@
+# Copyright 2026 edge_stack contributors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Another program on the robot's network, careless or hostile, for the faults that such a one makes.
+
+Its unit is one act: it finds the stack's topics, says "ready", waits for "go" on its standard input and acts until that
+ends. What it measured it prints as one line of JSON. Its messages carry the frame STRANGER, so that a listener can tell them
+apart from the stack's own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from edge_stack_msgs.msg import ActionChunk, StackState
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CameraInfo, JointState
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from edge_stack_bench.faults.strangers import GO, READY
+from edge_stack_core.ros import qos
+
+STRANGER = "stranger"
+COMMAND_HZ = 20.0
+LARGE_BYTES = 40_000_000
+LARGE_PERIOD_S = 0.5
+FUSION_TOPICS: tuple[tuple[type, str, Callable[[], Any]], ...] = (
+    (JointState, "joint_states", qos.request),
+    (JointState, "target_joints", qos.request),
+    (JointState, "joint_command", qos.request),
+    (ActionChunk, "action_chunk", qos.request),
+    (Detection2DArray, "detect/detections", qos.request),
+    (LabelInfo, "detect/label_info", qos.state),
+    (CameraInfo, "camera_info", qos.request),
+    (StackState, "stack_state", qos.state),
+)
+"""What fusion hears in the demo, and QoS that matches its own."""
+IMPLAUSIBLE_RAD = 48.0
+
+
+class Stranger:
+    """The program: a node that nobody manages, spun in a thread of its own."""
+
+    def __init__(self) -> None:
+        """Join the domain."""
+        rclpy.init(args=sys.argv)
+        self.node = Node(STRANGER)
+        self.over = threading.Event()
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        threading.Thread(target=self._executor.spin, daemon=True).start()
+
+    def publisher(self, kind: type, topic: str, profile: Any) -> Publisher:
+        """Create a publisher and wait until somebody hears it."""
+        publisher = self.node.create_publisher(kind, topic, profile)
+        self.wait(lambda: publisher.get_subscription_count() > 0)
+        return publisher
+
+    def joint_state(self) -> JointState:
+        """Return where the robot is measured, once that is known; made the stranger's."""
+        heard: list[JointState] = []
+        subscription = self.node.create_subscription(
+            JointState, "joint_states", heard.append, qos.sensor(offered=False)
+        )
+        self.wait(lambda: heard)
+        self.node.destroy_subscription(subscription)
+        message = heard[-1]
+        message.header.frame_id = STRANGER
+        return message
+
+    def stamped(self, message: Any) -> Any:
+        """Return a message with the present time."""
+        message.header.stamp = self.node.get_clock().now().to_msg()
+        return message
+
+    def wait(self, condition: Callable[[], Any]) -> None:
+        """Wait for what another thread brings; whoever started the program sets the limit."""
+        while not condition() and not self.over.is_set():
+            time.sleep(0.01)
+
+    def begin(self) -> None:
+        """Say that all is ready, and wait until it is to begin; over is set when it is to end."""
+        print(READY, flush=True)
+        if sys.stdin.readline().strip() != GO:
+            self.over.set()
+        threading.Thread(target=self._until_end, daemon=True).start()
+
+    def close(self) -> None:
+        """Leave the domain."""
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.try_shutdown()
+
+    def _until_end(self) -> None:
+        sys.stdin.read()
+        self.over.set()
+
+
+def commands(stranger: Stranger) -> None:
+    """Command the robot, which is to stay where it was when this began."""
+    message = stranger.joint_state()
+    message.velocity = []
+    publisher = stranger.publisher(JointState, "joint_command", qos.request())
+    stranger.begin()
+    while not stranger.over.is_set():
+        publisher.publish(stranger.stamped(message))
+        stranger.over.wait(1.0 / COMMAND_HZ)
+
+
+def implausible(stranger: Stranger) -> None:
+    """Tell once that a joint is where it cannot be."""
+    message = stranger.joint_state()
+    message.position[0] = IMPLAUSIBLE_RAD
+    publisher = stranger.publisher(JointState, "joint_states", qos.request())
+    stranger.begin()
+    publisher.publish(stranger.stamped(message))
+    stranger.over.wait()
+
+
+def large(stranger: Stranger) -> None:
+    """Send each topic of fusion in turn a message of 40 MB."""
+    made = [
+        (kind, topic, stranger.node.create_publisher(kind, topic, profile()))
+        for kind, topic, profile in FUSION_TOPICS
+    ]
+    text = STRANGER.ljust(LARGE_BYTES)
+    data = {
+        kind: serialize_message(kind(header=Header(frame_id=text))) for kind in {kind for kind, _, _ in made}
+    }
+    stranger.wait(lambda: all(p.get_subscription_count() > 0 for _, _, p in made))
+    stranger.begin()
+    sent = 0
+    while not stranger.over.is_set():
+        kind, _, publisher = made[sent % len(made)]
+        publisher.publish(data[kind])
+        sent += 1
+        stranger.over.wait(LARGE_PERIOD_S)
+    print(json.dumps({"large_sent": sent}), flush=True)
+
+
+def listen(stranger: Stranger) -> None:
+    """Hear the commands as a plain subscriber does, and measure the longest time without one."""
+    arrivals: list[float] = []
+    counts = threading.Event()
+
+    def heard(data: bytes) -> None:
+        if counts.is_set() and len(data) < LARGE_BYTES:
+            arrivals.append(time.monotonic())
+
+    stranger.node.create_subscription(
+        JointState, "joint_command", heard, qos.command(0.0, offered=False), raw=True
+    )
+    stranger.wait(lambda: stranger.node.count_publishers("joint_command") > 0)
+    stranger.begin()
+    arrivals.append(time.monotonic())
+    counts.set()
+    stranger.over.wait()
+    gaps = [b - a for a, b in zip(arrivals, [*arrivals[1:], time.monotonic()], strict=True)]
+    print(json.dumps({"subscriber_gap_ms": round(max(gaps, default=math.nan) * 1e3, 1)}), flush=True)
+
+
+ACTS: dict[str, Callable[[Stranger], None]] = {
+    act.__name__: act for act in (commands, implausible, large, listen)
+}
+
+
+def main() -> int:
+    """Do the act that is the first argument."""
+    if len(sys.argv) < 2 or sys.argv[1] not in ACTS:
+        print(f"stranger: give one of {', '.join(ACTS)}", file=sys.stderr)
+        return 2
+    stranger = Stranger()
+    try:
+        ACTS[sys.argv[1]](stranger)
+    finally:
+        stranger.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
