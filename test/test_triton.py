@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 from google.protobuf import text_format
 from hostile_servers import silent, tcp_server, trickle
-from tritonclient.grpc import model_config_pb2 as config_pb
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import find_robot, load_robot
@@ -44,6 +43,10 @@ from edge_stack_policy.registry import make_policy
 from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.testing.micro_smolvla import FOLDER, IMAGE, TASK, make_case
 from edge_stack_policy.triton.repository import main, write_repository
+
+config_pb = pytest.importorskip(
+    "tritonclient.grpc", reason="needs tritonclient: ./edge setup --with triton"
+).model_config_pb2
 
 NAMES = ("cube", "hand")
 ROBOT = load_robot(find_robot("so101_sim"))

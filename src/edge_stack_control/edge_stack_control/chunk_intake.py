@@ -84,6 +84,22 @@ class ActionChunk:
 
 
 @dataclass(frozen=True)
+class Outcomes:
+    """
+    What became of the actions since activation.
+
+    accepted_sequence: of the newest chunk that was taken, 0: none. The others: of the newest message that was refused, as
+    far as it told.
+    """
+
+    accepted_sequence: int = 0
+    refused_policy: str = ""
+    refused_sequence: int = 0
+    refused_topic: str = ""
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
 class IntakeLimits:
     """
     What times and sizes are accepted.

@@ -45,6 +45,11 @@ class _QueuedChunk:
     lag_s: float = 0.0
     eased_s: float = 0.0
 
+    @property
+    def is_target(self) -> bool:
+        """Whether it is a single position: slower execution changes nothing of it, and does not make it last longer."""
+        return len(self.positions) == 1
+
     def end_s(self) -> float:
         return self.start_s + len(self.positions) * self.step_s + self.lag_s
 
@@ -155,13 +160,14 @@ class ChunkQueue:
     def delay(self, lost_s: float) -> None:
         """Let execution fall behind by a time: the robot moves slower than the chunk, or not at all."""
         for entry in self._entries:
-            entry.lag_s += lost_s
+            if not entry.is_target:
+                entry.lag_s += lost_s
 
     def ease(self, now_s: float, progress_s: float) -> None:
         """Slow down towards the end of the actions. progress_s: how far the actions have gone on since the last sample."""
         newest = self._entries[-1] if self.has_actions else None
         for entry in self._entries:
-            if entry is newest or entry.eased_s > 0.0:
+            if not entry.is_target and (entry is newest or entry.eased_s > 0.0):
                 entry.ease(now_s, progress_s, self.max_age_s)
 
     @property

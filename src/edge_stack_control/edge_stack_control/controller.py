@@ -372,7 +372,10 @@ class Controller:
         )
 
     def _set_speed(self, decision: SafetyDecision, elapsed_s: float, settings: ControllerSettings) -> None:
-        """Follow a fall of speed at once and a rise gradually."""
+        """Follow a fall of speed at once and a rise gradually. A robot that is too far behind is waited for."""
+        if self._following.share > 1.0:
+            self._speed = self._progress = 0.0
+            return
         rise = elapsed_s / settings.speed_rise_s if settings.speed_rise_s > 0.0 else 1.0
         self._speed = min(decision.velocity, self._speed + rise)
         self._progress = min(decision.progress, self._progress + rise)
@@ -394,7 +397,8 @@ class Controller:
         output.limiter.position_tolerance = settings.position_tolerance
         output.move(queue.sample(now_s), reach_s, self._speed)
         hit = output.limiter.hit
-        beyond, fast = bool(hit.position.any()), bool(hit.velocity.any() or hit.step.any())
+        waits = self._speed == 0.0  # for the robot: then it is not the actions that are too fast
+        beyond, fast = bool(hit.position.any()), bool((hit.velocity.any() or hit.step.any()) and not waits)
         self._limit_s[0] = self._limit_s[0] + elapsed_s if beyond else 0.0
         self._limit_s[1] = self._limit_s[1] + elapsed_s if fast else 0.0
         return beyond or fast

@@ -45,7 +45,9 @@ def explain(
     around = around or Surroundings()
     but = (refused or {}).get(command.reason, "")
     if command.state is ControlState.RUN:
-        return ""
+        if following is None or not command.following_error > 1.0:
+            return ""
+        return f"the command waits for {', '.join(following.joints_beyond())}"
     inputs = command.inputs
     match command.reason:
         case Reason.STOP_REQUESTED:

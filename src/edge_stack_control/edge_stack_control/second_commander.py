@@ -69,11 +69,12 @@ class SecondCommander:
         """period_s: between two commands. rings: of this process and of all that share the robot; noted in each."""
         self._rings = tuple(rings)
         self._stall_s = min(_STALL_S, 0.5 * RING * period_s)
+        self._judges_from_s = -math.inf
         self.begin(-math.inf)
 
     def begin(self, now_s: float) -> None:
-        """Begin anew: nobody else was heard."""
-        self._awake_s, self._judges_from_s = now_s, -math.inf
+        """Begin anew: nobody else was heard. What is being caught up with still is."""
+        self._awake_s = now_s
         self._foreign_s = -math.inf
 
     def sent(self, data: bytes) -> None:

@@ -116,6 +116,17 @@ def test_delayed_execution_reads_the_actions_later_and_covers_longer() -> None:
     assert queue.cover_s(10.2) == pytest.approx(0.2)
 
 
+def test_a_single_target_lasts_no_longer_however_slowly_it_is_approached() -> None:
+    queue = queue_of((chunk([[1.0]], 10.0), 10.0))
+    now_s = 10.0
+    while now_s < 10.1:
+        assert queue.cover_s(now_s) == pytest.approx(10.1 - now_s)
+        queue.delay(0.015)
+        queue.ease(now_s, 0.005)
+        now_s += 0.02
+    assert queue.cover_s(now_s) == 0.0 and queue.is_dry(now_s)
+
+
 def test_the_queue_is_bounded_and_does_not_jump_at_the_bound() -> None:
     queue = ChunkQueue(1, blend_s=1.0)
     now_s = 10.0

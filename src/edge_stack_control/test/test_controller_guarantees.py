@@ -63,7 +63,7 @@ class Episode:
         self.at = rng.choice([-1.6, -1.54, -1.0, 0.0, 1.0, 1.54, 1.6], 2) + rng.uniform(-0.02, 0.02, 2)
         self.sag = rng.choice([0.0, 0.05]) * rng.uniform(0.0, 1.0, 2)
         self.stuck = self.by_hand = False
-        self.measurement = JointMeasurement(ROBOT)
+        self.measurement = JointMeasurement(ROBOT.joints)
         self.around = Surroundings(perception_age_s=0.0, supervisor_age_s=0.0)
         self.joint_states, self.second_publisher, self.clock_ahead_s = True, False, 0.0
         self.chunks = True

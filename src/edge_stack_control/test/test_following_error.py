@@ -52,10 +52,35 @@ def test_a_robot_that_does_not_follow_is_held_within_its_time_and_one_period() -
         if command.reason is Reason.FOLLOWING_ERROR:
             break
     assert (command.state, command.reason) == (ControlState.HOLD, Reason.FOLLOWING_ERROR)
+    # The command waited, as near to the robot as that could be told.
+    assert (np.abs(bench.commands[-1] - stuck) <= 0.25 + 2.0 * PERIOD_S * LIMITS.velocity_max).all()
     assert bench.now_s - since_s <= TIME_S + PERIOD_S + 1e-9
     text = explain(command, bench.controller.settings.rules, following=bench.controller.following)
-    assert "pan" in text
+    assert "lift" in text  # which was the first to be waited for
     assert "0.25" in text
+
+
+def test_a_robot_that_is_late_is_waited_for_and_then_followed_as_before() -> None:
+    bench = Bench(limits=LIMITS)
+    following(bench, 5)
+    stuck = bench.commands[-1].copy()
+    waited = 0
+    for index in range(14):
+        if index % 5 == 0:
+            bench.offer([1.8, 1.8])
+        command = bench.tick(measured=stuck)
+        waited += command.following_error > 1.0
+        assert command.state is ControlState.RUN
+    assert 2 < waited < TIME_S / PERIOD_S
+    assert command.speed == 0.0
+    text = explain(command, bench.controller.settings.rules, following=bench.controller.following)
+    assert text.startswith("the command waits for") and "0.25" in text
+    for index in range(100):
+        if index % 5 == 0:
+            bench.offer([1.8, 1.8])
+        command = bench.tick(measured=bench.commands[-1])
+    assert command.state is ControlState.RUN
+    assert bench.commands[-1] == pytest.approx([1.8, 1.8], abs=1e-3)
 
 
 def test_a_robot_that_was_moved_while_it_is_held_begins_where_it_came_to_rest() -> None:

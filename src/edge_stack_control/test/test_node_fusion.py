@@ -325,6 +325,7 @@ def test_a_person_stops_the_robot_and_it_continues_by_itself(stack: Stack, peer:
     assert peer.set_parameter("fusion", "stop_clear_s", 0.5) == (True, "")
     stack.person = ("person", 100.0, 100.0)
     status = stack.until("person_in_workspace", FusionStatus.STOP)
+    assert status.stop_sources == ["rule"]
     assert "person (score 0.90)" in status.detail
     stopped = {tuple(command.position) for command in stack.next_commands(10)}
     assert len(stopped) == 1
@@ -420,7 +421,7 @@ def test_a_lost_supervisor_slows_down(stack: Stack) -> None:
 
 def test_a_stopping_stack_holds(stack: Stack) -> None:
     stack.state = StackState.STOPPING
-    stack.until("stack_stopping", FusionStatus.HOLD)
+    assert stack.until("stack_stopping", FusionStatus.HOLD).stop_sources == ["supervisor"]
 
 
 def test_with_every_other_node_gone_it_goes_on_commanding_and_says_why_it_holds(stack: Stack) -> None:

@@ -104,6 +104,29 @@ def test_a_chunk_that_is_too_large_is_one_of_a_policy_that_is_not_to_be_trusted(
     assert "bytes" in stack.until("invalid_action", FusionStatus.HOLD).detail
 
 
+def test_a_message_too_large_on_an_input_that_is_not_in_force_holds_nothing(stack: Stack, peer: Peer) -> None:
+    stranger = peer.node.create_publisher(JointState, "target_joints", qos.request())
+    began_s = peer.now_s()
+
+    def refused() -> int:
+        stranger.publish(JointState(name=["x" * 1_000_000]))
+        return counted(peer, "target_joints", "too_large")
+
+    peer.spin_until(refused, what="too_large on target_joints")
+    stack.next_commands(10)
+    assert not [s.reason for s in stack.statuses.since(began_s) if s.reason == "invalid_action"]
+    peer.node.destroy_publisher(stranger)
+
+
+def test_who_sent_a_chunk_learns_what_became_of_it(stack: Stack, peer: Peer) -> None:
+    taken = peer.spin_until(lambda: (s := stack.status()) and s.accepted_sequence and s, what="a chunk taken")
+    assert (taken.refusal, taken.refused_sequence) == ("", 0)
+    stack.send_chunk(policy="mine", sequence=12345, joint_names=["a", "b", "c"], positions=[0.0] * 3)
+    refused = peer.spin_until(lambda: (s := stack.status()).refusal and s, what="a chunk refused")
+    assert (refused.refused_policy, refused.refused_sequence) == ("mine", 12345)
+    assert refused.refused_topic == "action_chunk" and refused.refusal.startswith("wrong joints")
+
+
 def test_a_message_of_a_bearable_size_with_too_many_elements_is_refused_before_each_is_looked_at(
     stack: Stack, peer: Peer
 ) -> None:

@@ -37,7 +37,7 @@ def second(peer: Peer, fusion: NodeProcess) -> Iterator[list[float | None]]:
 
     def play() -> None:
         if says[0] is not None:
-            message = JointState(name=JOINTS, position=[says[0], START[1]])
+            message = JointState(name=JOINTS[:1], position=[says[0]])
             message.header.stamp = peer.node.get_clock().now().to_msg()
             publisher.publish(message)
 

@@ -90,6 +90,13 @@ def test_a_process_that_stood_still_hears_old_commands_of_its_own_side_and_takes
     assert second.heard(command(1, "b"), now_s + 1.5)
 
 
+def test_a_process_that_catches_up_when_it_is_activated_still_does_so() -> None:
+    watch = SecondCommander(PERIOD_S, [DigestRing(private_words())])
+    watch.catch_up(0.0)
+    watch.begin(0.1)
+    assert not watch.heard(command(1), 0.2)
+
+
 def test_a_process_that_was_killed_leaves_what_it_sent_to_the_one_that_takes_its_page() -> None:
     words = private_words()
     SecondCommander(PERIOD_S, [DigestRing(words)]).sent(command(1))

@@ -3,7 +3,7 @@
 """
 Measured joint positions, judged before anybody acts on them.
 
-Its unit of work is one message with some of the robot's joints; further joints are left out. Each joint is kept with its
+Its unit of work is one message with some of the joints; further joints are left out. Each joint is kept with its
 age. A value is refused where it is not finite, not plausible, older than what is held, or further from it than the joint
 can have moved. One that is refused changes nothing. Several within a short time mean that measurements contradict each
 other (two publishers, a wrong calibration): then nothing may begin until they agree. Where what is held is no longer
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_stack_core.robot import Robot
+from edge_stack_core.robot import Joint
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -63,12 +63,13 @@ class MeasurementRefused:
 class JointMeasurement:
     """The newest measured position of each joint. For one thread; `positions` and `seen_s` are replaced as whole objects."""
 
-    def __init__(self, robot: Robot) -> None:
-        """Know nothing of a robot."""
-        self._robot = robot
-        self._index = {name: i for i, name in enumerate(robot.joint_names)}
-        self._low, self._high = robot.position_min - PLAUSIBLE_BEYOND, robot.position_max + PLAUSIBLE_BEYOND
-        self._speed = _JUMP_SPEEDS * robot.velocity_max
+    def __init__(self, joints: Sequence[Joint]) -> None:
+        """joints: those of a robot that are looked at, in the order of the positions."""
+        self._joints = tuple(joints)
+        self._index = {joint.name: i for i, joint in enumerate(self._joints)}
+        self._low = np.array([joint.position_min - PLAUSIBLE_BEYOND for joint in joints])
+        self._high = np.array([joint.position_max + PLAUSIBLE_BEYOND for joint in joints])
+        self._speed = np.array([_JUMP_SPEEDS * joint.velocity_max for joint in joints])
         self.reset()
 
     def reset(self) -> None:
@@ -82,7 +83,7 @@ class JointMeasurement:
         self._settled_from_s = math.inf
         self._agreed = 0
         self.positions: FloatArray | None = None
-        """Positions [A] in the robot's order, rad or m; None until every joint was measured and they agree."""
+        """Positions [A] in the order of the joints, rad or m; None until every joint was measured and they agree."""
         self.seen_s = -math.inf
         """When the joint that was measured longest ago was measured, monotonic."""
 
@@ -111,6 +112,10 @@ class JointMeasurement:
         """Return the joints that were never measured."""
         return [name for name, i in self._index.items() if math.isinf(self._held_s[i])]
 
+    def oldest(self) -> str:
+        """Return the joint that was measured longest ago."""
+        return self._joints[int(self._held_s.argmin())].name
+
     def contradiction(self, now_s: float) -> str:
         """Return in words how measurements contradict each other; "" where they do not. now_s: monotonic."""
         jumps = self._jumps
@@ -120,13 +125,13 @@ class JointMeasurement:
 
     def _judge(self, joint: int, value: float, measured_s: float, now_s: float) -> MeasurementRefused | None:
         """Take or refuse the value of one joint."""
-        name = self._robot.joints[joint].name
+        name = self._joints[joint].name
         if not math.isfinite(value):
             return MeasurementRefused(MeasurementFault.NOT_FINITE, name, f"{name}: {value}")
         if not self._low[joint] <= value <= self._high[joint]:
             text = (
-                f"{name}: {value:.4g} is no position of this joint ({self._robot.joints[joint].position_min:g} to"
-                f" {self._robot.joints[joint].position_max:g})"
+                f"{name}: {value:.4g} is no position of this joint ({self._joints[joint].position_min:g} to"
+                f" {self._joints[joint].position_max:g})"
             )
             return MeasurementRefused(MeasurementFault.IMPLAUSIBLE, name, text)
         held_s = self._held_s[joint]

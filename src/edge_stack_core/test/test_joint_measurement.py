@@ -29,7 +29,7 @@ class Stream:
     """Messages at 50 Hz into one JointMeasurement."""
 
     def __init__(self) -> None:
-        self.measurement = JointMeasurement(ROBOT)
+        self.measurement = JointMeasurement(ROBOT.joints)
         self.now_s = 100.0
         self.faults: list[MeasurementFault] = []
 
@@ -175,7 +175,7 @@ def test_whatever_comes_what_is_told_is_finite_and_plausible(values: list[float]
 
 
 def test_too_few_positions_are_refused_as_a_whole() -> None:
-    refused = JointMeasurement(ROBOT).take(NAMES, (1.0,), 1.0, 1.0)
+    refused = JointMeasurement(ROBOT.joints).take(NAMES, (1.0,), 1.0, 1.0)
     assert [(one.fault, one.text) for one in refused] == [
         (MeasurementFault.WRONG_SHAPE, "1 positions for 2 joints")
     ]

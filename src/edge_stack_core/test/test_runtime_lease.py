@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -326,3 +329,24 @@ def test_a_page_that_was_removed_is_noticed_whether_or_not_there_is_a_new_one(fo
     old.close()
     assert new.path.exists()
     new.close()
+
+
+def test_a_page_that_is_in_use_in_another_pid_namespace_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command_page, "FOLDER", tmp_path)
+    elsewhere = [shutil.which("unshare") or "unshare", "--user", "--map-current-user", "--pid", "--fork"]
+    program = (
+        "import pathlib, sys; from edge_stack_core.runtime import command_page;"
+        " command_page.FOLDER = pathlib.Path(sys.argv[1]);"
+        " page = command_page.CommandPage('/fusion', ['a']); print('open', flush=True); sys.stdin.read()"
+    )
+    command = [*elsewhere, sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        if other.stdout.readline() != "open\n":
+            pytest.skip("this system allows no PID namespace of one's own")
+        with pytest.raises(ConfigurationError, match="another PID namespace"):
+            CommandPage("/fusion", ["a"])
+        other.communicate("")
+    CommandPage("/fusion", ["a"]).close()  # its holder is gone

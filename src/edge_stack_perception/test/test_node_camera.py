@@ -174,7 +174,7 @@ def test_a_folder_that_ends_says_so_and_stays_active(peer: Peer, start: Start, f
     ended = status(peer, lambda s: bool(s.message), "a problem")
     assert "ended; set loop to start it again" in ended.message
     assert ended.state == "active"
-    assert ended.processed == 3
+    status(peer, lambda s: s.processed == 3, "every picture to be counted")
 
 
 def test_a_relayed_image_is_resized_and_converted_and_keeps_its_stamp(peer: Peer, start: Start) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
-from edge_stack_msgs.msg import ActionChunk, NodeStatus
+from edge_stack_msgs.msg import ActionChunk, FusionStatus, NodeStatus
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
@@ -154,8 +155,8 @@ def test_without_joint_states_no_chunk_comes_and_the_reason_is_shown(
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda robot: setattr(robot, "positions", [0.0] * 5), "lacks gripper"),
-        (lambda robot: setattr(robot, "positions", [math.nan] * 6), "not finite"),
+        (lambda robot: setattr(robot, "positions", [0.0] * 5), "(gripper)"),
+        (lambda robot: setattr(robot, "positions", [math.nan] * 6), "nan"),
         (lambda robot: setattr(robot, "age_s", -30.0), "s ahead of this clock"),
         (lambda robot: setattr(robot, "age_s", 30.0), "old"),
     ],
@@ -171,6 +172,49 @@ def test_bad_joint_states_stop_the_chunks_until_good_ones_come(
     robot.positions, robot.age_s = ROBOT.home.tolist(), 0.0
     robot.new_chunk()
     assert policy.alive()
+
+
+def test_joints_may_come_in_several_messages(peer: Peer, robot: Robot, policy: NodeProcess) -> None:
+    robot.timer.cancel()
+    arm, gripper = slice(0, 5), slice(5, 6)
+
+    def publish() -> None:
+        for part in (arm, gripper):
+            message = JointState(name=list(ROBOT.joint_names[part]), position=ROBOT.home.tolist()[part])
+            message.header.stamp = peer.now()
+            robot._joints.publish(message)
+
+    timer = peer.node.create_timer(0.02, publish)
+    peer.bring_up("policy")
+    robot.new_chunk()
+    peer.node.destroy_timer(timer)
+
+
+def test_a_policy_whose_chunks_are_refused_says_why(peer: Peer, robot: Robot, policy: NodeProcess) -> None:
+    statuses = peer.node.create_publisher(FusionStatus, "fusion_status", qos.status())
+    peer.bring_up("policy")
+    chunk = robot.new_chunk()
+
+    def refuse(**told: Any) -> None:
+        refused = {
+            "refused_policy": chunk.policy,
+            "refused_sequence": chunk.sequence,
+            "refusal": "wrong joints",
+        }
+        statuses.publish(FusionStatus(**{**refused, **told}))
+
+    def told() -> bool:
+        refuse(accepted_sequence=10**6)  # of a process before
+        return "fusion refuses the chunks: wrong joints" in message(peer)
+
+    peer.spin_until(told, what="why the chunks are refused")
+
+    def well() -> bool:
+        refuse(accepted_sequence=chunk.sequence + 1)
+        return not message(peer)
+
+    peer.spin_until(well, what="no problem any more")
+    peer.node.destroy_publisher(statuses)
 
 
 def test_detections_that_are_not_finite_are_left_out(peer: Peer, robot: Robot, policy: NodeProcess) -> None:

@@ -20,7 +20,7 @@ from edge_stack_msgs.msg import FusionStatus
 from rclpy.parameter import Parameter as RosParameter
 from visualization_msgs.msg import MarkerArray
 
-from edge_stack_control.chunk_intake import IntakeLimits
+from edge_stack_control.chunk_intake import IntakeLimits, Outcomes
 from edge_stack_control.clock_watch import ClockWatch
 from edge_stack_control.controller import Command, Controller, Surroundings
 from edge_stack_control.explain import explain
@@ -41,7 +41,7 @@ from edge_stack_control.ros.fusion_parameters import (
 )
 from edge_stack_control.ros.fusion_standby import CommandShare
 from edge_stack_control.ros.fusion_statistics import ControlStatistics
-from edge_stack_control.ros.fusion_stop import StopRequests
+from edge_stack_control.ros.fusion_stop import StopRequests, live_stops
 from edge_stack_control.rules import ControlState, Reason
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.node_statistics import (
@@ -123,7 +123,7 @@ class FusionNode(StackNode):
         self._command = None
         self._counted = [0, 0]
         self._max_gap_s = 0.0
-        self._actions.refusal = ""
+        self._actions.outcomes = Outcomes()
         self._rate.clear()
         self._ages.clear()
         self._commanders.begin()
@@ -317,7 +317,7 @@ class FusionNode(StackNode):
         if not self._share.commands:
             return
         stamp, rules = self.get_clock().now().to_msg(), self._controller.settings.rules
-        sources = sorted(self._share.stops.held())
+        sources = sorted(self._share.stops.held() | live_stops(command, around))
         self._status.publish(
             fusion_status(
                 command,
@@ -327,7 +327,7 @@ class FusionNode(StackNode):
                 detail=explain(
                     command,
                     rules,
-                    refusal=self._actions.refusal,
+                    refusal=self._actions.outcomes.refusal,
                     refused=self._inputs.refused,
                     around=around,
                     measurement=self._inputs.measurement_text(),
@@ -339,6 +339,7 @@ class FusionNode(StackNode):
                 ),
                 commands=self._counted[0],
                 rejected_chunks=self._controller.intake.total_refused,
+                outcomes=self._actions.outcomes,
                 limited_commands=self._counted[1],
                 rate_hz=self._rate.rate_hz(time.monotonic()),
                 max_gap_ms=self._max_gap_s * 1e3,

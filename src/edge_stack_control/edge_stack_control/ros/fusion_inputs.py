@@ -42,7 +42,7 @@ class FusionInputs:
         """Subscribe."""
         self._node = node
         self._robot = robot
-        self._measurement = JointMeasurement(robot)
+        self._measurement = JointMeasurement(robot.joints)
         self._named: set[MeasurementFault] = set()
         self._supervisor_seen_s = -math.inf
         self._stack_stopping = False
@@ -71,7 +71,7 @@ class FusionInputs:
 
     def forget_robot(self) -> None:
         """Wait for a new measurement of the robot: it may be anywhere by now."""
-        self._measurement = JointMeasurement(self._robot)
+        self._measurement.reset()
         self._named.clear()
         self.refused.pop(Reason.JOINT_STATE_STALE, None)
 

@@ -23,7 +23,14 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from vision_msgs.msg import Detection2DArray
 from visualization_msgs.msg import Marker, MarkerArray
 
-from edge_stack_control.chunk_intake import ActionChunk, ChunkRefused, FloatArray, Refusal, actions_from_flat
+from edge_stack_control.chunk_intake import (
+    ActionChunk,
+    ChunkRefused,
+    FloatArray,
+    Outcomes,
+    Refusal,
+    actions_from_flat,
+)
 from edge_stack_control.controller import Command
 from edge_stack_control.rules import ControlState
 from edge_stack_control.workspace import Box
@@ -173,6 +180,7 @@ def fusion_status(
     detail: str,
     commands: int,
     rejected_chunks: int,
+    outcomes: Outcomes,
     limited_commands: int,
     rate_hz: float,
     max_gap_ms: float,
@@ -194,6 +202,11 @@ def fusion_status(
         deadline_misses=figures.misses,
         skipped_ticks=figures.skipped,
         rejected_chunks=rejected_chunks,
+        accepted_sequence=outcomes.accepted_sequence,
+        refused_policy=outcomes.refused_policy,
+        refused_sequence=outcomes.refused_sequence,
+        refused_topic=outcomes.refused_topic,
+        refusal=outcomes.refusal,
         limited_commands=limited_commands,
         underruns=command.underruns,
         rate_hz=rate_hz,

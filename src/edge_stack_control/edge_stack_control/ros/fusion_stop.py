@@ -4,7 +4,7 @@
 How a stop is requested of fusion and released: the service `stop` and the topic `stop`.
 
 Its unit is one request. It is in the shared page, where the control thread of each fusion process sees it, before it is on
-disk, and on disk before the service answers. What it survives is in docs/safety.md.
+disk, and on disk before the service answers. What it survives is in docs/fusion.md.
 """
 
 from __future__ import annotations
@@ -16,13 +16,28 @@ from rclpy.service import Service
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 
+from edge_stack_control.controller import Command, Surroundings
 from edge_stack_control.ros import fusion_bounds
 from edge_stack_control.ros.fusion_standby import CommandShare
+from edge_stack_control.rules import ControlState, Reason
 from edge_stack_core.ros import qos
-from edge_stack_core.runtime.stop_set import SERVICE, TOPIC
+from edge_stack_core.runtime.stop_set import RULE, SERVICE, SUPERVISOR, TOPIC
 
 if TYPE_CHECKING:
     from edge_stack_core.ros.base import StackNode
+
+
+def live_stops(command: Command, around: Surroundings) -> set[str]:
+    """Return the sources that hold the robot for as long as their reason is there, and need no release."""
+    sources = set()
+    if command.state is ControlState.STOP and command.reason not in (
+        Reason.STOP_REQUESTED,
+        Reason.STOP_UNKNOWN,
+    ):
+        sources.add(RULE)
+    if around.stack_stopping:
+        sources.add(SUPERVISOR)
+    return sources
 
 
 class StopRequests:

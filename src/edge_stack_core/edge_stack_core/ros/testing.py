@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import os
 import signal
 import subprocess
@@ -41,6 +42,7 @@ from edge_stack_core.runtime.run_state import STATE_VARIABLE
 DEFAULT_TIMEOUT_S = 60.0
 ANSWER_S = 3.0  # silence after which a call is taken for lost
 TRANSITION_ANSWER_S = 30.0  # the same of a transition, which is answered once it is over
+UNMOVED_S = 1.0  # a node that says so long after a request that it rests where it was has not heard it
 HISTORY_DEPTH = 300  # messages that may wait for a peer that gets little processor time
 
 
@@ -81,6 +83,10 @@ class Statuses(dict[str, NodeStatus]):
     def __missing__(self, name: str) -> NodeStatus:
         """Return an empty status, and do not keep it."""
         return NodeStatus()
+
+
+def _any(*conditions: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: any(condition() for condition in conditions)
 
 
 def stamp_s(message: Any) -> float:
@@ -184,6 +190,7 @@ class Peer:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         otherwise: Callable[[], Any] = lambda: None,
         answer_s: float | None = None,
+        unheard: Callable[[float], bool] = lambda _: False,
     ) -> Any:
         """
         Call a service once it is there and return the response.
@@ -191,7 +198,9 @@ class Peer:
         The answer can be lost: DDS drops it if the server has not discovered the client yet. So the call is made again
         after answer_s without one (None: ANSWER_S; more where the server answers only once something is done), unless
         otherwise() then returns what the answer must have been. It also goes before the answer to a repeated call, which
-        may be refused only because the first one is being carried out; so the first one's answer is waited for, too.
+        may be refused only because the first one is being carried out; so the first one's answer is waited for, too. It is
+        made again sooner where unheard(time of the call, s) tells that it did not arrive: the service that was found first
+        may be that of a process that was killed.
         """
         client = self.node.create_client(srv_type, name)
         silence_s = ANSWER_S if answer_s is None else answer_s
@@ -200,8 +209,14 @@ class Peer:
             self.spin_until(client.service_is_ready, timeout_s, f"service {name}")
             end_s = time.monotonic() + timeout_s
             while True:
+                lost = functools.partial(unheard, self.now_s())
                 calls.append(client.call_async(request))
-                self._spin(lambda: any(call.done() for call in calls) or otherwise() is not None, silence_s)
+                self._spin(
+                    _any(lambda: any(c.done() for c in calls), lambda: otherwise() is not None, lost),
+                    silence_s,
+                )
+                if lost():
+                    continue
                 self._spin(calls[0].done, ANSWER_S)
                 if calls[0].done():
                     return calls[0].result()
@@ -242,10 +257,16 @@ class Peer:
             refused = failed and not status.state.endswith("ing")
             return ChangeState.Response(success=False) if refused else None
 
+        def unheard(called_s: float) -> bool:
+            status = self.statuses[short_name]
+            rests = status.state != goals[name] and not status.state.endswith("ing")
+            failed = status.message.startswith(f"{name} failed")
+            return rests and not failed and stamp_s(status) > called_s + UNMOVED_S
+
         request = ChangeState.Request(transition=Transition(id=ids[name]))
         # A transition may take long, and one that is asked for twice is carried out twice: its status tells the outcome.
         change = self.call(
-            ChangeState, f"{node}/change_state", request, timeout_s, by_status, TRANSITION_ANSWER_S
+            ChangeState, f"{node}/change_state", request, timeout_s, by_status, TRANSITION_ANSWER_S, unheard
         )
         return bool(change.success)
 

@@ -38,7 +38,7 @@ JOINTS_MAX = 64
 
 # 64-bit words. Times are CLOCK_MONOTONIC nanoseconds, which all processes of a machine share.
 W_MAGIC, W_WANTED, W_OWNER, W_TAKEOVERS, W_BEAT, W_RELEASE, W_COMMANDED, W_RUN = range(8)
-W_ROBOT, W_VERSION, W_BYTES = range(8, 11)
+W_ROBOT, W_VERSION, W_BYTES, W_PIDS = range(8, 12)  # pids: the namespace in which its users have theirs
 W_ALIVE = 16  # of each slot: when its process ticked last
 W_PUBLISHERS = W_ALIVE + SLOTS  # of each slot, PUBLISHER_WORDS: the id of its publisher of commands
 PUBLISHER_WORDS = 2
@@ -153,7 +153,8 @@ class CommandPage:
     was removed, so that this one may be commanded by; StopSet.settle() finds out. sent: SENT_WORDS of the words, for digests
     of what went out lately.
 
-    Raises ConfigurationError where the file cannot be used, or another robot's fusion uses it.
+    Raises ConfigurationError where the file cannot be used, or is used by another robot's fusion or one in another PID
+    namespace, whose processes nobody here can end.
     """
 
     def __init__(self, name: str, joint_names: Sequence[str], holders: PageHolders | None = None) -> None:
@@ -282,7 +283,7 @@ class CommandPage:
             return False
 
     def _claim(self, robot: int) -> int:
-        words = self.words
+        words, pids = self.words, os.stat("/proc/self/ns/pid").st_ino
         if words[W_MAGIC] != MAGIC:
             for index in range(len(words)):
                 words[index] = 0
@@ -294,7 +295,12 @@ class CommandPage:
                     words[index] = 0
         elif words[W_ROBOT] != robot:
             raise ConfigurationError(f"{self.path}: a fusion of a robot with other joints commands here")
-        words[W_MAGIC], words[W_ROBOT] = MAGIC, robot
+        elif words[W_PIDS] != pids:
+            raise ConfigurationError(
+                f"{self.path}: a fusion in another PID namespace, such as another container's, commands here; run both in"
+                " one, or give each container a /dev/shm and a ROS_DOMAIN_ID of its own"
+            )
+        words[W_MAGIC], words[W_ROBOT], words[W_PIDS] = MAGIC, robot, pids
         for slot in range(SLOTS):
             if self.locks.try_lock(L_SLOTS + slot):
                 if words[W_OWNER] == slot + 1:

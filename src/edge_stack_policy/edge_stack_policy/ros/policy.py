@@ -275,7 +275,10 @@ class PolicyNode(StackNode):
         )
         now_ns = self.get_clock().now().nanoseconds
         stream.sent(chunk, observation, captured_ns / _NS, now_ns / _NS)
-        if policy.problem:
+        refusal = inputs.refusal(stream.timeline.count)
+        if refusal:
+            self.report_problem(f"fusion refuses the chunks: {refusal}")
+        elif policy.problem:
             self.report_problem(f"task: {policy.problem}")
         else:
             self.clear_problem()

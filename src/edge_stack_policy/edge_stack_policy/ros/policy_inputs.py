@@ -22,7 +22,8 @@ from vision_msgs.msg import Detection2DArray
 
 from edge_stack_core import stamps
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import Robot
+from edge_stack_core.joint_measurement import JointMeasurement
+from edge_stack_core.robot import Joint, Robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.frames import Frame, FrameSubscription
@@ -67,12 +68,13 @@ class PolicyInputs:
         self.instruction = contract.task_default
         self._state = contract.state if contract.state and contract.state.key in needed else None
         self._images_of = [image for image in contract.images if image.key in needed]
+        self._policy_name = policy.name
         self._detections_key = ""
-        self._expected: list[int] = []
-        self._last_names: list[str] | None = None
         self._class_index = {name: index for index, name in enumerate(policy.class_names)}
         self._detections: dict[str, tuple[int, NDArray[np.float32]]] = {}
         self._cameras: list[FrameSubscription] = []
+        self._measured_ns: dict[str, int] = {}
+        self._joints_refusal = ""
         self.forget()
 
         def take_instruction(message: String) -> None:
@@ -81,9 +83,11 @@ class PolicyInputs:
 
         node.subscription(String, contract.task_topic, take_instruction, qos.state(), always=True)
         node.subscription(FusionStatus, "fusion_status", self._take_fusion_status, qos.status())
+        self._measurement = JointMeasurement(_joints_of(robot, self._state) if self._state else ())
         if self._state is not None:
+            # Always: measurements are compared for a while before they are used, which is not to delay the first chunk.
             topic, profile = self._state.topic, qos.sensor(offered=False)
-            node.subscription(JointState, topic, self._take_joints, profile)
+            node.subscription(JointState, topic, self._take_joints, profile, always=True)
         environment = contract.environment_state
         if environment is not None and environment.key in needed:
             self._detections_key = environment.key
@@ -93,11 +97,10 @@ class PolicyInputs:
             self._listen_to_images(image)
 
     def forget(self) -> None:
-        """Start with nothing seen, but for the instruction."""
-        self._joints: tuple[int, NDArray[np.float32]] | None = None
-        self._joints_refusal = ""
+        """Start with nothing seen, but for the instruction and where the robot is measured."""
         self._images: dict[str, tuple[int, NDArray[np.uint8]]] = {}
         self._control: tuple[float, int] | None = None
+        self._outcome: FusionStatus | None = None
 
     def close(self) -> None:
         """Stop following cameras."""
@@ -113,21 +116,33 @@ class PolicyInputs:
             return True
         return control[1] < FusionStatus.HOLD
 
+    def refusal(self, sent: int) -> str:
+        """
+        Return why fusion refused the newest chunk that it tells of, in words; "" where it did not.
+
+        sent: how many chunks were sent, which is the sequence of the last one.
+        """
+        told = self._outcome
+        if told is None or told.refused_policy != self._policy_name:
+            return ""
+        # A number that this node has not reached yet is that of a process before it.
+        accepted = told.accepted_sequence if told.accepted_sequence <= sent else 0
+        return told.refusal if accepted < told.refused_sequence <= sent else ""
+
     def observe(self, now_ns: int) -> tuple[dict[str, Any], int, str]:
         """Return the observation, the capture time of its oldest fresh part (ns), and what is wrong with it."""
         p = self._node.params
         observation: dict[str, Any] = {TASK: self.instruction, TIME_S: now_ns / _NS}
         captured_ns, trouble = now_ns, ""
         if self._state is not None:
-            joints, topic = self._joints, self._state.topic
-            if joints is None:
-                return {}, now_ns, f"{topic}: none has come"
-            captured_ns, state = joints
-            ahead_s = p.stamp_tolerance_s
-            trouble = _too_old(topic, captured_ns, now_ns, p.joint_state_age_max_s, ahead_s)
-            if trouble and self._joints_refusal:
-                trouble += f"; the last one that came {self._joints_refusal}"
-            observation[self._state.key] = state.copy()
+            positions, topic = self._measurement.positions, self._state.topic
+            if positions is None:
+                return {}, now_ns, f"{topic}: {self._unknown()}{self._refusal()}"
+            captured_ns = min(self._measured_ns.values())
+            trouble = _too_old(topic, captured_ns, now_ns, p.joint_state_age_max_s, p.stamp_tolerance_s)
+            if trouble:
+                trouble += f" ({self._measurement.oldest()}){self._refusal()}"
+            observation[self._state.key] = to_units(self._state, positions).astype(np.float32)
         if self._detections_key:
             observation[self._detections_key] = self._fresh_detections(now_ns, p.detection_age_max_s)
         for image in self._images_of:
@@ -142,27 +157,40 @@ class PolicyInputs:
     # ---- from topics (the executor's thread; for frames, any)
 
     def _take_joints(self, message: JointState) -> None:
-        state = self._state
-        assert state is not None
-        if message.name != self._last_names:
-            missing = [name for name in state.fields if name not in message.name]
-            if missing:
-                self._refuse(f"lacks {', '.join(missing)}")
-                return
-            self._expected = [message.name.index(name) for name in state.fields]
-            self._last_names = list(message.name)
-        if len(message.position) != len(message.name):
-            self._refuse(f"has {len(message.name)} names but {len(message.position)} positions")
+        assert self._state is not None
+        node, topic = self._node, self._state.topic
+        stamp_ns = self._stamp_ns(message.header)
+        try:
+            age_s = stamps.age_s(stamp_ns / _NS, node.now_s(), node.params.stamp_tolerance_s)
+        except stamps.StampAheadError as error:
+            node.stats.event(topic, "from_future")
+            self._joints_refusal = f"its {error}"
             return
-        positions = np.array(message.position, dtype=np.float64)[self._expected]
-        if not np.isfinite(positions).all():
-            self._refuse("has a position that is not finite")
-            return
-        self._joints_refusal = ""
-        self._joints = (self._stamp_ns(message.header), to_units(state, positions).astype(np.float32))
+        now_s = time.monotonic()
+        refused = self._measurement.take(message.name, message.position, now_s - age_s, now_s)
+        for one in refused:
+            node.stats.event(topic, one.fault.value)
+        self._joints_refusal = refused[-1].text if refused else ""
+        if not any(one.joint == "" for one in refused):
+            values = {one.joint for one in refused}
+            taken = {n: stamp_ns for n in message.name if n in self._state.fields and n not in values}
+            self._measured_ns = {**self._measured_ns, **taken}  # anew: the worker's thread may be reading it
+
+    def _unknown(self) -> str:
+        """Return in words why it is not known where the robot is."""
+        missing = self._measurement.missing()
+        if not self._measured_ns:
+            return "none has come"
+        return f"{', '.join(missing)} missing" if missing else "they are compared with each other first"
+
+    def _refusal(self) -> str:
+        return (
+            f"; of the last one that came was refused: {self._joints_refusal}" if self._joints_refusal else ""
+        )
 
     def _take_fusion_status(self, message: FusionStatus) -> None:
         self._control = (time.monotonic(), message.state)
+        self._outcome = message
 
     def _listen_to_detections(self, topic: str) -> None:
         def take(message: Detection2DArray) -> None:
@@ -197,12 +225,6 @@ class PolicyInputs:
         """Return the time of a header, ns: that of its arrival where it bears none."""
         return to_nanoseconds(header.stamp) or int(self._node.get_clock().now().nanoseconds)
 
-    def _refuse(self, reason: str) -> None:
-        assert self._state is not None
-        self._joints_refusal = reason
-        self._node.stats.event(self._state.topic, "refused")
-        self._node.report_problem(f"{self._state.topic}: {reason}")
-
     def _fresh_detections(self, now_ns: int, age_max_s: float) -> NDArray[np.float32]:
         rows = [np.zeros((0, len(DETECTION_FIELDS)), dtype=np.float32)]
         for stamp_ns, values in list(self._detections.values()):
@@ -212,6 +234,17 @@ class PolicyInputs:
                 aged[:, -1] = max(age_s, 0.0)
                 rows.append(aged)
         return np.concatenate(rows)
+
+
+def _joints_of(robot: Robot, state: StateFeature) -> list[Joint]:
+    """Return the joints of a state in its order. ConfigurationError if the robot lacks one."""
+    joints = {joint.name: joint for joint in robot.joints}
+    lacking = [name for name in state.fields if name not in joints]
+    if lacking:
+        raise ConfigurationError(
+            f"{state.topic}: the robot {robot.name} has no joint {', '.join(lacking)}; it has {', '.join(joints)}"
+        )
+    return [joints[name] for name in state.fields]
 
 
 def _plain_contract(p: ParameterValues, policy: Policy, robot: Robot) -> PolicyContract:
