@@ -25,6 +25,7 @@ from edge_stack_core.runtime.stop_set import SERVICE, SOURCES, StopSet
 PERIOD_NS = 1000
 NOW_NS = 1_000_000
 LATE_NS = NOW_NS + 2 * PERIOD_NS
+PIDS = command_page.pid_namespace()
 # Words that make a difference here, in the order in which a state holds them. Not who owns the robot: each tick comes so
 # late that the owner counts as silent, so that anyone may begin to command wherever the pen is free.
 WORDS = (
@@ -34,10 +35,6 @@ WORDS = (
     command_page.W_STOPS,
     command_page.W_STOPS + SOURCES.index(SERVICE),
 )
-
-
-class Killed(Exception):
-    """The process dies here."""
 
 
 class Violation(AssertionError):
@@ -79,7 +76,7 @@ START = State((), 0, 0, None, None, (None, None), False, None, (True, True), (1,
 
 
 class Words(list[int]):
-    """Shared memory: a process may die after a store that changes what others read."""
+    """Shared memory: a process may die after each store that changes what others read."""
 
     world: World
 
@@ -160,11 +157,15 @@ class Page(CommandPage):
 
 @dataclass
 class World:
-    """One state, as objects."""
+    """
+    One state, as objects. acting: the process whose action this is; -1: the world's, or none.
+
+    deaths: where it leads if that process dies after each of its stores.
+    """
 
     state: State
-    dies_after: int = 0
-    stores: int = 0
+    acting: int = -1
+    deaths: list[State] = field(default_factory=list)
     pages: dict[int, Words] = field(default_factory=dict)
     open_pages: list[Page | None] = field(default_factory=lambda: [None, None])
     stops: list[StopSet | None] = field(default_factory=lambda: [None, None])
@@ -181,6 +182,7 @@ class World:
             for index, value in zip(WORDS, kept, strict=True):
                 list.__setitem__(self.pages[number], index, value)
             list.__setitem__(self.pages[number], command_page.W_ROBOT, 1)
+            list.__setitem__(self.pages[number], command_page.W_PIDS, PIDS)
         for me, known in enumerate(s.processes):
             if known is None:
                 continue
@@ -201,10 +203,14 @@ class World:
         return self.runs
 
     def stored(self) -> None:
-        """Say that something changed that others read."""
-        self.stores += 1
-        if self.stores == self.dies_after:
-            raise Killed
+        """Take note that something changed that others read, and of the world in which the process dies here."""
+        me = self.acting
+        if me < 0:
+            return
+        lives = self.open_pages[me], self.stops[me], self.pens[me], self.knowing, self.required
+        self.gone(me)
+        self.deaths.append(self.freeze())
+        self.open_pages[me], self.stops[me], self.pens[me], self.knowing, self.required = lives
 
     def freeze(self) -> State:
         """Return the state; pages that nobody can reach are none of it."""
@@ -407,24 +413,14 @@ def actions(state: State) -> Iterator[tuple[str, int, Action]]:
 def successors(state: State) -> Iterator[tuple[str, State]]:
     """Yield every state that one action leads to, whole or cut short by a death."""
     for name, me, action in actions(state):
-        dies_after = 0
-        while True:
-            world = World(state, dies_after)
-            try:
-                action(world)
-            except Killed:
-                world.gone(me)
-                yield f"{name}, killed after store {dies_after}", world.freeze()
-            except Violation as violation:
-                raise Violation(f"{violation}: {name}") from None
-            else:
-                if dies_after == 0:
-                    yield name, world.freeze()
-                    if me < 0 or world.stores == 0:
-                        break
-                else:
-                    break
-            dies_after += 1
+        world = World(state, me)
+        try:
+            action(world)
+        except Violation as violation:
+            raise Violation(f"{violation}: {name}") from None
+        yield name, world.freeze()
+        for count, death in enumerate(world.deaths, 1):
+            yield f"{name}, killed after store {count}", death
 
 
 def explore(depth: int) -> int:

@@ -8,6 +8,7 @@ A unit is one begin or end. A fault that cannot be done is said and recorded; th
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -70,45 +71,51 @@ class FaultRunner:
             self._thread.join()
 
     def _run(self, zero_s: float) -> None:
-        steps: list[tuple[float, int, Done]] = []
+        steps: list[tuple[float, int, Done, Injection]] = []
         for done in self.done:
-            steps.append((zero_s + done.fault.at_s, 0, done))
-            if done.fault.duration_s:
-                steps.append((zero_s + done.fault.at_s + done.fault.duration_s, 1, done))
-        on: dict[int, tuple[Done, Injection]] = {}
-        for at_s, ends, done in sorted(steps, key=lambda step: step[:2]):
+            injection = done.fault.of.make(done.fault.what, done.fault.duration_s)
+            if self._attempt(done, "done", injection.ready):
+                steps.append((zero_s + done.fault.at_s, len(steps), done, injection))
+        heapq.heapify(steps)
+        while steps:
+            at_s, order, done, injection = heapq.heappop(steps)
             if self._stop.wait(max(0.0, at_s - time.monotonic())):
+                heapq.heappush(steps, (at_s, order, done, injection))
                 break
-            if not ends:
-                self._begin(done, on)
-            elif id(done) in on:
-                self._end(*on.pop(id(done)))
-        for done, injection in on.values():
+            if done.began_s is not None:
+                self._end(done, injection)
+                continue
+            ends_s = self._begin(done, injection)
+            if ends_s is not None:
+                heapq.heappush(steps, (ends_s, order, done, injection))
+        for _, _, done, injection in steps:
             self._end(done, injection)
 
-    def _begin(self, done: Done, on: dict[int, tuple[Done, Injection]]) -> None:
+    def _begin(self, done: Done, injection: Injection) -> float | None:
+        """Begin a fault; return when it is to be ended, by when it really began; None if it is not on."""
         fault = done.fault
-        injection = fault.of.make(fault.what, fault.duration_s)
-        try:
-            injection.ready(self._stack)
-            done.began_s = time.monotonic()
-            injection.begin(self._stack)
-        except Exception as error:  # noqa: BLE001 (the run goes on, and says that this fault was not in it)
-            done.error = f"{type(error).__name__}: {error}"
-            self._say(f"fault {fault} could not be done: {done.error}")
-            return
+        done.began_s = began_s = time.monotonic()
+        if not self._attempt(done, "done", injection.begin):
+            return None
         self._say(f"fault {fault}: {fault.of.says}{': ' + fault.what if fault.what else ''}")
-        if fault.duration_s:
-            on[id(done)] = (done, injection)
-        else:
-            done.ended_s = done.began_s
+        if not fault.duration_s:
+            done.ended_s = began_s
+            return None
+        return began_s + fault.duration_s
 
     def _end(self, done: Done, injection: Injection) -> None:
-        try:
-            injection.end(self._stack)
-        except Exception as error:  # noqa: BLE001 (as above)
-            done.error = f"{type(error).__name__}: {error}"
-            self._say(f"fault {done.fault} could not be ended: {done.error}")
+        self._attempt(done, "ended", injection.end)
+        if done.began_s is None:
+            return  # it was ready and never begun
         done.figures = injection.figures()
         done.ended_s = time.monotonic()
         self._say(f"fault {done.fault} is over")
+
+    def _attempt(self, done: Done, what: str, step: Callable[[Stack], None]) -> bool:
+        try:
+            step(self._stack)
+        except Exception as error:  # noqa: BLE001 (the run goes on, and says that this fault was not in it)
+            done.error = f"{type(error).__name__}: {error}"
+            self._say(f"fault {done.fault} could not be {what}: {done.error}")
+            return False
+        return True

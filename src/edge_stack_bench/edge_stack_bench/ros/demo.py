@@ -130,8 +130,11 @@ class RunningStack:
 
     def request_stop(self, stop: bool) -> None:
         """See Stack."""
+        # A standby answers for the node that it stands by for.
+        standbys = {node.name for node in self._processes.nodes if node.parameters.get("standby_of")}
         for name in self._run_by("fusion"):
-            self._monitor.call(SetBool, f"{name}/stop", SetBool.Request(data=stop))
+            if name not in standbys:
+                self._monitor.call(SetBool, f"{name}/stop", SetBool.Request(data=stop))
 
     def namespace(self) -> str:
         """See Stack."""

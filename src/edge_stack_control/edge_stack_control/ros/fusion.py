@@ -156,6 +156,7 @@ class FusionNode(StackNode):
         self._share.end_commands()
         if self._thread is not None and not self._thread.stop(1.0):
             self.get_logger().error("the control thread did not end within 1 s")
+        self._commanders.rest()
         self._share.leave()
 
     def cleanup_node(self) -> None:
@@ -187,11 +188,17 @@ class FusionNode(StackNode):
     # ---- the tick (control thread) ----------------------------------------------------------------------------------
 
     def _tick(self, release_ns: int) -> None:
-        """Publish one command, or follow another process's. Reads what the executor's thread stored, as whole objects."""
+        """Publish one command, or follow another process's, and let the command topic be looked at."""
+        try:
+            self._command_once(release_ns)
+        finally:
+            self._commanders.wake()
+
+    def _command_once(self, release_ns: int) -> None:
+        """Reads what the executor's thread stored, as whole objects."""
         monotonic_ns = time.monotonic_ns()
         monotonic_s = monotonic_ns * 1e-9
         now_ns = self.get_clock().now().nanoseconds
-        self._commanders.hear()
         around = self._around = self._surroundings(monotonic_s)
         self._share.follow(self._controller, monotonic_ns)
         command = self._controller.tick(now_ns * 1e-9, monotonic_s, around)

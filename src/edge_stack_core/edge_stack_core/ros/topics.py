@@ -4,8 +4,9 @@
 A lifecycle node whose topics are guarded: what arrives only reaches it while it is active, and what goes wrong is counted.
 
 Its unit is one message. What a callback raises is counted and logged, never passed on to the executor; QoS events of every
-topic are counted too. A subscription with a bound takes bytes, and looks at their size before it makes a message of them:
-making one keeps the interpreter from every other thread for as long as it takes, a control thread among them.
+topic are counted too. A subscription with a bound looks at the size of what comes before it makes anything of it
+(sized_take.py): making a message keeps the interpreter from every other thread for as long as it takes, a control thread
+among them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ except ImportError:  # Humble has them in another place
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from edge_stack_core.node_statistics import NodeStatistics
+from edge_stack_core.ros.sized_take import SizedSubscription, SizedTake
 
 # Of publishers, how many a text names at most.
 _NAMED = 8
@@ -59,6 +61,9 @@ class TopicNode(LifecycleNode):
         self._raised: set[tuple[str, str]] = set()
         self._refused_sizes: set[str] = set()
         self._own_subscriptions: list[Subscription] = []
+        # Of those that have a bound.
+        self._takes: dict[Subscription, tuple[SizedTake, Callable[[bytes | int], None]]] = {}
+        self._sized_waitables: dict[Subscription, SizedSubscription] = {}
         self._own_publishers: list[LifecyclePublisher] = []
         # On a steady clock: a node lives on, and says so, while simulated time stands still or runs slowly.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -102,14 +107,17 @@ class TopicNode(LifecycleNode):
         raw: give the callback the bytes. always: run the callback in every state, not only while active (for latched states
         that arrive once). max_bytes: a message that is larger when serialized is refused by its size alone and counted as
         too_large; 0: none is. too_large: called in place of the callback then, with what is wrong in words. polled: no
-        executor runs it, and no message wakes one; poll() does.
+        executor runs it, and no message wakes one; poll() does;
+        only with max_bytes.
         """
+        if polled and not max_bytes:
+            raise ValueError(f"{topic}: what is polled needs max_bytes")
 
         def take(message: Any) -> None:
             if not max_bytes:
                 callback(message)
-            elif len(message) > max_bytes:
-                text = self._refuse_size(topic, len(message), max_bytes)
+            elif isinstance(message, int):
+                text = self._refuse_size(topic, message, max_bytes)
                 if too_large is not None:
                     too_large(text)
             else:
@@ -135,26 +143,42 @@ class TopicNode(LifecycleNode):
                 incompatible_qos=lambda e: self._incompatible(topic, e, "publisher"),
                 message_lost=lambda e: self._count_event(topic, "message_lost", e.total_count_change),
             ),
+            # With its QoS events: one that is waited for wakes the executor for data that nobody takes, again and again.
             callback_group=_PolledGroup() if polled else None,
         )
         self._own_subscriptions.append(subscription)
+        if max_bytes:
+            sized = SizedTake(subscription.handle, max_bytes)
+            self._takes[subscription] = sized, guarded
+            if not polled:
+                group, subscription.callback_group = subscription.callback_group, _PolledGroup()
+                waitable = SizedSubscription(subscription, group, sized, guarded)
+                self._sized_waitables[subscription] = waitable
+                self.add_waitable(waitable)
         return subscription
 
-    @staticmethod
-    def poll(subscription: Subscription, limit: int) -> None:
+    def poll(self, subscription: Subscription, limit: int) -> None:
         """Run the callback of a polled subscription for what has come, at most so many messages; from one thread only."""
-        handle = subscription.handle
+        sized, callback = self._takes[subscription]
         for _ in range(limit):
-            with handle:
-                taken = handle.take_message(subscription.msg_type, subscription.raw)
+            taken = sized.take()
             if taken is None:
                 return
-            subscription.callback(taken[0])
+            callback(taken)
 
     def end_subscription(self, subscription: Subscription) -> None:
         """End a subscription made by subscription() before cleanup does."""
         self._own_subscriptions.remove(subscription)
+        self._destroy(subscription)
+
+    def _destroy(self, subscription: Subscription) -> None:
+        waitable = self._sized_waitables.pop(subscription, None)
+        if waitable is not None:
+            self.remove_waitable(waitable)
         self.destroy_subscription(subscription)
+        sized, _ = self._takes.pop(subscription, (None, None))
+        if sized is not None:
+            sized.close()
 
     def publishers_of(self, topic: str) -> list[str]:
         """Return the full names of the nodes that publish on a topic, as the graph knows them; in order, each once."""
@@ -190,7 +214,7 @@ class TopicNode(LifecycleNode):
 
     def _end_subscriptions(self) -> None:
         for subscription in self._own_subscriptions:
-            self.destroy_subscription(subscription)
+            self._destroy(subscription)
         self._own_subscriptions.clear()
 
     def _end_publishers(self) -> None:

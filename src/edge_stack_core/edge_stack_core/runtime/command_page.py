@@ -145,6 +145,11 @@ def path_of(name: str) -> Path:
     return FOLDER / f"edge_stack_control{VERSION}.{os.getuid()}.{domain}.{network}{name.replace('/', '.')}"
 
 
+def pid_namespace() -> int:
+    """Return the number of the namespace in which this process has its id."""
+    return os.stat("/proc/self/ns/pid").st_ino
+
+
 class CommandPage:
     """
     One mapped page. words and positions [JOINTS_MAX] are shared memory; slot is this process's.
@@ -283,7 +288,7 @@ class CommandPage:
             return False
 
     def _claim(self, robot: int) -> int:
-        words, pids = self.words, os.stat("/proc/self/ns/pid").st_ino
+        words, pids = self.words, pid_namespace()
         if words[W_MAGIC] != MAGIC:
             for index in range(len(words)):
                 words[index] = 0

@@ -168,7 +168,7 @@ class StopSet:
         sources = self._sources_on_disk(stored, is_new) | known
         if known_run and self._store is not None:
             sources |= self._lost(known_run, is_new and not stored.run)
-        for source in sources:
+        for source in sorted(sources):
             words[_WORD[source]] = _HELD
         words[W_RUN] = self._run
         self._known = self.held()
@@ -205,14 +205,14 @@ class StopSet:
         """Join page and disk, under the lock."""
         assert self._store is not None
         released = self._with(_RELEASED)
-        for source in self._sources_on_disk(stored, is_new=False):
+        for source in sorted(self._sources_on_disk(stored, is_new=False)):
             self._words[_WORD[source]] = _HELD
         held = self.held()
         if not stored.whole or stored.run != self._run:
             run_state.begin_run(self._store, self._run, held)
         elif stored.held != held:
             run_state.save_stop(self._store, self._run, held)
-        for source in released:
+        for source in sorted(released):
             self._words[_WORD[source]] = _FREE
         self._known = held
         self.unsaved = ""
