@@ -188,6 +188,7 @@ def test_the_cause_of_what_the_governor_does_ends_when_the_board_is_no_longer_st
 
 
 WELL = {
+    "fault": "",
     "detected_ms": 100.0,
     "control_gap_ms": 42.0,
     "unsafe_commands": 0,
@@ -210,11 +211,17 @@ SECOND = [{"text": "control hold: second_commander"}]
         ("node_hang", {"control_gap_ms": 84.0}, ["no command for 84.0 ms, limit 83.3"]),
         ("policy_nan", {"unsafe_commands": 2}, ["2 unsafe commands"]),
         ("fan_fail", {"recovered_ms": 3001.0}, ["well again after 3001 ms, limit 3000"]),
+        ("node_kill", {"fault": "node_kill:sim", "recovered_ms": 5900.0}, []),
+        (
+            "node_kill",
+            {"fault": "node_kill:sim", "recovered_ms": 6001.0},
+            ["well again after 6001 ms, limit 6000"],
+        ),
         ("fan_fail", {"recovered_ms": None, "lost": ["node obb: died"]}, ["not all came back"]),
         ("second_commander", {"signs": SECOND}, []),
         ("node_kill", {"signs": SECOND}, ["took itself for a second commander"]),
         (
-            "large_messages",
+            "large_inputs",
             {"subscriber_gap_ms": 84.0},
             ["a subscriber heard no command for 84.0 ms, limit 83.3"],
         ),
