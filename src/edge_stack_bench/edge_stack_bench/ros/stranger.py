@@ -10,7 +10,9 @@ apart from the stack's own.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import threading
 import time
@@ -47,6 +49,8 @@ INPUTS: tuple[tuple[type, str, Callable[[], Any]], ...] = (
 )
 """What fusion hears in the demo, and QoS that matches its own."""
 IMPLAUSIBLE_RAD = 48.0
+DRIVER_PRIORITY = 50
+"""Above fusion's companion_priority: threads of fusion that take in a flood must not keep the driver from its commands."""
 
 
 class Stranger:
@@ -156,7 +160,7 @@ def _send_large(stranger: Stranger, topics: Sequence[tuple[type, str, Callable[[
 
 
 def listen(stranger: Stranger) -> None:
-    """Hear the commands as a plain subscriber does, and measure the longest time without one."""
+    """Hear the commands as a robot's driver does, and measure the longest time without one."""
     arrivals: list[float] = []
     stranger.node.create_subscription(
         JointState,
@@ -184,6 +188,9 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in ACTS:
         print(f"stranger: give one of {', '.join(ACTS)}", file=sys.stderr)
         return 2
+    if sys.argv[1] == listen.__name__:
+        with contextlib.suppress(PermissionError):  # where it is not allowed, neither would a driver be
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(DRIVER_PRIORITY))
     stranger = Stranger()
     try:
         ACTS[sys.argv[1]](stranger)
