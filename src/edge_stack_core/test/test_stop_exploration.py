@@ -17,7 +17,7 @@ from edge_stack_core.runtime.run_state import UNKNOWN, RunStore, Stored
 from edge_stack_core.runtime.stop_set import StopSet
 
 # What a run of all tests has time for; EDGE_STACK_STOP_DEPTH=12 goes on.
-DEPTH = int(os.environ.get("EDGE_STACK_STOP_DEPTH", "6"))
+DEPTH = int(os.environ.get("EDGE_STACK_STOP_DEPTH", "7"))
 
 
 def test_a_requested_stop_holds_in_every_order_and_never_two_command(

@@ -9,7 +9,8 @@ the cause is what the board tells, which outlasts the fault: it ends when no sig
 cooled_ms: from the fault's end until then. control_gap_ms: longest time between two commands, by their stamps.
 unsafe_commands: beyond a limit, or moving during a hold. task_success_delta: share of the task's attempts that succeed,
 against a run without a fault. states: of control, from the first sign to the end. subscriber_gap_ms: longest time in which a
-subscriber with a driver's priority heard no command. lost: what did not come back. over: which limits it missed (faults_limits.py).
+subscriber with a driver's priority heard no command. lost: what did not come back. over: which limits it missed
+(faults_limits.py).
 """
 
 from __future__ import annotations

@@ -131,7 +131,8 @@ class CommanderWatch:
 
     def wake(self) -> None:
         """Let it be looked at what came since the last tick. An executor that is woken for each command costs far more."""
-        os.eventfd_write(self._wakes, 1)
+        if self._wakes >= 0:
+            os.eventfd_write(self._wakes, 1)
 
     def send(self, publish: Callable[[bytes], None], message: Any) -> None:
         """Publish a command."""
@@ -166,7 +167,10 @@ class CommanderWatch:
             os.eventfd_read(self._wakes)
             if self._rests or self._ear is None:
                 return
-            self._node.poll(self._ear, _AT_ONCE)
+            try:
+                self._node.poll(self._ear, _AT_ONCE)
+            except Exception as error:  # noqa: BLE001 (whatever the middleware says, it goes on to listen)
+                self._node.count_raised(TOPIC, error)
 
     def _take(self, data: bytes) -> None:
         self._judge.heard(data, time.monotonic())

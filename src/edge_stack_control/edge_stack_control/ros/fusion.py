@@ -143,6 +143,7 @@ class FusionNode(StackNode):
             refusals = self._thread.start()
         except RuntimeError:
             self._thread.stop(0.0)  # should it start after all: activation is refused, so nothing may tick
+            self._commanders.rest()
             raise
         self._share.begin()
         for refusal in refusals:
