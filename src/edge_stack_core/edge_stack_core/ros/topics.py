@@ -12,6 +12,7 @@ among them.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,9 @@ except ImportError:  # Humble has them in another place
 from edge_stack_core.node_statistics import NodeStatistics
 from edge_stack_core.ros.sized_take import SizedSubscription, SizedTake
 
+EVENTS_PERIOD_S = 0.05
+"""QoS events are looked at so often, at least."""
+_PASS_S = 0.005  # in which an executor has asked for all entities
 # Of publishers, how many a text names at most.
 _NAMED = 8
 
@@ -50,6 +54,36 @@ class _PolledGroup(CallbackGroup):
         """Nothing was begun."""
 
 
+class _NowAndThenGroup(CallbackGroup):
+    """
+    A callback group whose entities are waited for in one of many passes of an executor.
+
+    A node has three or four QoS events for each topic, and rclpy touches every one of them whenever anything wakes it: for
+    fusion that was most of what its executor did. A pass that comes EVENTS_PERIOD_S after the last one has them, also one
+    that waits for long, so that they are told at once where little happens.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open_until_s = self._opens_s = 0.0
+
+    def can_execute(self, entity: Any) -> bool:
+        """Return whether it is a pass with events."""
+        now_s = time.monotonic()
+        if now_s >= self._open_until_s:
+            if now_s < self._opens_s:
+                return False
+            self._open_until_s, self._opens_s = now_s + _PASS_S, now_s + EVENTS_PERIOD_S
+        return True
+
+    def beginning_execution(self, entity: Any) -> bool:
+        """Return that any of them may be run."""
+        return True
+
+    def ending_execution(self, entity: Any) -> None:
+        """Nothing is to be done."""
+
+
 class TopicNode(LifecycleNode):
     """A node with guarded topics. stats: what it counts about itself."""
 
@@ -65,6 +99,7 @@ class TopicNode(LifecycleNode):
         self._takes: dict[Subscription, tuple[SizedTake, Callable[[bytes | int], None]]] = {}
         self._sized_waitables: dict[Subscription, SizedSubscription] = {}
         self._own_publishers: list[LifecyclePublisher] = []
+        self._events = _NowAndThenGroup()
         # On a steady clock: a node lives on, and says so, while simulated time stands still or runs slowly.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
 
@@ -79,6 +114,7 @@ class TopicNode(LifecycleNode):
             msg_type,
             topic,
             profile,
+            callback_group=self._events,
             event_callbacks=PublisherEventCallbacks(
                 deadline=lambda e: self._count_event(topic, "deadline_missed", e.total_count_change),
                 liveliness=lambda e: self._count_event(topic, "liveliness_lost", e.total_count_change),
@@ -144,17 +180,20 @@ class TopicNode(LifecycleNode):
                 message_lost=lambda e: self._count_event(topic, "message_lost", e.total_count_change),
             ),
             # With its QoS events: one that is waited for wakes the executor for data that nobody takes, again and again.
-            callback_group=_PolledGroup() if polled else None,
+            callback_group=_PolledGroup() if polled else self._events,
         )
         self._own_subscriptions.append(subscription)
         if max_bytes:
             sized = SizedTake(subscription.handle, max_bytes)
             self._takes[subscription] = sized, guarded
             if not polled:
-                group, subscription.callback_group = subscription.callback_group, _PolledGroup()
-                waitable = SizedSubscription(subscription, group, sized, guarded)
+                subscription.callback_group = _PolledGroup()
+                waitable = SizedSubscription(subscription, self.default_callback_group, sized, guarded)
                 self._sized_waitables[subscription] = waitable
                 self.add_waitable(waitable)
+        else:
+            subscription.callback_group = self.default_callback_group
+            self.default_callback_group.add_entity(subscription)
         return subscription
 
     def poll(self, subscription: Subscription, limit: int) -> None:
