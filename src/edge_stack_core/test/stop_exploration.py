@@ -190,6 +190,7 @@ class World:
             self.pens[me] = known.pen
             stops = self.stops[me] = self.new_stops(me)
             stops._words, stops._run, stops._known = page.words, known.run, known.known
+            stops._page = page
 
     def new_page(self, number: int) -> None:
         self.pages[number] = Words([0] * (command_page.W_STOPS + command_page.SOURCES_MAX))

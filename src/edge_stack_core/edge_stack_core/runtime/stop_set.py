@@ -40,6 +40,9 @@ class OpenPage(Protocol):
     number: int
     settled: bool
 
+    def is_lost(self) -> bool:
+        """Return whether somebody removed its file: what was requested since is not in it."""
+
 
 def _new_run() -> int:
     return secrets.randbelow(2**62) + 1
@@ -57,6 +60,7 @@ class StopSet:
         self._store = store
         self._new_run = new_run
         self._words: Words = [_FREE] * _END
+        self._page: OpenPage | None = None
         self._run = 0
         self._known: frozenset[str] = frozenset()
         self.unsaved = ""
@@ -107,6 +111,7 @@ class StopSet:
         it; what it had holds. Never raises for what lies on disk.
         """
         words: Words = [_FREE] * _END if page is None else page.words
+        self._page = page
         if self._store is None:
             self._take(words, Stored(0, frozenset(), whole=False), self._known)
             self.unsaved = "there is no folder for it"
@@ -176,9 +181,13 @@ class StopSet:
     def _sources_on_disk(self, stored: Stored, is_new: bool) -> frozenset[str]:
         """Return what the page is to take over."""
         sources = frozenset(source if source in _WORD else UNKNOWN for source in stored.held)
-        if not is_new and not stored.whole:
+        if not is_new and not stored.whole and not self._is_outdated():
             sources -= {UNKNOWN}  # the set on disk is lost, but here it is
         return sources - self._with(_RELEASED)
+
+    def _is_outdated(self) -> bool:
+        """Return whether the page was removed: others may have requested in the next one."""
+        return self._page is not None and self._page.is_lost()
 
     def _lost(self, known_run: int, is_gone: bool) -> frozenset[str]:
         """Return what holds where page and files are gone of the run that this process knows, or are another run's."""
