@@ -141,7 +141,7 @@ class StopSet:
         if self._store is None:
             return ""
         stored = run_state.load(self._store)
-        if stored == Stored(self._run, self._known, whole=True) and not self._with(_RELEASED):
+        if stored == Stored(self._run, self._known, whole=True) and not self._released():
             self.unsaved = ""
             return ""
         return (
@@ -183,7 +183,11 @@ class StopSet:
         sources = frozenset(source if source in _WORD else UNKNOWN for source in stored.held)
         if not is_new and not stored.whole and not self._is_outdated():
             sources -= {UNKNOWN}  # the set on disk is lost, but here it is
-        return sources - self._with(_RELEASED)
+        return sources - self._released()
+
+    def _released(self) -> frozenset[str]:
+        """Return what was released and may still be held on disk. What an outdated page says may be older than the disk."""
+        return frozenset() if self._is_outdated() else self._with(_RELEASED)
 
     def _is_outdated(self) -> bool:
         """Return whether the page was removed: others may have requested in the next one."""
@@ -213,7 +217,7 @@ class StopSet:
     def _bring_to_disk(self, stored: Stored) -> None:
         """Join page and disk, under the lock."""
         assert self._store is not None
-        released = self._with(_RELEASED)
+        released = self._released()
         for source in sorted(self._sources_on_disk(stored, is_new=False)):
             self._words[_WORD[source]] = _HELD
         held = self.held()
