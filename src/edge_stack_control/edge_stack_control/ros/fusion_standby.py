@@ -126,6 +126,7 @@ class CommandShare:
     def _free(self) -> None:
         page, self._page, self._lease = self._page, None, None
         if page is not None:
+            self.stops.leave()
             page.close()
 
     # ---- a tick (control thread)

@@ -143,8 +143,7 @@ class TopicNode(LifecycleNode):
         raw: give the callback the bytes. always: run the callback in every state, not only while active (for latched states
         that arrive once). max_bytes: a message that is larger when serialized is refused by its size alone and counted as
         too_large; 0: none is. too_large: called in place of the callback then, with what is wrong in words. polled: no
-        executor runs it, and no message wakes one; poll() does;
-        only with max_bytes.
+        executor runs it, and no message wakes one; poll() does; only with max_bytes.
         """
         if polled and not max_bytes:
             raise ValueError(f"{topic}: what is polled needs max_bytes")

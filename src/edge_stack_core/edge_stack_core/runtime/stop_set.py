@@ -131,6 +131,10 @@ class StopSet:
             if self._words is not words:  # the lock was not to be had
                 self._take(words, run_state.load(self._store, persists=persists), known)
 
+    def leave(self) -> None:
+        """Know that the page is closed next. What it holds is still known."""
+        self._page = None
+
     def check(self) -> str:
         """
         Join page and disk where they differ; return in words what was mended.
