@@ -73,7 +73,7 @@ class StopRequests:
             released = ", ".join(sorted(self._share.stops.release_all()))
             if released:
                 self._node.get_logger().warning(f"stop released by the service ~/stop: {released}")
-            response.message = f"the stop is released ({released or 'there was none'})"
+            response.message = f"the stop is released ({released or 'nothing is held any more'})"
         if self._share.unsaved:
             response.message += f"; {self._share.unsaved}"
         response.success = True
