@@ -127,7 +127,7 @@ def test_what_the_stack_sees_and_commands_becomes_a_dataset(
     assert dataset.meta.robot_type == "so101_sim"
     lengths = [int(episode["length"]) for episode in dataset.meta.episodes]
     # An episode lasts 2 s; the first may be seen a little late, for a status comes twice a second. On a crowded machine
-    # simulated time falls behind.
+    # simulated time falls behind; two episodes in one would be more than twice as long.
     assert all(0.6 * RATE_HZ * TIMEOUT_S <= length <= 1.5 * RATE_HZ * TIMEOUT_S for length in lengths), said
     frames = [dataset[index] for index in range(len(dataset))]
     assert re.fullmatch(r"put the \w+ \w+ on the mark", frames[0]["task"])

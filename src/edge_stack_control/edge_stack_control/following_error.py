@@ -6,10 +6,10 @@ Following error: how far the robot is from where it is commanded, and whether th
 Its unit of work is one look at the last command and the measured position. A measurement is compared with the commands from
 its own time on: that it comes late is no following error (its age is judged elsewhere). While the robot moves, each joint
 may be beyond its limit for its time: it lags, and the command waits for it, so that it lies little further from a robot that
-is stuck than the limit. One that is to stand still has no reason to be beyond it at all, so that
-motion never begins towards a robot that is somewhere else. A following error is over when the robot is back, or has stood
-still where it is for REST_S: then it begins there (a hand that guides it, a pendant, a protective stop; ISO 10218-1 calls
-for no unexpected motion when a stop is left).
+is stuck than the limit. One that is to stand still has no reason to be beyond it at all, so that motion never begins towards
+a robot that is somewhere else. A following error is over when the robot is back, or has stood still where it is for REST_S:
+then it begins there (a hand that guides it, a pendant, a protective stop; ISO 10218-1 calls for no unexpected motion when a
+stop is left).
 """
 
 from __future__ import annotations

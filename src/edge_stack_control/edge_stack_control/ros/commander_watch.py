@@ -65,7 +65,7 @@ class CommanderWatch:
         self._said = False
         self._words = ""
         self._listener: threading.Thread | None = None
-        self._wakes = -1  # an eventfd while there is a listener
+        self._wakes = os.eventfd(0, os.EFD_CLOEXEC)  # for good: a tick that outlives its thread's end may still write to it
         self._rests = False
 
     def open(self, message_type: type, profile: QoSProfile, period_s: float, page: CommandPage | None) -> Any:
@@ -112,7 +112,7 @@ class CommanderWatch:
         """Begin to hear and judge: at activation, before anything ticks."""
         self._judge.begin(time.monotonic())
         self._said, self._words = False, ""
-        self._wakes, self._rests = os.eventfd(0, os.EFD_CLOEXEC), False
+        self._rests = False
         self._listener = threading.Thread(target=self._listen, name="ear", daemon=True)
         self._listener.start()
 
@@ -124,15 +124,12 @@ class CommanderWatch:
         self._rests = True
         self.wake()
         listener.join()
-        os.close(self._wakes)
-        self._wakes = -1
 
     # ---- the control thread
 
     def wake(self) -> None:
         """Let it be looked at what came since the last tick. An executor that is woken for each command costs far more."""
-        if self._wakes >= 0:
-            os.eventfd_write(self._wakes, 1)
+        os.eventfd_write(self._wakes, 1)
 
     def send(self, publish: Callable[[bytes], None], message: Any) -> None:
         """Publish a command."""

@@ -33,7 +33,7 @@ from edge_stack_core.node_statistics import NodeStatistics
 from edge_stack_core.ros.sized_take import SizedSubscription, SizedTake
 
 EVENTS_PERIOD_S = 0.05
-"""QoS events are looked at so often, at least."""
+"""Between two passes of an executor that look at QoS events, at least."""
 _PASS_S = 0.005  # in which an executor has asked for all entities
 # Of publishers, how many a text names at most.
 _NAMED = 8
@@ -59,8 +59,8 @@ class _NowAndThenGroup(CallbackGroup):
     A callback group whose entities are waited for in one of many passes of an executor.
 
     A node has three or four QoS events for each topic, and rclpy touches every one of them whenever anything wakes it: for
-    fusion that was most of what its executor did. A pass that comes EVENTS_PERIOD_S after the last one has them, also one
-    that waits for long, so that they are told at once where little happens.
+    fusion that was most of what its executor did. The first pass that begins EVENTS_PERIOD_S after the last one with them
+    has them: an event is told at the latest after that time and one wait of the executor (0.1 s in main.py).
     """
 
     def __init__(self) -> None:
