@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from edge_stack_msgs.msg import FusionStatus
 from std_srvs.srv import SetBool
-from test_node_fusion import MODULE, PARAMETERS, ROBOT, Stack
+from test_node_fusion import JOINTS, MODULE, PARAMETERS, ROBOT, Stack
 
 from edge_stack_core.ros.testing import NodeProcess, Peer
 from edge_stack_core.runtime.command_page import path_of
@@ -144,3 +146,23 @@ def test_where_nothing_can_be_written_the_robot_stops_all_the_same_and_the_answe
         robot.peer.spin_until(lambda: f"{file}: it is no folder" in process.output())
         robot.stop(False)
         robot.stack.running()
+
+
+def test_a_fusion_whose_page_is_in_use_in_another_pid_namespace_is_refused_with_the_reason(
+    robot: Robot,
+) -> None:
+    program = (
+        "import sys; from edge_stack_core.runtime.command_page import CommandPage;"
+        f" page = CommandPage('/fusion', {list(JOINTS)!r}); print('open', flush=True); sys.stdin.read()"
+    )
+    elsewhere = ["unshare", "--user", "--map-current-user", "--pid", "--fork", sys.executable, "-c", program]
+    with subprocess.Popen(elsewhere, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        if other.stdout.readline() != "open\n":
+            pytest.skip("this system allows no PID namespace of one's own")
+        with NodeProcess(MODULE, "fusion", robot.parameters) as process:
+            assert not robot.peer.transition("fusion", "configure")
+            robot.peer.spin_until(lambda: "another PID namespace" in robot.peer.statuses["fusion"].message)
+            other.communicate("")
+            robot.peer.bring_up("fusion")  # once its holder is gone
+            assert process.alive()

@@ -20,12 +20,13 @@ import numpy as np
 from edge_stack_core.runtime import command_page, run_state
 from edge_stack_core.runtime.command_page import CommandPage
 from edge_stack_core.runtime.lease import Lease
+from edge_stack_core.runtime.local_process import pid_namespace
 from edge_stack_core.runtime.stop_set import SERVICE, SOURCES, StopSet
 
 PERIOD_NS = 1000
 NOW_NS = 1_000_000
 LATE_NS = NOW_NS + 2 * PERIOD_NS
-PIDS = command_page.pid_namespace()
+PIDS = pid_namespace()
 # Words that make a difference here, in the order in which a state holds them. Not who owns the robot: each tick comes so
 # late that the owner counts as silent, so that anyone may begin to command wherever the pen is free.
 WORDS = (

@@ -65,7 +65,9 @@ class CommanderWatch:
         self._said = False
         self._words = ""
         self._listener: threading.Thread | None = None
-        self._wakes = os.eventfd(0, os.EFD_CLOEXEC)  # for good: a tick that outlives its thread's end may still write to it
+        self._wakes = os.eventfd(
+            0, os.EFD_CLOEXEC
+        )  # for good: a tick that outlives its thread's end may still write to it
         self._rests = False
 
     def open(self, message_type: type, profile: QoSProfile, period_s: float, page: CommandPage | None) -> Any:

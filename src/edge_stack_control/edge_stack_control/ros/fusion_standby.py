@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_stack_control.controller import Controller, FloatArray
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.runtime.command_page import CommandPage
+from edge_stack_core.runtime.command_page import CommandPage, PageTakenError
 from edge_stack_core.runtime.lease import Lease, Why
 from edge_stack_core.runtime.run_state import STATE_VARIABLE, RunFiles, StateUnusable
 from edge_stack_core.runtime.stop_set import StopSet
@@ -64,7 +64,7 @@ class CommandShare:
         Open the page of the node that this one is, or stands by for, with the stop that is in force.
 
         persists: whether a stop outlives the orderly end of its run. lost: this process used one that was removed.
-        ConfigurationError if a standby cannot open it.
+        ConfigurationError if a standby cannot open it, or if it is another one's.
         """
         node = self._node
         self._is_standby = bool(standby_of)
@@ -76,6 +76,8 @@ class CommandShare:
             self.stops = StopSet(self._files)
         try:
             page = CommandPage(name, joint_names, self._files)
+        except PageTakenError:
+            raise
         except ConfigurationError as error:
             if standby_of:
                 raise

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.runtime.local_process import pid_namespace
 
 FOLDER = Path("/dev/shm")
 VERSION = 2
@@ -145,9 +146,8 @@ def path_of(name: str) -> Path:
     return FOLDER / f"edge_stack_control{VERSION}.{os.getuid()}.{domain}.{network}{name.replace('/', '.')}"
 
 
-def pid_namespace() -> int:
-    """Return the number of the namespace in which this process has its id."""
-    return os.stat("/proc/self/ns/pid").st_ino
+class PageTakenError(ConfigurationError):
+    """The page is another one's, who may command by it: whoever opens it has no business here."""
 
 
 class CommandPage:
@@ -158,8 +158,8 @@ class CommandPage:
     was removed, so that this one may be commanded by; StopSet.settle() finds out. sent: SENT_WORDS of the words, for digests
     of what went out lately.
 
-    Raises ConfigurationError where the file cannot be used, or is used by another robot's fusion or one in another PID
-    namespace, whose processes nobody here can end.
+    Raises ConfigurationError where the file cannot be used: PageTakenError where it is another user's, or is used by another
+    robot's fusion or one in another PID namespace, whose processes nobody here can end.
     """
 
     def __init__(self, name: str, joint_names: Sequence[str], holders: PageHolders | None = None) -> None:
@@ -180,7 +180,8 @@ class CommandPage:
         try:
             self._file = self._open()
         except OSError as error:
-            raise ConfigurationError(
+            kind = PageTakenError if self._is_another_users() else ConfigurationError
+            raise kind(
                 f"{self.path}: the shared memory of commands cannot be made: {error.strerror}"
             ) from None
         self.number = os.fstat(self._file).st_ino
@@ -281,6 +282,12 @@ class CommandPage:
                 raise
             self._let_go(file)  # whoever had it was the last and removed it meanwhile
 
+    def _is_another_users(self) -> bool:
+        try:
+            return os.lstat(self.path).st_uid != os.getuid()
+        except OSError:
+            return False
+
     def _is_at_its_path(self, file: int) -> bool:
         try:
             return os.stat(self.path).st_ino == os.fstat(file).st_ino
@@ -299,9 +306,9 @@ class CommandPage:
                 if index != W_RUN:
                     words[index] = 0
         elif words[W_ROBOT] != robot:
-            raise ConfigurationError(f"{self.path}: a fusion of a robot with other joints commands here")
+            raise PageTakenError(f"{self.path}: a fusion of a robot with other joints commands here")
         elif words[W_PIDS] != pids:
-            raise ConfigurationError(
+            raise PageTakenError(
                 f"{self.path}: a fusion in another PID namespace, such as another container's, commands here; run both in"
                 " one, or give each container a /dev/shm and a ROS_DOMAIN_ID of its own"
             )

@@ -91,12 +91,17 @@ class LocalProcess:
         os.close(self._pidfd)
 
 
+def pid_namespace() -> int:
+    """Return the number of the namespace in which this process has its id."""
+    return os.stat("/proc/self/ns/pid").st_ino
+
+
 @functools.cache
 def machine() -> str:
     """Name the running system and pid namespace: where it is the same, process ids mean the same. Empty if unknown."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return f"{file.read().strip()}/{os.stat('/proc/self/ns/pid').st_ino}"
+            return f"{file.read().strip()}/{pid_namespace()}"
     except OSError:
         return ""
 
