@@ -193,3 +193,35 @@ def test_simulated_time_at_a_quarter_of_real_time_is_no_jump(peer: Peer, robot_f
         assert "the clock jumped" not in process.output()
         peer.node.destroy_timer(timer)
         peer.node.destroy_publisher(clock)
+
+
+def test_under_simulated_time_a_clock_that_is_heard_late_refuses_nothing(
+    peer: Peer, robot_file: str
+) -> None:
+    heard_ns = 1000 * 10**9
+
+    def tick() -> None:
+        nonlocal heard_ns
+        heard_ns += 10**7
+        clock.publish(Clock(clock=Time(sec=heard_ns // 10**9, nanosec=heard_ns % 10**9)))
+
+    def simulated(ahead_s: float = 0.0) -> Time:
+        now_ns = heard_ns + 3 * 10**8 + int(ahead_s * 1e9)
+        return Time(sec=now_ns // 10**9, nanosec=now_ns % 10**9)
+
+    parameters = {**PARAMETERS, "robot_file": robot_file, "use_sim_time": True}
+    with NodeProcess(MODULE, "fusion", parameters) as process:
+        clock = peer.node.create_publisher(Clock, "/clock", qos.sensor())
+        timer = peer.node.create_timer(0.01, tick)
+        stack = Stack(peer)
+        stack.now = simulated  # type: ignore[method-assign]
+        peer.bring_up("fusion")
+        stack.running()
+        # What came before its first time of /clock was heard is ahead by all of it.
+        refused = counted(peer, "joint_states", "from_future")
+        heard = len(peer.said("fusion"))
+        peer.spin_until(lambda: len(peer.said("fusion")) > heard + 10)
+        assert counted(peer, "joint_states", "from_future") == refused, process.output()
+        stack.close()
+        peer.node.destroy_timer(timer)
+        peer.node.destroy_publisher(clock)

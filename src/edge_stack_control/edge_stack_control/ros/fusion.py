@@ -367,7 +367,7 @@ class FusionNode(StackNode):
 
     def _intake_limits(self) -> IntakeLimits:
         p = self.params
-        return IntakeLimits(future_s=p.stamp_tolerance_s, max_age_s=p.max_action_age_s or math.inf)
+        return IntakeLimits(future_s=self.stamp_tolerance_s, max_age_s=p.max_action_age_s or math.inf)
 
     def _forget(self) -> None:
         """Start with nothing seen."""

@@ -145,7 +145,7 @@ class FusionInputs:
     def _seen_s(self, reason: Reason, topic: str, stamp: Time) -> float | None:
         """Return the monotonic time of a stamp (0: now), s; None, counted, if it lies too far ahead."""
         try:
-            age_s = stamps.age_s(to_seconds(stamp), self._node.now_s(), self._node.params.stamp_tolerance_s)
+            age_s = stamps.age_s(to_seconds(stamp), self._node.now_s(), self._node.stamp_tolerance_s)
         except stamps.StampAheadError as error:
             self._node.stats.event(topic, "from_future")
             self._refuse(reason, f"their {error}")

@@ -41,6 +41,7 @@ from edge_stack_core.runtime.local_process import machine, start_ticks
 from edge_stack_core.runtime.process import ProcessSettings, ProcessUsage, apply_process_settings
 from edge_stack_core.runtime.progress import WorkProgress
 from edge_stack_core.stack_config import renamed_parameter
+from edge_stack_core.stamps import SIMULATED_TOLERANCE_S
 
 DIAGNOSTICS_PERIOD_S = 1.0
 _STATE_LABELS = {
@@ -133,6 +134,13 @@ class StackNode(TopicNode):
     def now_s(self) -> float:
         """Return the node's clock (system or simulated time), s."""
         return self.get_clock().now().nanoseconds * 1e-9
+
+    @property
+    def stamp_tolerance_s(self) -> float:
+        """How far ahead of this node's clock a stamp may be, s. Of nodes with the parameter STAMP_TOLERANCE."""
+        tolerance_s: float = self.params.stamp_tolerance_s
+        simulated = self.get_parameter("use_sim_time").value
+        return max(tolerance_s, SIMULATED_TOLERANCE_S) if simulated else tolerance_s
 
     def report_problem(self, text: str) -> None:
         """Show what is wrong in node_status and diagnostics until clear_problem(); logged when it changes."""

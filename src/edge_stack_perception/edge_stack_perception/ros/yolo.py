@@ -253,7 +253,7 @@ class YoloNode(StackNode):
         """Whether a frame's stamp is near enough to now; counts and says why not."""
         p = self.params
         try:
-            age_s = stamps.age_s(to_seconds(header.stamp), self.now_s(), p.stamp_tolerance_s)
+            age_s = stamps.age_s(to_seconds(header.stamp), self.now_s(), self.stamp_tolerance_s)
         except stamps.StampAheadError as error:
             self._refuse("from_future", f"frames are refused: their {error}")
             return False

@@ -131,7 +131,7 @@ class PolicyInputs:
 
     def observe(self, now_ns: int) -> tuple[dict[str, Any], int, str]:
         """Return the observation, the capture time of its oldest fresh part (ns), and what is wrong with it."""
-        p = self._node.params
+        p, tolerance_s = self._node.params, self._node.stamp_tolerance_s
         observation: dict[str, Any] = {TASK: self.instruction, TIME_S: now_ns / _NS}
         captured_ns, trouble = now_ns, ""
         if self._state is not None:
@@ -139,7 +139,7 @@ class PolicyInputs:
             if positions is None:
                 return {}, now_ns, f"{topic}: {self._unknown()}{self._refusal()}"
             captured_ns = min(self._measured_ns.values())
-            trouble = _too_old(topic, captured_ns, now_ns, p.joint_state_age_max_s, p.stamp_tolerance_s)
+            trouble = _too_old(topic, captured_ns, now_ns, p.joint_state_age_max_s, tolerance_s)
             if trouble:
                 trouble += f" ({self._measurement.oldest()}){self._refusal()}"
             observation[self._state.key] = to_units(self._state, positions).astype(np.float32)
@@ -149,7 +149,7 @@ class PolicyInputs:
             frame, name = self._images.get(image.key), image.key.removeprefix(IMAGES)
             if frame is None:
                 return {}, now_ns, f"{name}: no image has come"
-            trouble = trouble or _too_old(name, frame[0], now_ns, p.image_age_max_s, p.stamp_tolerance_s)
+            trouble = trouble or _too_old(name, frame[0], now_ns, p.image_age_max_s, tolerance_s)
             captured_ns = min(captured_ns, frame[0])
             observation[image.key] = image.fit(frame[1])
         return observation, captured_ns, trouble
@@ -161,7 +161,7 @@ class PolicyInputs:
         node, topic = self._node, self._state.topic
         stamp_ns = self._stamp_ns(message.header)
         try:
-            age_s = stamps.age_s(stamp_ns / _NS, node.now_s(), node.params.stamp_tolerance_s)
+            age_s = stamps.age_s(stamp_ns / _NS, node.now_s(), node.stamp_tolerance_s)
         except stamps.StampAheadError as error:
             node.stats.event(topic, "from_future")
             self._joints_refusal = f"its {error}"
@@ -229,7 +229,7 @@ class PolicyInputs:
         rows = [np.zeros((0, len(DETECTION_FIELDS)), dtype=np.float32)]
         for stamp_ns, values in list(self._detections.values()):
             age_s = (now_ns - stamp_ns) / _NS
-            if -self._node.params.stamp_tolerance_s <= age_s <= age_max_s:
+            if -self._node.stamp_tolerance_s <= age_s <= age_max_s:
                 aged = values.copy()
                 aged[:, -1] = max(age_s, 0.0)
                 rows.append(aged)
