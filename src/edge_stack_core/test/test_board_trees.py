@@ -20,6 +20,7 @@ from board_tree import BoardCopy
 from edge_stack_core.board import BoardState, open_reader
 from edge_stack_core.board.heat import ASLEEP_READINGS
 from edge_stack_core.board.limits import find_limits
+from edge_stack_core.board.snapshot import board_files
 
 BOARDS = Path(__file__).parent / "boards"
 NAMES = sorted(path.stem for path in BOARDS.glob("*.json"))
@@ -211,3 +212,20 @@ def test_over_current_is_told_as_a_rate(copies: BoardCopy) -> None:
     assert state.over_current_per_s == pytest.approx(8.0)
     count.write_text("3\n")  # the driver was loaded anew
     assert reader.read(14.0).over_current_per_s is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_sent_of_a_board_reads_as_the_board_itself(
+    copies: BoardCopy, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    here = reading(copies, name)
+    folder = tmp_path_factory.mktemp("sent")
+    file = folder / "board.json"
+    file.write_text(json.dumps({"about": {}, "files": board_files(str(copies.root))}), encoding="utf-8")
+    other = BoardCopy(folder / "root")
+    try:
+        reader = open_reader(str(other.write(file)))
+        reader.read(0.0)
+        assert reader.read(1.0) == here
+    finally:
+        other.close()

@@ -58,11 +58,11 @@ class BoardFiles:
 
     def parse(self, path: str, parser: Callable[[str], T]) -> T | None:
         """Return what the parser makes of a file; None if it cannot be read or the parser raises ValueError."""
-        return self.take(path, lambda: parser(self._text(path)))
+        return self.take(path, lambda: parser(self.read(path)))
 
     def number(self, path: str, low: float, high: float, scale: float = 1.0) -> float | None:
         """Return the number in a file, times scale; None unless it is then between low and high."""
-        return self.take(path, lambda: _number(self._text(path), low, high, scale))
+        return self.take(path, lambda: _number(self.read(path), low, high, scale))
 
     def take(self, name: str, read: Callable[[], T]) -> T | None:
         """Return what a function reads, under a name; None if it raises OSError, ValueError, LookupError or TypeError."""
@@ -83,7 +83,7 @@ class BoardFiles:
     def text(self, path: str) -> str | None:
         """Return the text of a file that is looked at once, stripped; None if it cannot be read. Never counted as lost."""
         try:
-            return self._text(path).strip("\0 \n")
+            return self.read(path).strip("\0 \n")
         except (OSError, ValueError):
             return None
 
@@ -106,7 +106,8 @@ class BoardFiles:
         """Take a source for one that was there: if it does not tell, it is lost."""
         self._seen.add(name)
 
-    def _text(self, path: str) -> str:
+    def read(self, path: str) -> str:
+        """Return the text of a file as it is. Raises OSError, or ValueError for what is no text."""
         descriptor = os.open(self._real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return os.read(descriptor, _MOST_BYTES).decode("utf-8")

@@ -4,17 +4,17 @@
 A board's files as one mapping of path to text, which a person with a board can send and a test can build a tree of.
 
 Everything that the readers read is in it and nothing that names a person or a single machine: no serial numbers, no host
-name, no processes. What cannot be read is told as readers meet it: !EAGAIN, !ENODATA, !EACCES; a link is "-> TARGET".
+name, no processes. What cannot be read is told as readers meet it: !EAGAIN, !ENODATA, !EACCES. Links are followed.
 """
 
 from __future__ import annotations
 
 import errno
-import glob
-import os
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
-# Beside /sys/class, where every entry is a link to the device itself: the links are followed, the texts are what counts.
+from edge_stack_core.board.files import BoardFiles
+
 _PATTERNS = (
     "/proc/device-tree/compatible",
     "/proc/device-tree/model",
@@ -27,7 +27,8 @@ _PATTERNS = (
     "/sys/class/thermal/thermal_zone*/temp",
     "/sys/class/thermal/thermal_zone*/mode",
     "/sys/class/thermal/thermal_zone*/trip_point_*",
-    "/sys/class/thermal/thermal_zone*/cdev*",
+    "/sys/class/thermal/thermal_zone*/cdev*_*",
+    "/sys/class/thermal/thermal_zone*/cdev*/type",
     "/sys/class/thermal/cooling_device*/type",
     "/sys/class/thermal/cooling_device*/*_state",
     "/sys/class/hwmon/hwmon*/name",
@@ -53,37 +54,33 @@ _PATTERNS = (
     "/proc/meminfo",
     "/proc/vmstat",
     "/proc/pressure/memory",
+    "/proc/stat",
 )
-_STAT = "/proc/stat"
-_MOST_BYTES = 1 << 16
 
 
 def board_files(root: str = "/") -> dict[str, str]:
     """Return the files below a root, by their paths on the board. Never raises."""
-    base = root.rstrip("/")
-    texts = {path: text for path, text in _texts(base)}
-    stat = _text(f"{base}{_STAT}")
-    texts[_STAT] = stat.split("\n", 1)[0] + "\n"  # the rest is one line a core, and counts of every interrupt
-    return texts
+    files = BoardFiles(root)
+    return {path: _text(files, path) for pattern in _PATTERNS for path in _matching(files, "", pattern[1:].split("/"))}
 
 
-def _texts(base: str) -> Iterator[tuple[str, str]]:
-    for pattern in _PATTERNS:
-        for found in sorted(glob.glob(glob.escape(base) + pattern)):
-            path = found[len(base) :]
-            if os.path.isdir(found):
-                if os.path.islink(found):  # cdevN of a zone
-                    yield path, f"-> {os.readlink(found)}"
-                continue
-            yield path, _text(found)
+def _matching(files: BoardFiles, folder: str, parts: list[str]) -> Iterator[str]:
+    part, *left = parts
+    names = files.names(folder or "/") if "*" in part else [part]
+    for name in names:
+        if not fnmatchcase(name, part):
+            continue
+        path = f"{folder}/{name}"
+        if left:
+            yield from _matching(files, path, left)
+        elif files.exists(path):
+            yield path
 
 
-def _text(path: str) -> str:
+def _text(files: BoardFiles, path: str) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            return os.read(descriptor, _MOST_BYTES).decode("utf-8", "replace")
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        return f"!{errno.errorcode.get(error.errno or 0, 'EIO')}"
+        text = files.read(path)
+    except (OSError, ValueError) as error:
+        return f"!{errno.errorcode.get(getattr(error, 'errno', None) or 0, 'EIO')}"
+    # The rest of it is a line a core, and counts of every interrupt.
+    return text.split("\n", 1)[0] + "\n" if path == "/proc/stat" else text

@@ -142,7 +142,10 @@ class PredictiveController:
         must = (over_c > OVER_C or over_budget) and may_use < granted
         if not must and now_s - self._decided_s < p.decide_every_s:
             return
-        if abs(may_use - granted) <= p.deadband and not must:
+        # The last step up is taken however small it is: nobody is held down for nothing.
+        full = sum(s.floor + s.above for members in shares.values() for s in members)
+        all_may = granted < full <= may_use
+        if abs(may_use - granted) <= p.deadband and not must and not all_may:
             return
         wanted = fill(shares, may_use)
         new = towards(self._fractions, wanted, shares, may_use)

@@ -22,7 +22,7 @@ from edge_stack_msgs.msg import GovernorState
 
 from edge_stack_core.board.clocks import CpuClock
 from edge_stack_core.board.files import BoardFiles
-from edge_stack_core.board.limits import UNKNOWN, load_limits
+from edge_stack_core.board.limits import UNKNOWN, find_board, load_limits
 from edge_stack_core.board.reader import READERS, BoardReader, open_reader
 from edge_stack_core.board.types import BoardState
 from edge_stack_core.errors import ConfigurationError
@@ -106,7 +106,11 @@ class BoardPart(SupervisorPart):
         Parameter(
             "sysfs_root", "/", "Folder below which the board's files are; simulated: the simulated board."
         ),
-        Parameter("board_file", "", "Limits of a board that is not known; empty: by its device tree."),
+        Parameter(
+            "board_file",
+            "",
+            "Limits of the board, by a file or a shipped one's name; empty: those that its device tree names.",
+        ),
         Parameter(
             "board_period_s", 1.0, "Time between two readings of the board, s.", minimum=0.1, maximum=10.0
         ),
@@ -166,7 +170,7 @@ class BoardPart(SupervisorPart):
         self._board_publisher = node.publisher(BoardStateMessage, "board_state", qos.state())
         self._governor_publisher = node.publisher(GovernorState, "governor_state", qos.state())
         self._diagnostics_publisher = node.publisher(DiagnosticArray, "diagnostics", qos.status())
-        limits = load_limits(p.board_file) if p.board_file else None
+        limits = load_limits(find_board(p.board_file)) if p.board_file else None
         self._thread = BoardThread(open_reader(p.sysfs_root, p.board, limits), p.board_period_s)
         self._choose(p.governor)
 
