@@ -53,7 +53,10 @@ def test_a_warm_board_that_idles_is_as_it_should_be_but_for_its_name(tmp_path: P
 def test_what_is_wrong_or_was_not_seen_is_said_with_what_to_do(tmp_path: Path) -> None:
     hot = replace(FINE, max_temperature_c=97.5)
     lost = replace(FINE, lost=("temperature",), max_temperature_c=None)
-    assert "temperature_c -0.50" in findings(BoardWatch([hot] * 2, ["jetson_sysfs"]), tmp_path)["3 warm board"][1]
+    assert (
+        "temperature_c -0.50"
+        in findings(BoardWatch([hot] * 2, ["jetson_sysfs"]), tmp_path)["3 warm board"][1]
+    )
     said = findings(BoardWatch([FINE, lost], ["jetson_stats", "jetson_sysfs"], tegrastats_w=14.0), tmp_path)
     assert said["4 jtop.service"] == (Level.NOTE, "it went and did not come back -> systemctl status jtop")
     assert "lost: temperature" in said["5 idle GPU"][1]
@@ -66,7 +69,9 @@ def test_what_is_wrong_or_was_not_seen_is_said_with_what_to_do(tmp_path: Path) -
     assert over["6 over-current"][0] is Level.NOTE
     assert "10 events in 1 s" in over["6 over-current"][1]
     unknown = replace(FINE, throttle_temperature_c=None)
-    assert "heat lowers no rate" in findings(BoardWatch([unknown], ["linux"]), tmp_path)["1 throttle point"][1]
+    assert (
+        "heat lowers no rate" in findings(BoardWatch([unknown], ["linux"]), tmp_path)["1 throttle point"][1]
+    )
 
 
 def test_the_file_has_the_boards_files_the_checks_and_no_person(

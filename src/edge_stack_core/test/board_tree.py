@@ -122,7 +122,8 @@ class BoardCopy:
     """
     The files of a board's JSON as a tree, with texts that have a meaning.
 
-    !EAGAIN: reading fails so (a pipe that is held open); another error: left out; -> X: a link, whose absolute targets are meant below the root; => X: an absolute link as it is.
+    !EAGAIN: reading fails so (a pipe that is held open); another error: left out; -> X: a link, whose absolute targets are
+    meant below the root; => X: an absolute link as it is.
     """
 
     def __init__(self, root: Path) -> None:

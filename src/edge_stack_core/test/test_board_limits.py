@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from board_tree import ORIN_NANO, PC, write_tree
 
-from edge_stack_core.board.__main__ import main
 from edge_stack_core.board import open_reader
+from edge_stack_core.board.__main__ import main
 from edge_stack_core.board.limits import find_board, find_limits, load_limits
 from edge_stack_core.errors import ConfigurationError
 
@@ -60,5 +60,7 @@ def test_a_board_is_named_by_its_file_or_a_shipped_ones_name(tmp_path: Path) -> 
     limits = load_limits(find_board(str(own)))
     state = open_reader(str(write_tree(tmp_path / "root", PC)), limits=limits).read(0.0)
     assert (state.board, state.throttle_temperature_c) == ("mine", 70.0)
-    with pytest.raises(ConfigurationError, match=r"no board 'pi'; known are jetson_agx_orin, .*raspberry_pi_5"):
+    with pytest.raises(
+        ConfigurationError, match=r"no board 'pi'; known are jetson_agx_orin, .*raspberry_pi_5"
+    ):
         find_board("pi")

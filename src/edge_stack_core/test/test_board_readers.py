@@ -20,11 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_stack_core.board import BoardState, open_reader
-from edge_stack_core.board.files import BoardFiles
+from edge_stack_core.board.files import MARK, BoardFiles, board_folder
 from edge_stack_core.board.jetson_sysfs import JetsonSysfsReader
 from edge_stack_core.board.linux import LinuxReader
 from edge_stack_core.board.memory import largest_allocation_mb
-from edge_stack_core.board.files import MARK, board_folder
 from edge_stack_core.errors import ConfigurationError
 
 GPU_HZ = "sys/class/devfreq/17000000.gpu/cur_freq"

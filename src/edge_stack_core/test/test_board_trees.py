@@ -46,7 +46,16 @@ def reading(copy: BoardCopy, name: str, readings: int = 2) -> BoardState:
 
 
 # What the files' `expected` says in words, or of something else than a state.
-IN_WORDS = {"temperatures", "memory_pressure", "governor", "temperature_signal", "budget_w", "limits", "limit_c", "note"}
+IN_WORDS = {
+    "temperatures",
+    "memory_pressure",
+    "governor",
+    "temperature_signal",
+    "budget_w",
+    "limits",
+    "limit_c",
+    "note",
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -170,7 +179,12 @@ def test_the_processors_own_sensor_counts_and_acpi_zones_do_not(
     zone, chip = tmp_path / "sys/class/thermal/thermal_zone0", tmp_path / "sys/class/hwmon/hwmon3"
     zone.mkdir(parents=True)
     chip.mkdir(parents=True)
-    for name, text in {"type": "acpitz", "temp": "97000", "trip_point_0_type": "passive", "trip_point_0_temp": "95000"}.items():
+    for name, text in {
+        "type": "acpitz",
+        "temp": "97000",
+        "trip_point_0_type": "passive",
+        "trip_point_0_temp": "95000",
+    }.items():
         (zone / name).write_text(f"{text}\n")
     (chip / "name").write_text("coretemp\n" if "Core 0" in labels else "k10temp\n")
     for number, (label, milli_c) in enumerate(labels.items(), 1):
@@ -184,7 +198,9 @@ def test_the_processors_own_sensor_counts_and_acpi_zones_do_not(
 def test_memory_that_is_short_is_seen_without_pressure_stall_information(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text("MemTotal: 8000000 kB\nMemAvailable: 300000 kB\n")
-    counts = "workingset_refault_anon {}\nworkingset_refault_file 10\npgmajfault 90000\nallocstall_normal {}\n"
+    counts = (
+        "workingset_refault_anon {}\nworkingset_refault_file 10\npgmajfault 90000\nallocstall_normal {}\n"
+    )
     vmstat = tmp_path / "proc/vmstat"
     vmstat.write_text(counts.format(1000, 5))
     reader = open_reader(str(tmp_path))

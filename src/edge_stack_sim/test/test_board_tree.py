@@ -139,7 +139,11 @@ def test_the_newer_release_has_its_own_paths_and_lines(tmp_path: Path) -> None:
     plant = Plant(RELEASES["R39.2"])
     BoardTree(tmp_path, plant.step(1.0, Load(0.1, 0.5)))
     state = open_reader(str(tmp_path)).read(0.0)
-    assert (state.board, state.power_mode, state.memory_total_mb) == ("Jetson Orin Nano Super", "MAXN_SUPER", 7546.0)
+    assert (state.board, state.power_mode, state.memory_total_mb) == (
+        "Jetson Orin Nano Super",
+        "MAXN_SUPER",
+        7546.0,
+    )
     assert state.total_power_w == pytest.approx(plant.state().power.total_w, abs=0.01)
     assert (tmp_path / "sys/class/hwmon/hwmon4/in1_label").is_file()
     line = Tegrastats().line(plant.state(), datetime(2026, 8, 10, 21, 39, 51))

@@ -141,11 +141,18 @@ def test_nothing_is_given_back_while_all_zones_are_asleep(controller: str) -> No
 
 
 @BOTH
-def test_over_current_at_the_budget_lowers_within_15_s_and_all_is_back_within_2_minutes(controller: str) -> None:
+def test_over_current_at_the_budget_lowers_within_15_s_and_all_is_back_within_2_minutes(
+    controller: str,
+) -> None:
     one = world(controller).run(120)
     full = {node.name: node.wanted_hz for node in NODES}
     assert one.rates == full
-    at_limit = {"total_power_w": 25.0, "power_budget_w": 25.0, "power_limit_w": 25.0, "over_current_per_s": 3.0}
+    at_limit = {
+        "total_power_w": 25.0,
+        "power_budget_w": 25.0,
+        "power_limit_w": 25.0,
+        "over_current_per_s": 3.0,
+    }
     for second in range(60):
         one.now_s += 1.0
         one.decide(BoardState(one.now_s, "test", max_temperature_c=60.0, **at_limit))

@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; 0 unless the stack cannot run."""
     parser = argparse.ArgumentParser(prog="doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument("--board", action="store_true", help="watch the board and write a file about it to send")
+    parser.add_argument(
+        "--board", action="store_true", help="watch the board and write a file about it to send"
+    )
     parser.add_argument("--root", default="/", help="with --board: folder of its files, or: simulated")
     parser.add_argument("--seconds", type=float, default=40.0, help="with --board: how long (default: 40)")
     parser.add_argument("--output", default="board.json", help="with --board: the file (default: board.json)")

@@ -43,7 +43,7 @@ _ZONES = "/sys/class/thermal"
 
 @dataclass
 class BoardWatch:
-    """What was seen of a board. sources: in order, which reader told. tegrastats_w: what that program says; None: not there."""
+    """What was seen of a board. sources: in order, which reader told. tegrastats_w: that program's; None: not there."""
 
     states: list[BoardState] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
@@ -113,12 +113,16 @@ def checks(watched: BoardWatch, files: BoardFiles) -> Iterator[Finding]:
 def _trips(watched: BoardWatch, files: BoardFiles) -> Finding:
     """1: where the kernel throttles, and what its other trips are for."""
     throttle_c = watched.states[-1].throttle_temperature_c
-    passive = sorted({c for zone in files.names(_ZONES, "thermal_zone") for c in _passive_c(files, f"{_ZONES}/{zone}")})
+    passive = sorted(
+        {c for zone in files.names(_ZONES, "thermal_zone") for c in _passive_c(files, f"{_ZONES}/{zone}")}
+    )
     if throttle_c is None:
         remedy = "a file for this board (board_file), or limit_c in governor.yaml, says how hot it may get"
         return Finding("1 throttle point", Level.NOTE, "nobody tells it: heat lowers no rate", remedy)
     others = [f"{c:g}" for c in passive if c != throttle_c]
-    fact = f"{throttle_c:g} C" + (f"; passive trips that hold no clock down: {', '.join(others)} C" if others else "")
+    fact = f"{throttle_c:g} C" + (
+        f"; passive trips that hold no clock down: {', '.join(others)} C" if others else ""
+    )
     if watched.limits is not None and abs(watched.limits.throttle_c - throttle_c) > 0.5:
         remedy = f"{watched.limits.file.name} says {watched.limits.throttle_c:g} C: send the file, one of the two is wrong"
         return Finding("1 throttle point", Level.NOTE, fact, remedy)
@@ -137,7 +141,9 @@ def _reading(watched: BoardWatch, last: BoardState) -> Finding:
     """2: the figures of a reading, and the power against tegrastats."""
     name = watched.limits.name if watched.limits else "not known"
     told = [f"board {name}", f"reader {last.source}"]
-    told += [f"{what} {value}" for what, value in (("mode", last.power_mode), ("power", _watts(last))) if value]
+    told += [
+        f"{what} {value}" for what, value in (("mode", last.power_mode), ("power", _watts(last))) if value
+    ]
     told += [f"{what} -" for what in ("gpu_load", "memory_pressure") if getattr(last, what) is None]
     fact = ", ".join(told)
     said_w = watched.tegrastats_w
@@ -148,7 +154,9 @@ def _reading(watched: BoardWatch, last: BoardState) -> Finding:
     if last.lost:
         return Finding("2 reading", Level.NOTE, f"{fact}; lost: {', '.join(last.lost)}", "send the file")
     if watched.limits is None:
-        return Finding("2 reading", Level.NOTE, fact, "no file of boards/ names this board: send the file, or write one")
+        return Finding(
+            "2 reading", Level.NOTE, fact, "no file of boards/ names this board: send the file, or write one"
+        )
     return Finding("2 reading", Level.GOOD, fact)
 
 
@@ -165,7 +173,12 @@ def _warmth(watched: BoardWatch) -> Finding:
     if not strained:
         return Finding("3 warm board", Level.GOOD, f"{hottest:.1f} C, and the governor gives nothing up")
     signals = ", ".join(f"{name} {value:.2f}" for name, value in settings.signals(strained[-1]).items())
-    return Finding("3 warm board", Level.NOTE, f"{hottest:.1f} C: {signals}", "the governor would give way: see docs/governor.md")
+    return Finding(
+        "3 warm board",
+        Level.NOTE,
+        f"{hottest:.1f} C: {signals}",
+        "the governor would give way: see docs/governor.md",
+    )
 
 
 def _service(watched: BoardWatch) -> Finding:
@@ -176,7 +189,9 @@ def _service(watched: BoardWatch) -> Finding:
     if watched.sources[-1] != "jetson_stats":
         return Finding(subject, Level.NOTE, "it went and did not come back", "systemctl status jtop")
     if len(watched.sources) == 1:
-        remedy = "sudo systemctl restart jtop while this runs (--seconds 90): it has to be back within a minute"
+        remedy = (
+            "sudo systemctl restart jtop while this runs (--seconds 90): it has to be back within a minute"
+        )
         return Finding(subject, Level.NOTE, "in use; no restart was seen", remedy)
     return Finding(subject, Level.GOOD, "it went and came back")
 
@@ -206,7 +221,12 @@ def _over_current(watched: BoardWatch) -> Finding:
     if most_w is not None and limit_w:
         fact += f", at most {most_w:.1f} of {limit_w:.1f} W"
         if events[-1] > events[0] and most_w >= 0.85 * limit_w:
-            return Finding("6 over-current", Level.NOTE, fact, "a lower power mode, or less work: the board slows itself down")
+            return Finding(
+                "6 over-current",
+                Level.NOTE,
+                fact,
+                "a lower power mode, or less work: the board slows itself down",
+            )
     return Finding("6 over-current", Level.GOOD, fact)
 
 
@@ -260,5 +280,7 @@ def main(root: str, seconds: float, output: Path, as_json: bool) -> int:
         print(to_json(findings))
     else:
         print_table(findings)
-        print(f"\nWritten: {output}. It names no person and no single machine; send it where the board reads wrong.")
+        print(
+            f"\nWritten: {output}. It names no person and no single machine; send it where the board reads wrong."
+        )
     return 0

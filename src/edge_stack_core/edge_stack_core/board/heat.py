@@ -26,13 +26,13 @@ _OFF_MILLI_C = -256_000
 ASLEEP_READINGS = 5
 _ANY_ZONE = "temperature"
 _THROTTLING_TRIPS = ("passive", "hot", "critical")
-# Cooling devices that hold a clock down. Jetson: cpufreq-cpu0, devfreq-17000000.gpu, cpu-throttle-alert. Fans cool without, and
-# hot-surface-alert (70 C on an Orin Nano) is a notice that one should not touch it.
+# Cooling devices that hold a clock down. Jetson: cpufreq-cpu0, devfreq-17000000.gpu, cpu-throttle-alert. Fans cool without,
+# and hot-surface-alert (70 C on an Orin Nano) is a notice that one should not touch it.
 _CLOCK_COOLERS = ("cpufreq", "devfreq", "throttle", "gpu", "processor")
 # Where this zone is, it alone tells how hot the processor is. The others of such a PC are of skin, wireless and chipset, and
 # their passive trips (45 to 65 C) mean nothing for it.
 _X86_PACKAGE = "x86_pkg_temp"
-# The processor's own sensors, AMD's and Intel's: where one is, ACPI's zones (some tell the same number for ever) say nothing.
+# The processor's own sensors, AMD's and Intel's: where one is, ACPI's zones say nothing (some tell one number for ever).
 _CPU_SENSORS = ("k10temp", "zenpower", "coretemp")
 # AMD adds up to 27 K to Tctl for the fan's sake on some processors, which then tell the true one as Tdie.
 _AMD_FAN, _AMD_DIE = "Tctl", "Tdie"
@@ -139,7 +139,9 @@ def _temperature_c(text: str) -> float:
     return value
 
 
-def _passive_trip_c(files: BoardFiles, folder: str, trips: Mapping[str, str | None]) -> tuple[float | None, bool]:
+def _passive_trip_c(
+    files: BoardFiles, folder: str, trips: Mapping[str, str | None]
+) -> tuple[float | None, bool]:
     """
     Return where a zone begins to hold clocks down, and whether that was seen from what its trips are bound to.
 

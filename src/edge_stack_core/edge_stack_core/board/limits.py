@@ -36,8 +36,8 @@ class BoardLimits:
     """
     Limits of one board.
 
-    throttle_c, shutdown_c: where the board throttles and shuts down by itself. compatible: parts of device-tree names; of two
-    files that name parts of one board the longer part decides.
+    throttle_c, shutdown_c: where the board throttles and shuts down by itself. compatible: parts of device-tree names; of
+    two files that name parts of one board the longer part decides.
     file: which the limits are from.
     """
 

@@ -50,9 +50,7 @@ class BoardReader(Protocol):
         """Let go of what is held."""
 
 
-def open_reader(
-    sysfs_root: str = "/", kind: str = "auto", limits: BoardLimits | None = None
-) -> BoardReader:
+def open_reader(sysfs_root: str = "/", kind: str = "auto", limits: BoardLimits | None = None) -> BoardReader:
     """
     Open a reader.
 

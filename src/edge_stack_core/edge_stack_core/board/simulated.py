@@ -9,7 +9,9 @@ from collections.abc import Collection
 
 from edge_stack_core.board.files import MARK, SIMULATED, board_folder
 from edge_stack_core.board.jetson_sysfs import JetsonSysfsReader
+from edge_stack_core.board.limits import BoardLimits
 from edge_stack_core.board.types import BoardState
+
 
 class SimulatedReader:
     """A BoardReader of a tree that comes with its node: until it is there, it tells nothing."""

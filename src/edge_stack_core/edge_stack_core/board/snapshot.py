@@ -61,7 +61,11 @@ _PATTERNS = (
 def board_files(root: str = "/") -> dict[str, str]:
     """Return the files below a root, by their paths on the board. Never raises."""
     files = BoardFiles(root)
-    return {path: _text(files, path) for pattern in _PATTERNS for path in _matching(files, "", pattern[1:].split("/"))}
+    return {
+        path: _text(files, path)
+        for pattern in _PATTERNS
+        for path in _matching(files, "", pattern[1:].split("/"))
+    }
 
 
 def _matching(files: BoardFiles, folder: str, parts: list[str]) -> Iterator[str]:

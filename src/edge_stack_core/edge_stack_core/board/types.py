@@ -31,13 +31,13 @@ class BoardState:
     max_temperature_c: float | None = None
     """Highest of the zones that count for throttling."""
     throttle_temperature_c: float | None = None
-    """Where the board begins to throttle: the lowest trip at which the kernel holds clocks down, else as its maker says."""
+    """Where the board begins to throttle: the kernel's lowest trip that holds a clock down, else as its maker says."""
     throttling: bool | None = None
     """Whether heat holds a frequency down now."""
     over_current_events: int | None = None
     """Since boot."""
     over_current_per_s: float | None = None
-    """Over the last 10 s. A count that is large says nothing, and one that grows says little: see power_limit_w."""
+    """Over the last 10 s. They say something near power_limit_w alone: they are edges, of which some boards count many."""
     power_w: Mapping[str, float] = field(default_factory=dict)
     """By power rail: "VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"."""
     total_power_w: float | None = None
@@ -49,8 +49,8 @@ class BoardState:
     """The nvpmodel mode's name: "15W", "MAXN_SUPER"."""
     cpu_frequency_hz: float | None = None
     """
-    Of the fastest cluster of cores: what was asked of the hardware. Over-current protection and the power firmware slow a core
-    down below it unseen; its true clock (cpuinfo_cur_freq) is root's to read.
+    Of the fastest cluster of cores: what was asked of the hardware. Over-current protection and the power firmware slow a
+    core down below it unseen; its true clock (cpuinfo_cur_freq) is root's to read.
     """
     cpu_frequency_max_hz: float | None = None
     """The hardware's highest, whatever the power mode allows; so are the GPU's and the memory's."""

@@ -152,7 +152,7 @@ class BoardSpec:
     hardware_throttle_c: tuple[float, float] = (101.0, 103.0)
     hardware_throttle_depth: float = 0.5
 
-    # curr1_max and curr1_crit of VDD_IN in MAXN_SUPER, mA: 25 W (published readings of R36.4.4), on average (OC2) and at once (OC3).
+    # curr1_max and curr1_crit of VDD_IN in MAXN_SUPER, mA: 25 W on average (OC2) and at once (OC3). [T]
     input_limit_ma: float = 4984.0
     # [R] OC3 counts edges of what is drawn within milliseconds, which swings about the average by a tenth: so many events a
     # second at the limit (1 to 30 are published). Each halves the clocks for about 1 ms, which no file shows and which costs
@@ -169,7 +169,6 @@ class BoardSpec:
     memory_base_mb: float = 900.0
     # [R] Below it the kernel reclaims and tasks stall: twice the high watermark of 8 GB.
     memory_reserve_mb: float = 300.0
-
 
     @property
     def input_limit_w(self) -> float:

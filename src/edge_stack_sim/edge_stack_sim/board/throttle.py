@@ -99,8 +99,8 @@ class OverCurrent:
     """
     The module's input power against its limit: events are counted while it is near or above.
 
-    average_events (OC2): seconds in which the average was above. peak_events (OC3): edges of the power within milliseconds, of
-    which there are more the nearer the average is to the limit. Both since boot.
+    average_events (OC2): seconds in which the average was above. peak_events (OC3): edges of the power within milliseconds,
+    of which there are more the nearer the average is to the limit. Both since boot.
     """
 
     def __init__(self, board: BoardSpec) -> None:
@@ -125,7 +125,9 @@ class OverCurrent:
         if self._averaged_s >= board.over_current_window_s:
             self._averaged_s = 0.0
             self.average_events += self._average_w > limit_w
-        near = (power_w / limit_w - (1.0 - swing)) / (2.0 * swing)  # 0 where no swing reaches the limit, 1 where all do
+        near = (power_w / limit_w - (1.0 - swing)) / (
+            2.0 * swing
+        )  # 0 where no swing reaches the limit, 1 where all do
         self._peaks += board.over_current_most_per_s * min(1.0, max(0.0, near)) * dt_s
 
 

@@ -50,7 +50,9 @@ class BoardNode(StackNode):
             choices=tuple(RELEASES),
         ),
         Parameter(
-            "psi", ORIN_NANO_SUPER.psi, "Whether its kernel tells pressure stall information; no stock one does."
+            "psi",
+            ORIN_NANO_SUPER.psi,
+            "Whether its kernel tells pressure stall information; no stock one does.",
         ),
         Parameter("tegrastats", "", "File that tegrastats lines are added to; empty: none."),
         Parameter("others", ("sim",), "Nodes that run on another computer and are no load for this board."),

@@ -220,8 +220,8 @@ class BoardPart(SupervisorPart):
             )
         if self._governor is not None and self._settings.limit(state) is None:
             self.node.get_logger().warning(
-                "nobody tells where this board throttles: heat lowers no rate until limit_c in governor.yaml, or throttle_c in"
-                " a board_file, says how hot it may get"
+                "nobody tells where this board throttles: heat lowers no rate until limit_c in governor.yaml, or throttle_c"
+                " in a board_file, says how hot it may get"
             )
 
     def _watch_cores(self, now_s: float) -> None:
