@@ -40,6 +40,19 @@ def test_without_a_governor_the_board_throttles_and_with_one_it_does_not(result:
     assert rows["none"]["control_jobs"] == pytest.approx(24.0 * SECONDS, abs=2)
 
 
+def test_an_orin_in_a_hot_room_gives_up_nothing_below_96_c_and_never_throttles(tmp_path: Path) -> None:
+    path = tmp_path / "hour.json"
+    assert thermal.main(["--json", str(path), "--governors", "table", "predictive"]) == 0
+    rows = {row["governor"]: row for row in json.loads(path.read_text())["rows"]}
+    for row in rows.values():
+        assert row["throttled_s"] == 0.0
+        assert row["control_misses"] == 0
+        assert row["max_temp_c"] < 98.5
+        assert row["lowered_from_c"] >= 96.0
+        assert row["detections_per_s"] >= 9.0  # nine tenths of the essential node's rate
+    assert rows["predictive"]["background_per_s"] >= 1.3 * rows["table"]["background_per_s"]
+
+
 def test_the_same_seed_gives_the_same_run_and_a_saved_result_is_shown_again(
     result: Path, tmp_path: Path
 ) -> None:

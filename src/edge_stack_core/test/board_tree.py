@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 # An Orin Nano 8GB (P3767-0003) at 25 W, JetPack 6. cv0-thermal has no `temp`: reading it fails on the board.
@@ -114,3 +116,43 @@ def put(root: Path, path: str, text: str | bytes) -> None:
     target = root / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+class BoardCopy:
+    """
+    The files of a board's JSON as a tree, with texts that have a meaning.
+
+    !EAGAIN: reading fails so (a pipe that is held open); another error: left out; -> X: a link, whose absolute targets are
+    meant below the root; => X: an absolute link as it is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._held: dict[str, int] = {}
+
+    def write(self, file: Path) -> Path:
+        """Make the tree, or change it to another file's; returns its root."""
+        for path, text in json.loads(file.read_text(encoding="utf-8"))["files"].items():
+            target = self.root / path.lstrip("/")
+            if text.startswith("!") and text != "!EAGAIN":
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_symlink() or target.exists():
+                target.unlink()
+            if path in self._held:
+                os.close(self._held.pop(path))
+            if text == "!EAGAIN":
+                os.mkfifo(target)
+                self._held[path] = os.open(target, os.O_RDWR)
+            elif text.startswith("=> "):
+                target.symlink_to(text[3:])
+            elif text.startswith("-> "):
+                target.symlink_to(f"{self.root}{text[3:]}" if text[3] == "/" else text[3:])
+            else:
+                target.write_text(text, encoding="utf-8")
+        return self.root
+
+    def close(self) -> None:
+        """Let go of the pipes."""
+        for descriptor in self._held.values():
+            os.close(descriptor)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from board_tree import ORIN_NANO, PC, write_tree
 
+from edge_stack_core.board import open_reader
 from edge_stack_core.board.__main__ import main
-from edge_stack_core.board.limits import find_limits, load_limits
+from edge_stack_core.board.limits import find_board, find_limits, load_limits
 from edge_stack_core.errors import ConfigurationError
 
 BOARDS = Path(__file__).parents[1] / "boards"
@@ -50,3 +51,16 @@ def test_the_command_shows_what_a_board_tells(tmp_path: Path, capsys: pytest.Cap
     assert "limits                    Jetson Orin Nano Super: throttles at 99 C (" in shown
     assert main(["--root", str(tmp_path / "none")]) == 1
     assert "is no folder" in capsys.readouterr().err
+
+
+def test_a_board_is_named_by_its_file_or_a_shipped_ones_name(tmp_path: Path) -> None:
+    assert load_limits(find_board("raspberry_pi_5")).throttle_c == 80.0
+    own = tmp_path / "mine.yaml"
+    own.write_text("name: mine\ncompatible: []\nthrottle_c: 70\nshutdown_c: 90\n", encoding="utf-8")
+    limits = load_limits(find_board(str(own)))
+    state = open_reader(str(write_tree(tmp_path / "root", PC)), limits=limits).read(0.0)
+    assert (state.board, state.throttle_temperature_c) == ("mine", 70.0)
+    with pytest.raises(
+        ConfigurationError, match=r"no board 'pi'; known are jetson_agx_orin, .*raspberry_pi_5"
+    ):
+        find_board("pi")

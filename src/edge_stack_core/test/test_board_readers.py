@@ -20,11 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_stack_core.board import BoardState, open_reader
-from edge_stack_core.board.files import BoardFiles
+from edge_stack_core.board.files import MARK, BoardFiles, board_folder
 from edge_stack_core.board.jetson_sysfs import JetsonSysfsReader
 from edge_stack_core.board.linux import LinuxReader
 from edge_stack_core.board.memory import largest_allocation_mb
-from edge_stack_core.board.simulated import MARK, board_folder
 from edge_stack_core.errors import ConfigurationError
 
 GPU_HZ = "sys/class/devfreq/17000000.gpu/cur_freq"
@@ -152,7 +151,9 @@ def test_a_tree_that_goes_as_a_whole_is_lost_source_by_source(orin: Path) -> Non
     state = reader.read(1.0)
     assert len(state.lost) > 20
     # What was read once, at the start, stays.
-    known = BoardState(time_s=1.0, source="jetson_sysfs", throttle_temperature_c=99.0)
+    known = BoardState(
+        time_s=1.0, source="jetson_sysfs", board="Jetson Orin Nano Super", throttle_temperature_c=99.0
+    )
     assert dataclasses.replace(state, lost=()) == known
 
 
@@ -218,7 +219,7 @@ def test_a_folder_in_place_of_a_file_is_absent(orin: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        (ZONE, "-256000\n"),
+        (ZONE, "-257000\n"),
         (ZONE, "99999999999999999999999\n"),
         (ZONE, "nan\n"),
         (ZONE, ""),
@@ -230,7 +231,7 @@ def test_a_folder_in_place_of_a_file_is_absent(orin: Path) -> None:
         ("proc/stat", "cpu\n"),
         ("var/lib/nvpmodel/status", "\n"),
         ("sys/class/hwmon/hwmon1/curr1_input", "1e30\n"),
-        ("sys/class/devfreq/17000000.gpu/device/load", "1001\n"),
+        ("sys/class/devfreq/17000000.gpu/device/load", "10001\n"),
     ],
 )
 def test_nonsense_is_lost_and_tells_no_value(orin: Path, path: str, text: str | bytes) -> None:

@@ -9,11 +9,14 @@ libraries' own documentation says.
 
 from __future__ import annotations
 
+import sys
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from edge_stack_core.board import jetson_stats
 from edge_stack_core.board.jetson_stats import JetsonStatsReader
 from edge_stack_core.board.nvml import NvmlReader
 from edge_stack_core.errors import ConfigurationError
@@ -120,7 +123,9 @@ def test_the_service_of_jetson_stats_tells_what_files_hide() -> None:
     reader.watch([1])
     state = reader.read(1.0)
     assert (state.source, state.power_mode, state.lost) == ("jetson_stats", "25W", ())
-    assert (state.emc_frequency_hz, state.emc_frequency_max_hz) == (2.133e9, 3.199e9)
+    # What the service calls the highest is the mode's cap.
+    assert (state.emc_frequency_hz, state.emc_frequency_cap_hz) == (2.133e9, 3.199e9)
+    assert state.power_budget_w == 25.0
     assert state.emc_load == pytest.approx(0.12)
     assert state.memory_by_pid_mb[1] > 400.0
     assert state.memory_available_mb is not None
@@ -129,7 +134,7 @@ def test_the_service_of_jetson_stats_tells_what_files_hide() -> None:
 
 
 @pytest.mark.parametrize("what", ["error", "memory", "processes", "nvpmodel", "started"])
-def test_a_service_that_ends_or_tells_nonsense_is_lost_and_the_files_remain(what: str) -> None:
+def test_a_service_that_ends_or_tells_nonsense_is_left_and_the_files_remain(what: str) -> None:
     client = Jtop()
     reader = JetsonStatsReader(client)
     reader.read(0.0)
@@ -142,9 +147,59 @@ def test_a_service_that_ends_or_tells_nonsense_is_lost_and_the_files_remain(what
     }
     setattr(client, what, broken[what])
     state = reader.read(1.0)
-    assert state.lost == ("jetson_stats",)
+    # What the service adds is extra: that it is gone is no loss of the board, which the files tell.
+    assert (state.lost, state.source) == ((), "jetson_sysfs")
     assert state.emc_load is None
     assert state.memory_available_mb is not None
+    assert client.closed
+
+
+def wait_for_client(reader: JetsonStatsReader) -> None:
+    reader._connection.wait(10.0)
+
+
+def test_a_service_that_comes_back_is_heard_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Jtop] = []
+    down = False
+
+    def jtop(interval: float) -> Jtop:
+        assert interval >= 1.0, "the service would start nvpmodel more than once a second"
+        made.append(Jtop())
+        if down:
+            made[-1].error = RuntimeError("The jtop.service is not active")
+        return made[-1]
+
+    monkeypatch.setitem(sys.modules, "jtop", SimpleNamespace(jtop=jtop))
+    reader = JetsonStatsReader()
+    assert reader.read(0.0).emc_load == pytest.approx(0.12)
+    made[0].error, down = EOFError("Lost connection with jtop server"), True
+    for second in range(1, 60):
+        assert reader.read(float(second)).lost == ()
+        wait_for_client(reader)
+    assert 2 < len(made) < 8, "asked again and again, less and less often"
+    down = False
+    for second in range(60, 120):
+        state = reader.read(float(second))
+        wait_for_client(reader)
+        if state.emc_load is not None:
+            break
+    assert (state.source, state.emc_load) == ("jetson_stats", pytest.approx(0.12))
+    assert second < 95
+    reader.close()
+    assert made[-1].closed
+
+
+def test_a_service_that_accepts_and_stays_silent_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jetson_stats, "CONNECT_S", 0.05)
+    ended = threading.Event()
+
+    class Silent(Jtop):
+        def start(self) -> None:
+            ended.wait(60.0)
+
+    with pytest.raises(ConfigurationError, match=r"the service does not answer within 0\.05 s"):
+        JetsonStatsReader(Silent())
+    ended.set()
 
 
 def test_a_service_that_does_not_run_is_refused() -> None:

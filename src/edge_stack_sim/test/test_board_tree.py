@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from edge_stack_core.board import open_reader
 from edge_stack_sim.board import ORIN_NANO_SUPER, Load, Plant
 from edge_stack_sim.board.live import BoardSurroundings, LiveBoard, log_to
+from edge_stack_sim.board.spec import RELEASES
 from edge_stack_sim.board.stack_load import StackLoad
 from edge_stack_sim.board.tegrastats import Tegrastats
 from edge_stack_sim.board.tree import BoardTree
@@ -56,7 +58,7 @@ def test_a_reader_reads_what_the_plant_has(
     assert (got.source, got.lost) == ("jetson_sysfs", ())
     assert dict(got.temperatures_c) == pytest.approx(dict(has.temperatures_c), abs=1e-3)
     assert dict(got.power_w) == pytest.approx(dict(has.power_w), abs=0.01)
-    for name in ("throttling", "over_current_events", "power_mode"):
+    for name in ("board", "throttling", "over_current_events", "power_mode"):
         assert getattr(got, name) == getattr(has, name), name
     for name in (
         "max_temperature_c",
@@ -68,12 +70,14 @@ def test_a_reader_reads_what_the_plant_has(
         "gpu_frequency_max_hz",
         "emc_frequency_hz",
         "emc_frequency_max_hz",
+        "emc_frequency_cap_hz",
+        "power_budget_w",
+        "power_limit_w",
         "gpu_load",
         "emc_load",
         "memory_total_mb",
         "memory_available_mb",
         "swap_used_mb",
-        "memory_pressure",
         "largest_allocation_mb",
     ):
         assert getattr(got, name) == pytest.approx(getattr(has, name), rel=1e-3, abs=0.011), name
@@ -99,7 +103,7 @@ def test_a_tree_is_made_anew_and_removed_but_never_something_else(tmp_path: Path
 def test_files_are_only_written_when_they_change(tmp_path: Path) -> None:
     plant = Plant()
     tree = BoardTree(tmp_path, plant.state())
-    constant = tmp_path / "etc" / "nvpmodel.conf"
+    constant = tmp_path / "etc" / "nvpmodel" / "nvpmodel_p3767_0003_super.conf"
     clock = tmp_path / "sys" / "class" / "devfreq" / "17000000.gpu" / "cur_freq"
     before = (constant.stat().st_ino, clock.stat().st_ino)
     tree.write(plant.step(1.0, Load()))
@@ -129,6 +133,36 @@ def test_tegrastats_lines_are_those_of_the_board() -> None:
     assert "GR3D_FREQ 90%@[408]" in second
     now, average = re.findall(r"VDD_IN (\d+)mW/(\d+)mW", second)[0]
     assert int(average) < int(now)
+
+
+def test_the_newer_release_has_its_own_paths_and_lines(tmp_path: Path) -> None:
+    plant = Plant(RELEASES["R39.2"])
+    BoardTree(tmp_path, plant.step(1.0, Load(0.1, 0.5)))
+    state = open_reader(str(tmp_path)).read(0.0)
+    assert (state.board, state.power_mode, state.memory_total_mb) == (
+        "Jetson Orin Nano Super",
+        "MAXN_SUPER",
+        7546.0,
+    )
+    assert state.total_power_w == pytest.approx(plant.state().power.total_w, abs=0.01)
+    assert (tmp_path / "sys/class/hwmon/hwmon4/in1_label").is_file()
+    line = Tegrastats().line(plant.state(), datetime(2026, 8, 10, 21, 39, 51))
+    assert re.search(r"RAM \d+/7546MB .* cpu@\d+C/\d+C .* VDD_IN (\d+)mW/\1mW/\1mW VDD_CPU", line), line
+
+
+def test_memory_is_read_from_counts_unless_the_kernel_tells_pressure(tmp_path: Path) -> None:
+    pressures = {}
+    for psi in (False, True):
+        plant = Plant(replace(ORIN_NANO_SUPER, psi=psi))
+        tree = BoardTree(tmp_path / str(psi), plant.state())
+        reader = open_reader(str(tree.root))
+        plant.memory_used_mb = 6600.0
+        for _ in range(40):
+            state = plant.step(1.0, Load())
+            tree.write(state)
+            pressures[psi] = reader.read(state.time_s).memory_pressure
+        assert pressures[psi] == pytest.approx(state.memory_pressure, abs=0.02), psi
+    assert not (tmp_path / "False/proc/pressure").exists()
 
 
 def test_a_live_board_takes_its_surroundings_at_once_and_leaves_nothing_behind(tmp_path: Path) -> None:

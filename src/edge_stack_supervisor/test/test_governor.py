@@ -127,6 +127,67 @@ def test_a_board_that_cannot_be_read_holds_background_at_half(controller: str) -
 
 
 @BOTH
+def test_nothing_is_given_back_while_all_zones_are_asleep(controller: str) -> None:
+    one = world(controller, ambient_c=45.0, heatsink_c_per_w=3.5).run(1500)
+    before = dict(one.rates)
+    assert before["segment"] < 8.0
+    for _ in range(300):
+        one.now_s += 1.0
+        one.decide(BoardState(one.now_s, "test", total_power_w=one.power_w()))
+        assert all(one.rates[name] <= before[name] for name in before)
+    one.now_s += 1.0
+    said = one.decide(BoardState(one.now_s, "test", lost=("temperature",))).summary
+    assert "the board's temperature cannot be read" in said
+
+
+@BOTH
+def test_over_current_at_the_budget_lowers_within_15_s_and_all_is_back_within_2_minutes(
+    controller: str,
+) -> None:
+    one = world(controller).run(120)
+    full = {node.name: node.wanted_hz for node in NODES}
+    assert one.rates == full
+    at_limit = {
+        "total_power_w": 25.0,
+        "power_budget_w": 25.0,
+        "power_limit_w": 25.0,
+        "over_current_per_s": 3.0,
+    }
+    for second in range(60):
+        one.now_s += 1.0
+        one.decide(BoardState(one.now_s, "test", max_temperature_c=60.0, **at_limit))
+        if second == 14:
+            assert one.rates != full
+            assert "over-current" in one.allocations[-1].summary
+    fine = {**at_limit, "total_power_w": 12.0, "over_current_per_s": 0.0}
+    for _ in range(120):
+        one.now_s += 1.0
+        one.decide(BoardState(one.now_s, "test", max_temperature_c=60.0, **fine))
+    assert one.rates == full
+    # Edges of which some boards count 30 a second at a third of their limit mean nothing.
+    for _ in range(60):
+        one.now_s += 1.0
+        one.decide(
+            BoardState(one.now_s, "test", max_temperature_c=60.0, **{**fine, "over_current_per_s": 30.0})
+        )
+    assert one.rates == full
+
+
+@BOTH
+def test_heat_lowers_nothing_below_where_the_table_begins(controller: str) -> None:
+    one = world(controller, ambient_c=40.0, heatsink_c_per_w=3.2)
+    begins_c = LIMIT_C + SETTINGS.table.signals["temperature_c"].lower
+    before = {node.name: node.wanted_hz for node in NODES}
+    for _ in range(2400):
+        one.run(1)
+        _, hottest_c, rates = one.history[-1]
+        if any(rates[name] < before[name] for name in rates):
+            assert hottest_c >= begins_c
+        before = rates
+    assert max(t for _, t, _ in one.history) < LIMIT_C + 0.5
+
+
+@BOTH
 def test_missed_critical_deadlines_and_late_admission_lower_background(controller: str) -> None:
     one = world(controller).run(120)
     one.nodes = [replace(n, deadline_misses=10) if n.name == "policy" else n for n in NODES]

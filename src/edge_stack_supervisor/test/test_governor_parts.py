@@ -227,12 +227,39 @@ def test_a_mistake_in_governor_yaml_is_named_with_line_and_field(
     assert complaint in str(error.value) or "heat: is not a known field" in str(error.value)
 
 
-def test_the_power_budget_comes_from_the_file_or_from_the_name_of_the_power_mode(tmp_path: Path) -> None:
-    shipped = load_settings()
-    assert [shipped.budget_w(mode) for mode in ("15W", "25W", "MAXN_SUPER", None)] == [15.0, 25.0, None, None]
+def test_the_power_budget_comes_from_the_file_or_from_the_board(tmp_path: Path) -> None:
+    board = BoardState(0.0, "test", power_budget_w=25.0)
+    assert load_settings().budget_w(board) == 25.0
+    by_name = replace(board, power_budget_w=None, power_mode="MODE_15W_6CORE")
+    assert load_settings().budget_w(by_name) == 15.0
+    assert load_settings().budget_w(replace(by_name, power_mode="MAXN")) is None
     file = tmp_path / "governor.yaml"
     file.write_text("power_budget_w: 12.5\n", encoding="utf-8")
-    assert load_settings(file).budget_w("25W") == 12.5
+    assert load_settings(file).budget_w(board) == 12.5
+
+
+@pytest.mark.parametrize(
+    ("power_w", "limit_w", "budget_w", "signal"),
+    [
+        (8.6, 25.0, 25.0, 0.0),  # edges, of which some boards count 30 a second far below their limit
+        (22.0, 25.0, 25.0, 8.0),
+        (22.0, None, 25.0, 8.0),
+        (8.6, None, None, None),
+        (None, 25.0, 25.0, None),
+    ],
+)
+def test_over_current_counts_near_the_limit_alone(
+    power_w: float | None, limit_w: float | None, budget_w: float | None, signal: float | None
+) -> None:
+    board = BoardState(
+        0.0,
+        "test",
+        total_power_w=power_w,
+        power_limit_w=limit_w,
+        power_budget_w=budget_w,
+        over_current_per_s=8.0,
+    )
+    assert load_settings().signals(board).get("over_current") == signal
 
 
 @pytest.mark.parametrize(

@@ -23,15 +23,21 @@ def report(findings: Sequence[Finding], *, as_json: bool, what: str, command: st
     """
     lacking = [finding.subject for finding in findings if finding.level is Level.BAD]
     if as_json:
-        print(json.dumps([{**vars(f), "level": f.level.value} for f in findings], indent=1))
+        print(to_json(findings))
     else:
-        _print_table(findings)
+        print_table(findings)
         print()
         print(f"{what} cannot run: {', '.join(lacking)}." if lacking else f"{what} can run: {command}")
     return 1 if lacking else 0
 
 
-def _print_table(findings: Sequence[Finding]) -> None:
+def to_json(findings: Sequence[Finding]) -> str:
+    """Return the findings for programs."""
+    return json.dumps([{**vars(f), "level": f.level.value} for f in findings], indent=1)
+
+
+def print_table(findings: Sequence[Finding]) -> None:
+    """Print the findings for people."""
     width = max(len(finding.subject) for finding in findings)
     columns = max(shutil.get_terminal_size((110, 24)).columns, 60)
     indent = " " * (width + 9)

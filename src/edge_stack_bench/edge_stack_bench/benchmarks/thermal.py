@@ -10,6 +10,7 @@ decisions are the real ones. It says how the governors compare on this model of 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ def _figures(record: Record, seconds: float) -> dict[str, Any]:
         "detections_per_s": round(record.inferences["detect"] / seconds, 2),
         "background_per_s": round(background / seconds, 2),
         "max_temp_c": round(record.max_temp_c, 2),
+        "lowered_from_c": round(record.lowered_from_c, 2) if math.isfinite(record.lowered_from_c) else None,
         "mean_power_w": round(record.energy_j / seconds, 2),
         "rate_changes": record.rate_changes,
         "most_rate_changes_per_minute": record.most_changes_per_minute,
@@ -142,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.cold
         else "at the start: as warm as with the policy alone; from then on full load",
         f"a control miss: the policy's inference ends later than {1e3 * CONTROL_DEADLINE_S:.0f} ms after its release",
-        "rate changes: every change of every node's rate",
+        "rate changes: every change of every node's rate; lowered from: the coolest at which a rate was lowered",
     ]
     return common.report(
         arguments,

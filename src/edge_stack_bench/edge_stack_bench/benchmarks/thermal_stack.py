@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -69,6 +70,8 @@ class Record:
     max_temp_c: float = -273.0
     energy_j: float = 0.0
     rate_changes: int = 0
+    lowered_from_c: float = math.inf
+    """Lowest temperature at which a rate was lowered."""
     most_changes_per_minute: int = 0
     reasons: list[tuple[float, str]] = field(default_factory=list)
 
@@ -259,6 +262,9 @@ class StackSimulation:
         for job in self._jobs:
             rate_hz = allocation.rate_hz[job.model.name]
             if job is not self._critical and rate_hz != job.rate_hz:
+                if rate_hz < job.rate_hz:
+                    hottest_c = self._state.max_temperature_c or math.inf
+                    self.record.lowered_from_c = min(self.record.lowered_from_c, hottest_c)
                 job.rate_hz = rate_hz
                 self.record.rate_changes += 1
                 self._changes.append(now_s)

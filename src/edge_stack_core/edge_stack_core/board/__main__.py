@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_stack_core.board.fields import board_fields, unpublished_fields
-from edge_stack_core.board.limits import BoardLimits, find_limits
+from edge_stack_core.board.limits import UNKNOWN, BoardLimits
 from edge_stack_core.board.reader import READERS, open_reader
 from edge_stack_core.errors import ConfigurationError
 
@@ -32,7 +32,6 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         reader = open_reader(arguments.root, arguments.reader)
-        limits = find_limits(arguments.root)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
@@ -41,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     began_s = time.perf_counter()
     state = reader.read(time.monotonic())
     took_ms = (time.perf_counter() - began_s) * 1e3
+    limits = reader.limits
     reader.close()
     fields, more = board_fields(state), unpublished_fields(state)
     if arguments.json:
@@ -68,7 +68,7 @@ def _as_json(
 
 def _limits_line(limits: BoardLimits | None) -> str:
     if limits is None:
-        return "none known: no file of boards/ names this board"
+        return f"none known: {UNKNOWN}"
     return f"{limits.name}: throttles at {limits.throttle_c:g} C ({limits.file})"
 
 

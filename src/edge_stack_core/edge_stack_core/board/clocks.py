@@ -7,6 +7,7 @@ from __future__ import annotations
 from edge_stack_core.board.files import BoardFiles
 
 _MOST_HZ = 1e11
+_MOST_LOAD = 10.0
 _POLICIES = "/sys/devices/system/cpu/cpufreq"
 _DEVFREQ = "/sys/class/devfreq"
 # Names of the GPU's devfreq device: by its address, by its chip, Thor's.
@@ -17,8 +18,11 @@ _GPU_LOADS = (
     "/sys/devices/platform/17000000.gpu/load",
     "/sys/devices/gpu.0/load",
 )
-# The memory's clock and activity; all below debug need root.
+# The memory's clock and activity; all below debug need root. Thor's clock is a devfreq device.
 _EMC = "/sys/kernel/debug/bpmp/debug/clk/emc"
+_EMC_DEVFREQ = f"{_DEVFREQ}/bwmgr"
+# Highest clock that the power mode allows: from R36.4 on, and R35.
+_EMC_CAPS = ("/sys/kernel/nvpmodel_clk_cap/emc", "/sys/kernel/nvpmodel_emc_cap/emc_iso_cap")
 _EMC_ACTIVITY = (
     "/sys/kernel/debug/cactmon/mc_all",
     "/sys/kernel/debug/bpmp/debug/actmon/mc_all_avg_activity",
@@ -82,8 +86,9 @@ class GpuClock:
         return now, top
 
     def load(self) -> float | None:
-        """Return the share of time that the GPU is busy."""
-        return None if self._load is None else self._files.number(self._load, 0.0, 1.0, 1e-3)
+        """Return the share of time that the GPU is busy. Its counters can tell a little more than all."""
+        load = None if self._load is None else self._files.number(self._load, 0.0, _MOST_LOAD, 1e-3)
+        return None if load is None else min(1.0, load)
 
 
 class MemoryClock:
@@ -93,11 +98,19 @@ class MemoryClock:
         """Find what the kernel lets us see."""
         self._files = files
         self._activity = next((path for path in _EMC_ACTIVITY if files.exists(path)), None)
+        self._cap = next((path for path in _EMC_CAPS if files.exists(path)), None)
+        devfreq = files.exists(f"{_EMC_DEVFREQ}/cur_freq")
+        self._now = f"{_EMC_DEVFREQ}/cur_freq" if devfreq else f"{_EMC}/rate"
+        self._top = f"{_EMC_DEVFREQ}/max_freq" if devfreq else f"{_EMC}/max_rate"
 
     def frequency_hz(self) -> tuple[float | None, float | None]:
         """Return the clock now, and the hardware's highest."""
-        now = self._files.number(f"{_EMC}/rate", 1.0, _MOST_HZ)
-        return now, self._files.number(f"{_EMC}/max_rate", 1.0, _MOST_HZ)
+        now, top = self._files.number(self._now, 1.0, _MOST_HZ), self._files.number(self._top, 1.0, _MOST_HZ)
+        return now, top
+
+    def cap_hz(self) -> float | None:
+        """Return the highest clock that the power mode allows."""
+        return None if self._cap is None else self._files.number(self._cap, 1.0, _MOST_HZ)
 
     def load(self, frequency_hz: float | None) -> float | None:
         """Return the share of the bandwidth in use at this clock."""

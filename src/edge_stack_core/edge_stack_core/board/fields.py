@@ -23,6 +23,7 @@ def board_fields(state: BoardState) -> dict[str, Any]:
     """Return the message's fields in its order, without the header; NaN for what the board does not tell."""
     return {
         "source": state.source,
+        "board": state.board,
         "zone": list(state.temperatures_c),
         "temperature_c": [float(value) for value in state.temperatures_c.values()],
         "max_temperature_c": _known(state.max_temperature_c),
@@ -32,6 +33,9 @@ def board_fields(state: BoardState) -> dict[str, Any]:
         "power_w": [float(value) for value in state.power_w.values()],
         "total_power_w": _known(state.total_power_w),
         "power_mode": state.power_mode or "",
+        "power_budget_w": _known(state.power_budget_w),
+        "power_limit_w": _known(state.power_limit_w),
+        "over_current_per_s": _known(state.over_current_per_s),
         "cpu_frequency_hz": _known(state.cpu_frequency_hz),
         "gpu_frequency_hz": _known(state.gpu_frequency_hz),
         "cpu_load": _known(state.cpu_load),

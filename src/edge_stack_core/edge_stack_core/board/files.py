@@ -18,8 +18,20 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+SIMULATED = "simulated"
+"""In place of a folder: that of the board simulated in the same ROS domain by the same user."""
+MARK = "etc/edge_stack_simulated_board"
+"""File that says that a folder is the tree of a simulated board; written first when it is made."""
 _ASLEEP = (errno.EAGAIN, errno.ENODATA)
+_MOST_LINKS = 40  # as Linux
 _MOST_BYTES = 1 << 16  # of one file; /proc/stat of a large machine has some 20 kB
+
+
+def board_folder(root: str) -> str:
+    """Return the folder that is meant: root itself, or that of the simulated board."""
+    if root != SIMULATED:
+        return root
+    return f"/dev/shm/edge_stack_board_{os.getuid()}_{os.environ.get('ROS_DOMAIN_ID', '0')}"
 
 
 class BoardFiles:
@@ -27,12 +39,14 @@ class BoardFiles:
     Files below a root folder, named by their paths on a board ("/sys/class/thermal/thermal_zone0/temp").
 
     Files are opened anew for each reading: 5 us more than keeping them open, but a driver that is loaded again, and a file
-    that is replaced (as the simulated board does), are seen at once.
+    that is replaced (as the simulated board does), are seen at once. Links are followed below the root, absolute ones too,
+    as the kernel does after chroot: a host's folders that are mounted in a container name the host's files, not its own.
     """
 
     def __init__(self, root: str | Path = "/") -> None:
         """Look below this root; a trailing slash does not matter."""
         self._root = str(root).rstrip("/")
+        self._roots = {self._root, os.path.realpath(self._root)} if self._root else set()
         self._seen: set[str] = set()
         self._lost: dict[str, None] = {}  # in order of their loss
         self.losses = 0
@@ -44,11 +58,11 @@ class BoardFiles:
 
     def parse(self, path: str, parser: Callable[[str], T]) -> T | None:
         """Return what the parser makes of a file; None if it cannot be read or the parser raises ValueError."""
-        return self.take(path, lambda: parser(self._text(path)))
+        return self.take(path, lambda: parser(self.read(path)))
 
     def number(self, path: str, low: float, high: float, scale: float = 1.0) -> float | None:
         """Return the number in a file, times scale; None unless it is then between low and high."""
-        return self.take(path, lambda: _number(self._text(path), low, high, scale))
+        return self.take(path, lambda: _number(self.read(path), low, high, scale))
 
     def take(self, name: str, read: Callable[[], T]) -> T | None:
         """Return what a function reads, under a name; None if it raises OSError, ValueError, LookupError or TypeError."""
@@ -69,28 +83,65 @@ class BoardFiles:
     def text(self, path: str) -> str | None:
         """Return the text of a file that is looked at once, stripped; None if it cannot be read. Never counted as lost."""
         try:
-            return self._text(path).strip("\0 \n")
+            return self.read(path).strip("\0 \n")
         except (OSError, ValueError):
             return None
 
     def names(self, folder: str, prefix: str = "") -> list[str]:
         """Return the names in a folder that begin with a prefix, shorter ones first (zone2 before zone10)."""
         try:
-            found = os.listdir(self._root + folder)
+            found = os.listdir(self._real(folder))
         except OSError:
             return []
         return sorted((n for n in found if n.startswith(prefix)), key=lambda n: (len(n), n))
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
-        return os.path.exists(self._root + path)
+        try:
+            return os.path.exists(self._real(path))
+        except OSError:
+            return False
 
-    def _text(self, path: str) -> str:
-        descriptor = os.open(self._root + path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    def expect(self, name: str) -> None:
+        """Take a source for one that was there: if it does not tell, it is lost."""
+        self._seen.add(name)
+
+    def read(self, path: str) -> str:
+        """Return the text of a file as it is. Raises OSError, or ValueError for what is no text."""
+        descriptor = os.open(self._real(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return os.read(descriptor, _MOST_BYTES).decode("utf-8")
         finally:
             os.close(descriptor)
+
+    def _real(self, path: str) -> str:
+        """Return where a path of the board really is. OSError (ELOOP) for links that lead in a circle."""
+        if not self._root:
+            return path
+        left = path.strip("/").split("/")[::-1]
+        done: list[str] = []
+        links = 0
+        while left:
+            name = left.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                del done[-1:]
+                continue
+            try:
+                target = os.readlink("/".join((self._root, *done, name)))
+            except OSError:  # no link, or not there
+                done.append(name)
+                continue
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            if target.startswith("/"):
+                done.clear()
+                # One that names the root itself is where it says: trees for tests have such links.
+                target = next((target[len(r) :] for r in self._roots if target.startswith(f"{r}/")), target)
+            left.extend(target.split("/")[::-1])
+        return "/".join((self._root, *done))
 
 
 def _number(text: str, low: float, high: float, scale: float) -> float:

@@ -4,28 +4,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from edge_stack_core.board.files import BoardFiles
-from edge_stack_core.board.simulated import board_folder
+from edge_stack_core.board.files import BoardFiles, board_folder
+from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.package_files import share_folder
 from edge_stack_core.yaml_file import load_yaml
 
+UNKNOWN = "no file of boards/ names this board"
 _SCHEMA = Path(__file__).parents[1] / "schema" / "board.schema.json"
 
 
 @dataclass(frozen=True, slots=True)
 class PowerModeLimits:
-    """One nvpmodel mode: its ID, what it is meant to draw, and what it caps."""
+    """One nvpmodel mode: its ID, and where known what it is meant to draw and what it caps (None: not published)."""
 
     index: int
-    budget_w: float
-    cores: int
-    cpu_hz: float
-    gpu_hz: float
-    emc_hz: float
+    budget_w: float | None = None
+    cores: int | None = None
+    cpu_hz: float | None = None
+    gpu_hz: float | None = None
+    emc_hz: float | None = None
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class BoardLimits:
     """
     Limits of one board.
 
-    throttle_c, shutdown_c: where the board throttles and shuts down by itself. compatible: parts of device-tree names.
+    throttle_c, shutdown_c: where the board throttles and shuts down by itself. compatible: parts of device-tree names; of
+    two files that name parts of one board the longer part decides.
     file: which the limits are from.
     """
 
@@ -54,11 +58,11 @@ def load_limits(path: str | Path) -> BoardLimits:
     modes = {
         name: PowerModeLimits(
             index=mode["id"],
-            budget_w=float(mode["budget_w"]),
-            cores=mode["cores"],
-            cpu_hz=mode["cpu_mhz"] * 1e6,
-            gpu_hz=mode["gpu_mhz"] * 1e6,
-            emc_hz=mode["emc_mhz"] * 1e6,
+            budget_w=mode.get("budget_w"),
+            cores=mode.get("cores"),
+            cpu_hz=_hz(mode, "cpu_mhz"),
+            gpu_hz=_hz(mode, "gpu_mhz"),
+            emc_hz=_hz(mode, "emc_mhz"),
         )
         for name, mode in data.get("power_modes", {}).items()
     }
@@ -72,6 +76,22 @@ def load_limits(path: str | Path) -> BoardLimits:
     )
 
 
+def find_board(name: str) -> Path:
+    """
+    Return a board's file: a .yaml file itself, or a shipped one by its name.
+
+    ConfigurationError names the known ones if there is none.
+    """
+    folder = share_folder("edge_stack_core") / "boards"
+    for candidate in (Path(name), folder / f"{name}.yaml"):
+        if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
+            return candidate.resolve()
+    known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))) or "none"
+    raise ConfigurationError(
+        f"there is no board '{name}'; known are {known}, or give the path of a .yaml file"
+    )
+
+
 def find_limits(sysfs_root: str = "/", folder: str | Path | None = None) -> BoardLimits | None:
     """
     Return the limits of the board below sysfs_root, by its device tree; None if no file in the folder names it.
@@ -79,8 +99,26 @@ def find_limits(sysfs_root: str = "/", folder: str | Path | None = None) -> Boar
     folder: the shipped boards by default. Raises ConfigurationError for a file that is wrong.
     """
     compatible = BoardFiles(board_folder(sysfs_root)).text("/proc/device-tree/compatible") or ""
+    found: tuple[int, BoardLimits | None] = (0, None)
     for path in sorted(Path(folder or share_folder("edge_stack_core") / "boards").glob("*.yaml")):
         limits = load_limits(path)
-        if any(part in compatible for part in limits.compatible):
-            return limits
-    return None
+        length = max((len(part) for part in limits.compatible if part in compatible), default=0)
+        if length > found[0]:
+            found = length, limits
+    return found[1]
+
+
+_WATTS = re.compile(r"(?<![0-9.])(\d+(?:\.\d+)?)\s*W(?![A-Za-z])")
+
+
+def mode_budget_w(power_mode: str | None, limits: BoardLimits | None = None) -> float | None:
+    """Return what a power mode is meant to draw: by its name ("25W", "MODE_15W_6CORE"), else as the board's file says."""
+    match = _WATTS.search(power_mode or "")
+    if match is not None:
+        return float(match[1])
+    mode = None if limits is None or power_mode is None else limits.power_modes.get(power_mode)
+    return None if mode is None else mode.budget_w
+
+
+def _hz(mode: Mapping[str, Any], name: str) -> float | None:
+    return mode[name] * 1e6 if name in mode else None

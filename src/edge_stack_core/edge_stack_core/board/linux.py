@@ -10,6 +10,7 @@ from typing import Any
 from edge_stack_core.board.clocks import CpuClock
 from edge_stack_core.board.files import BoardFiles
 from edge_stack_core.board.heat import Heat
+from edge_stack_core.board.limits import BoardLimits, find_limits
 from edge_stack_core.board.memory import MemoryReader, ProcessMemory
 from edge_stack_core.board.types import BoardState
 
@@ -19,10 +20,16 @@ class LinuxReader:
 
     name = "linux"
 
-    def __init__(self, sysfs_root: str = "/") -> None:
-        """Find what there is below sysfs_root. Never raises: what is not there is None in every state."""
+    def __init__(self, sysfs_root: str = "/", limits: BoardLimits | None = None) -> None:
+        """
+        Find what there is below sysfs_root. What is not there is None in every state.
+
+        limits: of this board; by default what boards/*.yaml say of it by its device tree.
+        Raises ConfigurationError for a file of boards/ that is wrong.
+        """
         self.files = BoardFiles(sysfs_root)
-        self._heat = Heat(self.files)
+        self.limits = limits or find_limits(sysfs_root)
+        self._heat = Heat(self.files, None if self.limits is None else self.limits.throttle_c)
         self._cpu = CpuClock(self.files)
         self._memory = MemoryReader(self.files)
         self._processes = ProcessMemory()
@@ -38,13 +45,14 @@ class LinuxReader:
 
     def read(self, now_s: float) -> BoardState:
         """Return the state now. Never raises."""
-        fields = self.fields()
-        return BoardState(time_s=now_s, source=self.name, lost=self.files.lost, **fields)
+        fields = self.fields(now_s)
+        board = "" if self.limits is None else self.limits.name
+        return BoardState(time_s=now_s, source=self.name, board=board, lost=self.files.lost, **fields)
 
     def close(self) -> None:
         """Hold nothing any more."""
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self, now_s: float) -> dict[str, Any]:
         """Read the fields of BoardState that this reader knows."""
         temperatures, highest = self._heat.temperatures_c()
         clock, top = self._cpu.frequency_hz()
@@ -57,5 +65,5 @@ class LinuxReader:
             "cpu_frequency_max_hz": top,
             "cpu_load": self._cpu.load(),
             "memory_by_pid_mb": self._processes.read(),
-            **self._memory.read(),
+            **self._memory.read(now_s),
         }

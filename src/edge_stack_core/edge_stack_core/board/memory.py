@@ -3,19 +3,30 @@
 """
 Memory as one pool: on a Jetson CPU and GPU share it, so that what a model takes on the GPU is gone for everybody.
 
-The unit is one reading of /proc/meminfo and /proc/pressure/memory, and of the processes that were asked about.
+The unit is one reading of /proc/meminfo and /proc/pressure/memory, and of the processes that were asked about. No stock
+kernel of a Jetson has pressure stall information; /proc/vmstat stands in for it there.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from edge_stack_core.board.files import BoardFiles
 
 _MEMINFO = "/proc/meminfo"
 _PRESSURE = "/proc/pressure/memory"
+_VMSTAT = "/proc/vmstat"
+# What tasks wait for when memory is short, and about how long each time, s. A refault reads a page again that was evicted
+# shortly before (what the kernel's own stall information counts too): from zram, an SSD or a card, 10 us to 1 ms. An
+# allocation stall reclaims pages itself first. Files that are read for the first time are in neither.
+_REFAULT_S, _STALL_S = 1e-4, 1e-3
+_REFAULTS = ("workingset_refault_anon", "workingset_refault_file", "workingset_refault")
+_SWAPPED_IN = "pswpin"  # for kernels that count no refaults
+_STALLS = "allocstall"  # by zone: allocstall_normal, allocstall_movable, ...
+_AVERAGE_S = 10.0  # as avg10
 # Who holds memory of the GPU, by process; readable by root.
 _NVMAP = "/sys/kernel/debug/nvmap/iovmm/clients"
 _MIB_PER_KIB = 1.0 / 1024.0
@@ -43,11 +54,17 @@ class MemoryReader:
     def __init__(self, files: BoardFiles) -> None:
         """Read below the root of files."""
         self._files = files
+        self._psi = False
+        self._stalls = _StallEstimate()
 
-    def read(self) -> dict[str, float | None]:
+    def read(self, now_s: float) -> dict[str, float | None]:
         """Return the memory fields of BoardState, without those of processes."""
         info = self._files.parse(_MEMINFO, _meminfo)
         pressure = self._files.parse(_PRESSURE, _pressure)
+        self._psi = self._psi or pressure is not None
+        if not self._psi:  # not built in, or switched off: then the file is not there, or cannot be read
+            waited_s = self._files.parse(_VMSTAT, _waited_s)
+            pressure = None if waited_s is None else self._stalls.add(waited_s, now_s)
         if info is None:
             return {"memory_pressure": pressure}
         total, available, swap_used = info
@@ -66,6 +83,25 @@ class MemoryReader:
         for _, pid, kib in clients:
             held[int(pid)] = held.get(int(pid), 0.0) + int(kib) * _MIB_PER_KIB
         return held
+
+
+class _StallEstimate:
+    """Share of the last 10 s in which some task waited for memory, estimated from counts of what tasks wait for."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None
+        self._share = 0.0
+
+    def add(self, waited_s: float, now_s: float) -> float | None:
+        """Take the time that was waited since boot; None at the first reading."""
+        last, self._last = self._last, (waited_s, now_s)
+        if last is None:
+            return None
+        elapsed_s = now_s - last[1]
+        if elapsed_s > 0.0:
+            share = min(1.0, max(0.0, waited_s - last[0]) / elapsed_s)
+            self._share += (share - self._share) * (1.0 - math.exp(-elapsed_s / _AVERAGE_S))
+        return self._share
 
 
 class ProcessMemory:
@@ -131,6 +167,25 @@ def _meminfo(text: str) -> tuple[float, float, float]:
     if not (0.0 < total < 1e8 and 0.0 <= available <= total and 0.0 <= swap_used < 1e8):
         raise ValueError(f"{total} MiB in all, {available} available and {swap_used} of swap cannot be")
     return total, available, swap_used
+
+
+def _waited_s(text: str) -> float:
+    """Return about how long tasks have waited for memory since boot. ValueError where nothing of it is counted."""
+    counts: dict[str, float] = {}
+    for line in text.splitlines():
+        name, _, rest = line.partition(" ")
+        if name in _REFAULTS or name == _SWAPPED_IN or name.startswith(_STALLS):
+            counts[name] = float(int(rest))
+    if not counts:
+        raise ValueError("no counts of refaults, swap or allocation stalls")
+    return _REFAULT_S * _refaults(counts) + _STALL_S * sum(
+        count for name, count in counts.items() if name.startswith(_STALLS)
+    )
+
+
+def _refaults(counts: Mapping[str, float]) -> float:
+    refaults = [counts[name] for name in _REFAULTS if name in counts]
+    return sum(refaults) if refaults else counts.get(_SWAPPED_IN, 0.0)
 
 
 def _pressure(text: str) -> float:

@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from edge_stack_core.board.limits import BoardLimits
 from edge_stack_core.board.linux import LinuxReader
 from edge_stack_core.board.memory import RESERVE
 from edge_stack_core.errors import ConfigurationError
@@ -21,13 +22,13 @@ class NvmlReader(LinuxReader):
 
     name = "nvml"
 
-    def __init__(self, sysfs_root: str = "/", nvml: Any = None) -> None:
+    def __init__(self, sysfs_root: str = "/", nvml: Any = None, limits: BoardLimits | None = None) -> None:
         """
         Find the GPU. nvml: the module to talk to, pynvml by default.
 
         Raises ConfigurationError where the package, the driver or a GPU is missing.
         """
-        super().__init__(sysfs_root)
+        super().__init__(sysfs_root, limits)
         try:
             self._nvml = nvml or importlib.import_module("pynvml")
         except ImportError as error:
@@ -44,9 +45,9 @@ class NvmlReader(LinuxReader):
         """Let go of the driver."""
         self._ask("close", self._nvml.nvmlShutdown)
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self, now_s: float) -> dict[str, Any]:
         """Read the fields of BoardState that this reader knows."""
-        fields = super().fields()
+        fields = super().fields(now_s)
         nvml, gpu = self._nvml, self._gpu
         temperature = self._ask(
             "temperature", lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)

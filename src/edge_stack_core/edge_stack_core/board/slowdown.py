@@ -12,8 +12,7 @@ from __future__ import annotations
 import time
 
 from edge_stack_core.board.clocks import GpuClock, MemoryClock
-from edge_stack_core.board.files import BoardFiles
-from edge_stack_core.board.simulated import board_folder
+from edge_stack_core.board.files import BoardFiles, board_folder
 
 # A vision network on the Orin Nano gains 1.3 to 1.7 times from 612 to 1020 MHz with 1.5 times the memory clock (NVIDIA's
 # figures for the "super" modes): between what memory alone gives and what the GPU alone gives.

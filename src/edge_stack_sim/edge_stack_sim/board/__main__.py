@@ -15,7 +15,7 @@ import threading
 import time
 from dataclasses import replace
 
-from edge_stack_core.board.simulated import SIMULATED, board_folder
+from edge_stack_core.board.files import SIMULATED, board_folder
 from edge_stack_sim.board.live import BoardSurroundings, LiveBoard, log_to
 from edge_stack_sim.board.plant import Load, Plant
 from edge_stack_sim.board.spec import COOLINGS, ORIN_NANO_SUPER

@@ -4,26 +4,29 @@
 The simulated board as physics: load in, temperatures, clocks, power and memory out; no files, no clock of its own.
 
 The unit is Plant.step(dt_s, load), of any length; the same steps give the same states. Clocks are pinned to the highest
-that mode, heat and current allow, as jetson_clocks does.
+that mode and heat allow, as jetson_clocks does.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from edge_stack_core.board.limits import mode_budget_w
 from edge_stack_core.board.memory import largest_allocation_mb
 from edge_stack_core.board.types import BoardState
 from edge_stack_sim.board.memory import SimulatedMemory
 from edge_stack_sim.board.power import Load, Power, PowerModel
 from edge_stack_sim.board.spec import ORIN_NANO_SUPER, BoardSpec, SimulatedPowerMode
 from edge_stack_sim.board.thermal import CASE, CPU, GPU, PACKAGE, SINK, SOC, ThermalNetwork
-from edge_stack_sim.board.throttle import Fan, HardwareThrottle, OverCurrent, ThermalThrottle
+from edge_stack_sim.board.throttle import Fan, HardwareThrottle, HotSurface, OverCurrent, ThermalThrottle
 
 __all__ = ["Load", "Plant", "PlantState"]
 
+_OVER_CURRENT_S = 10.0
 _MOST_S = 0.25  # power, fan and throttle stand still for at most this long within a step
 
 
@@ -65,6 +68,10 @@ class PlantState:
     gpu_cooling_state: int
     average_over_current_events: int
     peak_over_current_events: int
+    over_current_per_s: float
+    """Over the last 10 s."""
+    hot_surface: bool
+    """Whether the notice of a hot surface is on."""
     memory_available_mb: float
     memory_pressure: float
     memory_stalled_s: float
@@ -100,11 +107,15 @@ class PlantState:
         return BoardState(
             time_s=self.time_s,
             source="simulated",
+            board="Jetson Orin Nano Super",
             temperatures_c=self.temperatures_c,
             max_temperature_c=self.tj_c,
             throttle_temperature_c=self.board.throttle_c,
             throttling=self.throttling,
             over_current_events=self.average_over_current_events + self.peak_over_current_events,
+            over_current_per_s=self.over_current_per_s,
+            power_budget_w=mode_budget_w(self.power_mode) or self.board.input_limit_w,
+            power_limit_w=self.board.input_limit_w,
             power_w=rails,
             total_power_w=rails["VDD_IN"],
             power_mode=self.power_mode,
@@ -114,6 +125,7 @@ class PlantState:
             gpu_frequency_max_hz=self.board.gpu_steps_hz[-1],
             emc_frequency_hz=self.emc_hz,
             emc_frequency_max_hz=self.board.emc_hz,
+            emc_frequency_cap_hz=self.emc_hz,
             cpu_load=self.cpu_load,
             gpu_load=self.gpu_load,
             emc_load=self.emc_load,
@@ -147,7 +159,9 @@ class Plant:
         self._cpu_throttle = ThermalThrottle(board, len(board.cpu_steps_hz))
         self._gpu_throttle = ThermalThrottle(board, len(board.gpu_steps_hz))
         self._hardware = HardwareThrottle(board)
+        self._hot_surface = HotSurface(board)
         self._over_current = OverCurrent(board)
+        self._over_current_seen: deque[tuple[float, int]] = deque(((0.0, 0),))
         self._memory = SimulatedMemory(board)
         self._time_s = 0.0
         self._energy_j = 0.0
@@ -216,6 +230,7 @@ class Plant:
         self._cpu_throttle.step(now_s, tj_c)
         self._gpu_throttle.step(now_s, tj_c)
         self._hardware.step(tj_c)
+        self._hot_surface.step(tj_c)
         self._shut_down = self._shut_down or tj_c >= board.shutdown_c
         self._set_clocks()
 
@@ -226,17 +241,20 @@ class Plant:
         thermal.step(dt_s, heat_w, self._fan.rpm, self.ambient_c)
         self._time_s += dt_s
         self._energy_j += power.total_w * dt_s
-        self._over_current.step(self._time_s, dt_s, power.total_w)
+        self._over_current.step(dt_s, power.total_w)
+        self._over_current_seen.append((self._time_s, self._over_current_events()))
+        while self._time_s - self._over_current_seen[0][0] > _OVER_CURRENT_S:
+            self._over_current_seen.popleft()
         self._memory.step(dt_s)
 
     def _set_clocks(self) -> None:
-        """The highest steps that mode, heat and current allow."""
+        """The highest steps that mode and heat allow."""
         board, mode = self.board, self._mode
         cpu_most, gpu_most = len(board.cpu_steps_hz) - 1, len(board.gpu_steps_hz) - 1
         self._cpu_limit_hz = min(mode.cpu_hz, board.cpu_steps_hz[cpu_most - self._cpu_throttle.state])
         self._gpu_limit_hz = min(mode.gpu_hz, board.gpu_steps_hz[gpu_most - self._gpu_throttle.state])
         depth = 1.0
-        if self._hardware.on or self._over_current.active(self._time_s):
+        if self._hardware.on:
             depth = board.hardware_throttle_depth
         self._cpu_hz, self._gpu_hz = self._cpu_limit_hz * depth, self._gpu_limit_hz * depth
 
@@ -255,6 +273,14 @@ class Plant:
             soc_c=float(temperatures[SOC]),
             extra_w=self.extra_power_w,
         )
+
+    def _over_current_per_s(self) -> float:
+        began_s, before = self._over_current_seen[0]
+        elapsed_s = self._time_s - began_s
+        return (self._over_current_events() - before) / elapsed_s if elapsed_s > 0.0 else 0.0
+
+    def _over_current_events(self) -> int:
+        return self._over_current.average_events + self._over_current.peak_events
 
     def _find_mode(self, name: str) -> SimulatedPowerMode:
         if name not in self.board.modes:
@@ -301,6 +327,8 @@ class Plant:
             gpu_cooling_state=self._gpu_throttle.state,
             average_over_current_events=over.average_events,
             peak_over_current_events=over.peak_events,
+            over_current_per_s=self._over_current_per_s(),
+            hot_surface=self._hot_surface.on,
             memory_available_mb=memory.available_mb,
             memory_pressure=memory.pressure,
             memory_stalled_s=memory.stalled_s,

@@ -9,7 +9,7 @@ Sources, by the letters used below:
 [F]  /etc/nvfancontrol.conf of P3767: the fan's `quiet` profile, its temperatures being margins below 105 C.
 [M]  Measurements of a P3767-0003 in a closed case, L4T 39.2, published August 2026 ("Fan Curve Tuning on Jetson Orin"):
      rails, frequencies and temperatures at idle, with FP32 load, with tensor and DRAM load, and with all cores beside.
-[P]  nvpower.sh of L4T (over-current limits of the INA3221), soctherm of BPMP (hardware throttle).
+[P]  soctherm of BPMP (hardware throttle, over-current).
 [T]  tegrastats lines of Orin Nano Super boards.
 [R]  Reasoned; the comment says how.
 """
@@ -17,7 +17,7 @@ Sources, by the letters used below:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 MHZ = 1e6
 
@@ -76,8 +76,11 @@ class BoardSpec:
 
     name: str = "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super"
     cores: int = 6
+    # Jetson Linux whose files it has: R36.4 (JetPack 6.2) or R39.2 (JetPack 7.2), which numbers hwmon otherwise and prints
+    # tegrastats anew.
+    release: str = "R36.4"
 
-    # [N] 7W: [R], the mode is not in every nvpmodel.conf; four cores, the caps that the first Orin Nano had at 7 W.
+    # [N] 7W is in the files of R36.4.4 and later, not in R39.2.1's.
     modes: Mapping[str, SimulatedPowerMode] = field(
         default_factory=lambda: {
             "15W": SimulatedPowerMode("15W", 0, 6, 1497.6 * MHZ, 612 * MHZ, 2133 * MHZ),
@@ -112,7 +115,7 @@ class BoardSpec:
     soc_emc_w: float = 3.5
     module_base_w: float = 2.6  # DRAM, PMIC and regulators: VDD_IN beyond the two rails
     module_emc_w: float = 4.1
-    input_volts: float = 5.0  # [P] VDD_IN of the module, as in1_input shows it
+    input_volts: float = 5.016  # [T] VDD_IN of the module, as in1_input shows it
 
     # Heat. Nodes: cpu, gpu and soc are junctions; package: die, lid, module board; sink; case: the air in the case.
     # [R] Junction capacities: 100 mm2 of silicon, 0.75 mm thick, is 0.12 J/K; with what spreads within a second, ten times
@@ -139,20 +142,27 @@ class BoardSpec:
     fan_full_rpm: float = 6000.0
     fan_exponent: float = 0.7  # [R] forced convection over fins: between laminar 0.5 and turbulent 0.8
 
-    # [K] Passive and critical trips of cpu-, gpu- and soc-thermal, polled every second.
+    # [K] Passive and critical trips of cpu-, gpu- and soc-thermal, polled every second, and a second passive one, whose only
+    # cooling device is a notice that the surface is hot.
     throttle_c: float = 99.0
+    hot_surface_c: tuple[float, float] = (62.0, 70.0)  # off below, on above
     shutdown_c: float = 104.5
     throttle_period_s: float = 1.0
     # [P] Hardware throttle of BPMP: on at 103, off at 101. [R] How deep is not public: half the clock.
     hardware_throttle_c: tuple[float, float] = (101.0, 103.0)
     hardware_throttle_depth: float = 0.5
 
-    # [P] nvpower.sh limits VDD_IN of the Orin Nano to 3 A on average and 4 A at once, 15 and 20 W, its highest mode and a
-    # third more; [R] the same for 25 W.
-    average_limit_w: float = 25.0
-    peak_limit_w: float = 33.0
-    over_current_window_s: float = 1.0  # [R] the time over which the INA3221 averages
+    # curr1_max and curr1_crit of VDD_IN in MAXN_SUPER, mA: 25 W on average (OC2) and at once (OC3). [T]
+    input_limit_ma: float = 4984.0
+    # [R] OC3 counts edges of what is drawn within milliseconds, which swings about the average by a tenth: so many events a
+    # second at the limit (1 to 30 are published). Each halves the clocks for about 1 ms, which no file shows and which costs
+    # less than 2 % of the work: it is left out.
+    over_current_swing: float = 0.1
+    over_current_most_per_s: float = 30.0
+    over_current_window_s: float = 1.0  # [P] OC2 averages 512 samples
 
+    # No stock kernel of a Jetson has pressure stall information (CONFIG_PSI).
+    psi: bool = False
     # [T] Memory: 7620 MiB in all, 3810 MiB of zram. [R] Used at rest without a desktop, of 645 to 2513 MiB in [T].
     memory_total_mb: float = 7620.0
     swap_total_mb: float = 3810.0
@@ -160,5 +170,18 @@ class BoardSpec:
     # [R] Below it the kernel reclaims and tasks stall: twice the high watermark of 8 GB.
     memory_reserve_mb: float = 300.0
 
+    @property
+    def input_limit_w(self) -> float:
+        """Power of the module at its input's limit, W."""
+        return self.input_volts * self.input_limit_ma * 1e-3
+
 
 ORIN_NANO_SUPER = BoardSpec()
+# [T] JetPack 7.2 leaves a little less memory, and its nvpmodel.conf has no 7W.
+_R39 = replace(
+    ORIN_NANO_SUPER,
+    release="R39.2",
+    memory_total_mb=7546.0,
+    modes={name: mode for name, mode in ORIN_NANO_SUPER.modes.items() if name != "7W"},
+)
+RELEASES: Mapping[str, BoardSpec] = {spec.release: spec for spec in (ORIN_NANO_SUPER, _R39)}

@@ -69,6 +69,19 @@ class ThermalThrottle:
             self.state = max(0, self.state - 1)
 
 
+class HotSurface:
+    """The notice that the board's surface is hot: on above one temperature, off below another; it holds nothing down."""
+
+    def __init__(self, board: BoardSpec) -> None:
+        """Start off."""
+        self._off_c, self._on_c = board.hot_surface_c
+        self.on = False
+
+    def step(self, temperature_c: float) -> None:
+        """Look at the temperature."""
+        self.on = temperature_c >= (self._off_c if self.on else self._on_c)
+
+
 class HardwareThrottle:
     """Of the firmware: on above one temperature, off below another."""
 
@@ -84,34 +97,38 @@ class HardwareThrottle:
 
 class OverCurrent:
     """
-    The module's input power against its limits: events are counted, and the clocks held down while they last.
+    The module's input power against its limit: events are counted while it is near or above.
 
-    average_events, peak_events: since boot; one for each window in which the limit was exceeded.
+    average_events (OC2): seconds in which the average was above. peak_events (OC3): edges of the power within milliseconds,
+    of which there are more the nearer the average is to the limit. Both since boot.
     """
 
     def __init__(self, board: BoardSpec) -> None:
         """Start without events."""
         self._board = board
         self._average_w = 0.0
-        self._held_until_s = -1.0
+        self._averaged_s = 0.0
+        self._peaks = 0.0
         self.average_events = 0
-        self.peak_events = 0
 
-    def step(self, now_s: float, dt_s: float, power_w: float) -> None:
+    @property
+    def peak_events(self) -> int:
+        """Edges above the limit since boot."""
+        return int(self._peaks)
+
+    def step(self, dt_s: float, power_w: float) -> None:
         """Take the power of the step that just ended."""
-        window_s = self._board.over_current_window_s
-        self._average_w += (power_w - self._average_w) * min(1.0, dt_s / window_s)
-        if now_s < self._held_until_s:
-            return
-        peak, average = power_w > self._board.peak_limit_w, self._average_w > self._board.average_limit_w
-        self.peak_events += peak
-        self.average_events += average
-        if peak or average:
-            self._held_until_s = now_s + window_s
-
-    def active(self, now_s: float) -> bool:
-        """Whether the clocks are held down."""
-        return now_s < self._held_until_s
+        board = self._board
+        limit_w, swing = board.input_limit_w, board.over_current_swing
+        self._average_w += (power_w - self._average_w) * min(1.0, dt_s / board.over_current_window_s)
+        self._averaged_s += dt_s
+        if self._averaged_s >= board.over_current_window_s:
+            self._averaged_s = 0.0
+            self.average_events += self._average_w > limit_w
+        near = (power_w / limit_w - (1.0 - swing)) / (
+            2.0 * swing
+        )  # 0 where no swing reaches the limit, 1 where all do
+        self._peaks += board.over_current_most_per_s * min(1.0, max(0.0, near)) * dt_s
 
 
 def _interpolate(curve: Sequence[tuple[float, float]], x: float) -> float:

@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The simulated board as a live tree of files, in the formats and at the paths of Jetson Linux 36 on an Orin Nano Super.
+The simulated board as a live tree of files, in the formats and at the paths of Jetson Linux on an Orin Nano Super.
 
 The unit is one write() of a PlantState: each file whose text changed is replaced as a whole, so that a reader sees the old
 or the new text, never half of one. docs/board.md lists the paths.
@@ -14,15 +14,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_stack_core.board.simulated import MARK
+from edge_stack_core.board.files import MARK
 from edge_stack_sim.board.plant import PlantState
 from edge_stack_sim.board.spec import BoardSpec
 
 _THERMAL = "sys/class/thermal"
 _HWMON = "sys/class/hwmon"
 _CPU = "sys/devices/system/cpu"
-_GPU = "sys/class/devfreq/17000000.gpu"
 _GPU_DEVICE = "sys/devices/platform/bus@0/17000000.gpu"
+_GPU = f"{_GPU_DEVICE}/devfreq/17000000.gpu"
 _EMC = "sys/kernel/debug/bpmp/debug/clk/emc"
 # Zones in the kernel's order. cv0 to cv2 have no sensor value on an Orin Nano: reading them fails, here as there.
 _ZONES = (
@@ -37,6 +37,12 @@ _ZONES = (
     ("tj-thermal", False),
 )
 _POLICIES = ((0, (0, 1, 2, 3)), (4, (4, 5)))  # cpufreq policies and their cores
+_HOT_SURFACE = "hot-surface-alert"
+_MONITORS = {"R36.4": 1, "R39.2": 4}
+_RELEASE_LINES = {
+    "R36.4": "# R36 (release), REVISION: 4.4, GCID: 41062509, BOARD: generic, EABI: aarch64\n",
+    "R39.2": "# R39 (release), REVISION: 2.1, BOARD: generic, EABI: aarch64\n",
+}
 _BUDDY_ORDERS = 11
 _JIFFY_S = 0.01
 
@@ -59,6 +65,10 @@ class BoardTree:
         self._put(MARK, "")
         for path, text in _constant(state.board):
             self._put(path, text)
+        for path, target in _links(state.board):
+            link = self.root / path
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
         self.write(state)
 
     def write(self, state: PlantState) -> None:
@@ -93,33 +103,24 @@ class BoardTree:
 
 def _constant(board: BoardSpec) -> Iterator[tuple[str, str]]:
     """Files that never change, with their texts."""
-    yield "proc/device-tree/model", board.name + "\0"
     yield (
-        "proc/device-tree/compatible",
-        "nvidia,p3768-0000+p3767-0003-super\0nvidia,p3767-0003\0nvidia,tegra234\0",
+        "sys/firmware/devicetree/base/compatible",
+        "nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0",
     )
-    yield "etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, GCID: 0, BOARD: generic, EABI: aarch64\n"
-    yield "etc/nvpmodel.conf", _nvpmodel_conf(board)
-    throttle, shutdown = f"{board.throttle_c * 1e3:.0f}", f"{board.shutdown_c * 1e3:.0f}"
+    yield "sys/firmware/devicetree/base/model", f"{board.name}\0"
+    yield "etc/nv_tegra_release", _RELEASE_LINES[board.release]
+    yield "etc/nvpmodel/nvpmodel_p3767_0003_super.conf", _nvpmodel_conf(board)
     for number, (name, throttles) in enumerate(_ZONES):
-        zone = f"{_THERMAL}/thermal_zone{number}"
-        yield f"{zone}/type", f"{name}\n"
-        trips = [("critical", shutdown)]
-        if throttles:
-            trips.append(("passive", throttle))
-        else:
-            trips += [("active", f"{temperature * 1e3:.0f}") for temperature in (35.0, 74.0, 95.0)]
-        for trip, (kind, temperature) in enumerate(trips):
-            yield f"{zone}/trip_point_{trip}_type", f"{kind}\n"
-            yield f"{zone}/trip_point_{trip}_temp", f"{temperature}\n"
-            yield f"{zone}/trip_point_{trip}_hyst", "0\n"
-    coolers = (
-        ("pwm-fan", 3),
-        ("cpufreq-cpu0", len(board.cpu_steps_hz) - 1),
-        ("cpufreq-cpu4", len(board.cpu_steps_hz) - 1),
-        ("devfreq-17000000.gpu", len(board.gpu_steps_hz) - 1),
-    )
-    for number, (name, most) in enumerate(coolers):
+        yield f"{_THERMAL}/thermal_zone{number}/type", f"{name}\n"
+        for trip, (kind, temperature_c, hysteresis_c) in enumerate(_trips(board, throttles)):
+            point = f"{_THERMAL}/thermal_zone{number}/trip_point_{trip}"
+            yield f"{point}_type", f"{kind}\n"
+            yield f"{point}_temp", f"{temperature_c * 1e3:.0f}\n"
+            yield f"{point}_hyst", f"{hysteresis_c * 1e3:.0f}\n"
+        for link, (_, trip) in enumerate(_bindings(name, throttles)):
+            yield f"{_THERMAL}/thermal_zone{number}/cdev{link}_trip_point", f"{trip}\n"
+            yield f"{_THERMAL}/thermal_zone{number}/cdev{link}_weight", "0\n"
+    for number, (name, most) in enumerate(_coolers(board)):
         yield f"{_THERMAL}/cooling_device{number}/type", f"{name}\n"
         yield f"{_THERMAL}/cooling_device{number}/max_state", f"{most}\n"
     khz = [f"{step / 1e3:.0f}" for step in board.cpu_steps_hz]
@@ -132,21 +133,68 @@ def _constant(board: BoardSpec) -> Iterator[tuple[str, str]]:
     yield f"{_GPU}/available_frequencies", " ".join(f"{step:.0f}" for step in board.gpu_steps_hz) + "\n"
     yield f"{_GPU}/governor", "nvhost_podgov\n"
     yield f"{_EMC}/max_rate", f"{board.emc_hz:.0f}\n"
+    monitor = _monitor(board)
     yield f"{_HWMON}/hwmon0/name", "pwmfan\n"
-    yield f"{_HWMON}/hwmon1/name", "ina3221\n"
+    yield f"{monitor}/name", "ina3221\n"
     for channel, label in (
         (1, "VDD_IN"),
         (2, "VDD_CPU_GPU_CV"),
         (3, "VDD_SOC"),
         (7, "sum of shunt voltages"),
     ):
-        yield f"{_HWMON}/hwmon1/in{channel}_label", f"{label}\n"
-    yield f"{_HWMON}/hwmon1/curr1_max", f"{board.average_limit_w / board.input_volts * 1e3:.0f}\n"
-    yield f"{_HWMON}/hwmon1/curr1_crit", f"{board.peak_limit_w / board.input_volts * 1e3:.0f}\n"
+        yield f"{monitor}/in{channel}_label", f"{label}\n"
+    for limit in ("max", "crit"):
+        yield f"{monitor}/curr1_{limit}", f"{board.input_limit_ma:.0f}\n"
     yield f"{_HWMON}/hwmon2/name", "pwm_tach\n"
     yield f"{_HWMON}/hwmon3/name", "soctherm_oc\n"
     for number in (1, 2, 3):
         yield f"{_HWMON}/hwmon3/oc{number}_throt_en", "1\n"
+
+
+def _links(board: BoardSpec) -> Iterator[tuple[str, str]]:
+    """Symbolic links that never change, with their targets: absolute ones as on the board, where they lead from the root."""
+    yield "proc/device-tree", "/sys/firmware/devicetree/base"
+    yield "etc/nvpmodel.conf", "/etc/nvpmodel/nvpmodel_p3767_0003_super.conf"
+    yield "sys/class/devfreq/17000000.gpu", "../../devices/platform/bus@0/17000000.gpu/devfreq/17000000.gpu"
+    yield f"{_GPU}/device", "../../../17000000.gpu"
+    numbers = {name: number for number, (name, _) in enumerate(_coolers(board))}
+    for number, (zone, throttles) in enumerate(_ZONES):
+        for link, (cooler, _) in enumerate(_bindings(zone, throttles)):
+            yield f"{_THERMAL}/thermal_zone{number}/cdev{link}", f"../cooling_device{numbers[cooler]}"
+
+
+def _coolers(board: BoardSpec) -> list[tuple[str, int]]:
+    """Cooling devices and their highest states."""
+    cpu, gpu = len(board.cpu_steps_hz) - 1, len(board.gpu_steps_hz) - 1
+    clocks = [("cpufreq-cpu0", cpu), ("cpufreq-cpu4", cpu), ("devfreq-17000000.gpu", gpu)]
+    alerts = [(_alert(zone), 1) for zone, throttles in _ZONES if throttles]
+    return [("pwm-fan", 3), *clocks, *alerts, (_HOT_SURFACE, 1)]
+
+
+def _alert(zone: str) -> str:
+    return f"{zone.removesuffix('-thermal')}-throttle-alert"
+
+
+def _trips(board: BoardSpec, throttles: bool) -> list[tuple[str, float, float]]:
+    """Type, temperature and hysteresis of a zone's trips, in their order."""
+    shutdown = ("critical", board.shutdown_c, 0.0)
+    if not throttles:
+        return [*(("active", temperature_c, 4.0) for temperature_c in (35.0, 74.0, 95.0)), shutdown]
+    low, high = board.hot_surface_c
+    return [("passive", board.throttle_c, 0.0), shutdown, ("passive", high, high - low)]
+
+
+def _bindings(zone: str, throttles: bool) -> list[tuple[str, int]]:
+    """Cooling devices of a zone, and the number of the trip at which each acts."""
+    if not throttles:
+        return [("pwm-fan", trip) for trip in range(3)]
+    clocks = ("cpufreq-cpu0", "cpufreq-cpu4", "devfreq-17000000.gpu", _alert(zone))
+    return [*((cooler, 0) for cooler in clocks), (_HOT_SURFACE, 2)]
+
+
+def _monitor(board: BoardSpec) -> str:
+    """Folder of the INA3221: its number differs from release to release."""
+    return f"{_HWMON}/hwmon{_MONITORS[board.release]}"
 
 
 def _changing(state: PlantState) -> Iterator[tuple[str, str]]:
@@ -156,11 +204,14 @@ def _changing(state: PlantState) -> Iterator[tuple[str, str]]:
     for number, (name, _) in enumerate(_ZONES):
         if name in temperatures:
             yield f"{_THERMAL}/thermal_zone{number}/temp", f"{temperatures[name] * 1e3:.0f}\n"
+    alert = int(state.tj_c >= board.throttle_c)
     cooling = (
         round(state.fan_pwm / 85),
         state.cpu_cooling_state,
         state.cpu_cooling_state,
         state.gpu_cooling_state,
+        *(alert for _, throttles in _ZONES if throttles),
+        int(state.hot_surface),
     )
     for number, step in enumerate(cooling):
         yield f"{_THERMAL}/cooling_device{number}/cur_state", f"{step}\n"
@@ -178,28 +229,38 @@ def _changing(state: PlantState) -> Iterator[tuple[str, str]]:
     yield f"{_GPU}/max_freq", f"{state.gpu_limit_hz:.0f}\n"
     yield f"{_GPU_DEVICE}/load", f"{state.gpu_load * 1e3:.0f}\n"
     yield f"{_EMC}/rate", f"{state.emc_hz:.0f}\n"
-    yield "sys/kernel/nvpmodel_emc_cap/emc_iso_cap", f"{state.emc_hz:.0f}\n"
+    yield "sys/kernel/nvpmodel_clk_cap/emc", f"{state.emc_hz:.0f}\n"
     yield "sys/kernel/debug/cactmon/mc_all", f"{state.emc_load * 100.0 * state.emc_hz / 1e3:.0f}\n"
 
     yield f"{_HWMON}/hwmon0/pwm1", f"{state.fan_pwm}\n"
     yield f"{_HWMON}/hwmon2/rpm", f"{state.fan_rpm:.0f}\n"
     for channel, watts in enumerate(state.rails_w.values(), 1):
-        yield f"{_HWMON}/hwmon1/in{channel}_input", f"{board.input_volts * 1e3:.0f}\n"
-        yield f"{_HWMON}/hwmon1/curr{channel}_input", f"{watts / board.input_volts * 1e3:.0f}\n"
+        yield f"{_monitor(board)}/in{channel}_input", f"{board.input_volts * 1e3:.0f}\n"
+        yield f"{_monitor(board)}/curr{channel}_input", f"{watts / board.input_volts * 1e3:.0f}\n"
     events = (0, state.average_over_current_events, state.peak_over_current_events)
     for number, count in enumerate(events, 1):
         yield f"{_HWMON}/hwmon3/oc{number}_event_cnt", f"{count}\n"
     yield "var/lib/nvpmodel/status", f"pmode:{board.modes[state.power_mode].index:04d}\n"
 
     yield "proc/meminfo", _meminfo(state)
-    stall = f"avg10={state.memory_pressure * 100.0:.2f} avg60=0.00 avg300=0.00"
-    yield (
-        "proc/pressure/memory",
-        (
-            f"some {stall} total={state.memory_stalled_s * 1e6:.0f}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
-        ),
-    )
+    yield "proc/vmstat", _vmstat(state)
+    if board.psi:
+        yield "proc/pressure/memory", _pressure(state)
     yield "proc/buddyinfo", _buddyinfo(state)
+
+
+def _vmstat(state: PlantState) -> str:
+    """Counters that grow as tasks stall: pages that are read again from zram, 0.1 ms each."""
+    refaults = int(state.memory_stalled_s * 1e4)
+    return (
+        f"workingset_refault_anon {refaults}\nworkingset_refault_file 0\npgmajfault {refaults}\n"
+        f"pswpin {refaults}\nallocstall_normal 0\nallocstall_movable 0\n"
+    )
+
+
+def _pressure(state: PlantState) -> str:
+    stall = f"avg10={state.memory_pressure * 100.0:.2f} avg60=0.00 avg300=0.00"
+    return f"some {stall} total={state.memory_stalled_s * 1e6:.0f}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
 
 
 def _meminfo(state: PlantState) -> str:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from edge_stack_msgs.msg import NodeStatus
 
-from edge_stack_core.board.simulated import SIMULATED, board_folder
+from edge_stack_core.board.files import SIMULATED, board_folder
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
@@ -24,7 +24,7 @@ from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import Parameter
 from edge_stack_sim.board.live import BoardSurroundings, LiveBoard, log_to
 from edge_stack_sim.board.plant import Plant
-from edge_stack_sim.board.spec import COOLINGS, ORIN_NANO_SUPER
+from edge_stack_sim.board.spec import COOLINGS, ORIN_NANO_SUPER, RELEASES
 from edge_stack_sim.board.stack_load import StackLoad
 
 PERIOD_S = 0.1
@@ -42,6 +42,17 @@ class BoardNode(StackNode):
             ORIN_NANO_SUPER.cooling.name,
             "Where its heat goes: on a bench, or in a robot's closed body.",
             choices=tuple(COOLINGS),
+        ),
+        Parameter(
+            "release",
+            ORIN_NANO_SUPER.release,
+            "Jetson Linux whose files it has.",
+            choices=tuple(RELEASES),
+        ),
+        Parameter(
+            "psi",
+            ORIN_NANO_SUPER.psi,
+            "Whether its kernel tells pressure stall information; no stock one does.",
         ),
         Parameter("tegrastats", "", "File that tegrastats lines are added to; empty: none."),
         Parameter("others", ("sim",), "Nodes that run on another computer and are no load for this board."),
@@ -87,8 +98,11 @@ class BoardNode(StackNode):
     def configure_node(self) -> None:
         """Start cold, and make the files."""
         p = self.params
-        spec = replace(ORIN_NANO_SUPER, cooling=COOLINGS[p.cooling])
-        plant = Plant(spec, ambient_c=p.ambient_c, power_mode=p.power_mode)
+        spec = replace(RELEASES[p.release], cooling=COOLINGS[p.cooling], psi=p.psi)
+        try:
+            plant = Plant(spec, ambient_c=p.ambient_c, power_mode=p.power_mode)
+        except ValueError as error:
+            raise ConfigurationError(f"power_mode: {error}") from error
         root = board_folder(p.root)
         try:
             self._board = LiveBoard(plant, root, log_to(p.tegrastats) if p.tegrastats else None)

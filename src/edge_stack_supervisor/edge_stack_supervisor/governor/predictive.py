@@ -78,6 +78,12 @@ class PredictiveController:
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
+    def _is_hot(self, board: BoardState) -> bool:
+        """Whether it is as hot as where the table begins: a prediction alone takes nothing from anybody."""
+        heat = self._settings.table.signals.get("temperature_c")
+        limit_c, hottest_c = self._settings.limit(board), board.max_temperature_c
+        return heat is None or limit_c is None or hottest_c is None or hottest_c - limit_c >= heat.lower
+
     def _learn(self, board: BoardState, nodes: Sequence[NodeDemand], now_s: float) -> str:
         """Learn from a reading; return why nothing may be concluded from it, or an empty string."""
         p = self._settings.predictive
@@ -118,7 +124,7 @@ class PredictiveController:
             self._fit.most_power_w(limit_c, p.horizon_s),
             self._fit.most_power_w(limit_c + 0.5 * p.margin_c, SOON_S),
         )
-        budget_w = self._settings.budget_w(board.power_mode)
+        budget_w = self._settings.budget_w(board)
         by_heat = budget_w is None or most_w < budget_w
         most_w = most_w if budget_w is None else min(most_w, budget_w)
         # What the nodes that can give way may use: what they use now, and what the power that is left allows.
@@ -129,11 +135,17 @@ class PredictiveController:
             for members in shares.values()
             for s in members
         )
+        if by_heat and may_use < granted and not self._is_hot(board):
+            return
         over_c = self._fit.temperature_c(model.now_w, p.horizon_s) - limit_c
-        must = over_c > OVER_C and may_use < granted
+        over_budget = budget_w is not None and model.now_w > budget_w + POWER_NOISE_W
+        must = (over_c > OVER_C or over_budget) and may_use < granted
         if not must and now_s - self._decided_s < p.decide_every_s:
             return
-        if abs(may_use - granted) <= p.deadband and not must:
+        # The last step up is taken however small it is: nobody is held down for nothing.
+        full = sum(s.floor + s.above for members in shares.values() for s in members)
+        all_may = granted < full <= may_use
+        if abs(may_use - granted) <= p.deadband and not must and not all_may:
             return
         wanted = fill(shares, may_use)
         new = towards(self._fractions, wanted, shares, may_use)

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_stack_core.board.limits import mode_budget_w
 from edge_stack_core.board.types import BoardState
 from edge_stack_core.package_files import share_folder
 from edge_stack_core.yaml_file import YamlFile, load_yaml
@@ -17,6 +17,8 @@ from edge_stack_core.yaml_file import YamlFile, load_yaml
 _SCHEMA = Path(__file__).parents[1] / "schema" / "governor.schema.json"
 
 BELOW_THROTTLE_C = 1.0
+# Over-current events count from this share of the limit on: they are edges, which some boards count at a third of it.
+NEAR_LIMIT = 0.85
 
 
 @dataclass(frozen=True)
@@ -104,24 +106,32 @@ class GovernorSettings:
         throttle_c = board.throttle_temperature_c
         return None if throttle_c is None else throttle_c - BELOW_THROTTLE_C
 
-    def budget_w(self, power_mode: str | None) -> float | None:
-        """Return the power budget: as configured, else from the name of the power mode ("25W"), else none."""
-        if self.power_budget_w is not None:
-            return self.power_budget_w
-        match = re.search(r"(\d+(?:\.\d+)?)\s*W\b", power_mode or "")
-        return float(match[1]) if match else None
+    def budget_w(self, board: BoardState) -> float | None:
+        """Return the power budget: as configured, else what the board tells of its power mode, else by the mode's name."""
+        told_w = board.power_budget_w if self.power_budget_w is None else self.power_budget_w
+        return mode_budget_w(board.power_mode) if told_w is None else told_w
 
     def signals(self, board: BoardState) -> dict[str, float]:
         """Return the table's signals of heat, power and memory that a board tells, by name; larger = worse."""
         signals = {}
-        limit_c, budget_w = self.limit(board), self.budget_w(board.power_mode)
+        limit_c, budget_w = self.limit(board), self.budget_w(board)
         if board.max_temperature_c is not None and limit_c is not None:
             signals["temperature_c"] = board.max_temperature_c - limit_c
         if board.total_power_w is not None and budget_w is not None:
             signals["power"] = board.total_power_w / budget_w
+        over_current = self._over_current_per_s(board)
+        if over_current is not None:
+            signals["over_current"] = over_current
         if board.memory_pressure is not None:
             signals["memory_pressure"] = board.memory_pressure
         return signals
+
+    def _over_current_per_s(self, board: BoardState) -> float | None:
+        """Return how often over-current slows the board down near its limit; far below it the counters say nothing."""
+        limit_w = board.power_limit_w or self.budget_w(board)
+        if board.over_current_per_s is None or board.total_power_w is None or not limit_w:
+            return None
+        return board.over_current_per_s if board.total_power_w >= NEAR_LIMIT * limit_w else 0.0
 
     def strained(self, board: BoardState) -> bool:
         """Whether a signal of the board is above where the table gives rates back, or memory below where nodes come back."""

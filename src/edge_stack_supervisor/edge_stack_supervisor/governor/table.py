@@ -27,6 +27,7 @@ _UNITS: dict[str, tuple[str, Callable[[float], str]]] = {
         lambda v: f"{-v:.1f} C below the limit" if v < 0 else f"{v:.1f} C above the limit",
     ),
     "power": ("power", lambda v: f"{v:.0%} of the budget"),
+    "over_current": ("over-current", lambda v: f"slows the board down {v:.0f} times a second"),
     "memory_pressure": ("memory", lambda v: f"tasks wait for it {v:.0%} of the time"),
     "critical_misses": ("critical deadlines", lambda v: f"{v:.1%} missed"),
     "essential_misses": ("essential deadlines", lambda v: f"{v:.0%} missed"),
@@ -54,6 +55,9 @@ class TableController:
         self._changed_s = -math.inf
         self._not_calm_s = -math.inf
         self._reason = ""
+        self._by_heat = True
+        self._heat_was_told = False
+        self._raises = 0  # in a row
         self._misses = {c: _Misses(c) for c in (CRITICAL, ESSENTIAL)}
 
     def update(self, board: BoardState, nodes: Sequence[NodeDemand], now_s: float) -> Target:
@@ -67,19 +71,26 @@ class TableController:
         urgent = [name for name, value in values.items() if value > self._signals[name].urgent]
         if board.throttling and self._heat_is_mine:
             urgent.append("throttling")
-        calm = not urgent and not board.lost and all(v < self._signals[n].raise_ for n, v in values.items())
+        # All zones may be asleep: nothing is given back while nobody knows how hot it is.
+        self._heat_was_told = self._heat_was_told or "temperature_c" in values
+        calm = (
+            not urgent
+            and not board.lost
+            and (not self._heat_was_told or "temperature_c" in values)
+            and all(v < self._signals[n].raise_ for n, v in values.items())
+        )
         if not calm:
-            self._not_calm_s = now_s
+            self._not_calm_s, self._raises = now_s, 0
         if urgent or down:
             self._reason = "; ".join(_words(name, values) for name in urgent or down)
+            self._by_heat = any(name in ("temperature_c", "throttling") for name in urgent or down)
             self._go_down(rungs, bool(urgent), now_s)
         elif (
             self._level
             and now_s - self._not_calm_s >= table.raise_after_s
             and now_s - self._changed_s >= table.raise_every_s
         ):
-            self._level -= 1
-            self._changed_s = now_s
+            self._go_up(now_s)
         fractions = {node.name: 1.0 for node in order}
         fractions.update((rung.node, rung.fraction) for rung in rungs[: self._level])
         reason = self._reason if self._level else ""
@@ -101,6 +112,12 @@ class TableController:
             self._level += 1
 
     # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def _go_up(self, now_s: float) -> None:
+        """Go up one rung. Where heat was not the cause, which comes back late, each time twice as far as before."""
+        self._level -= 1 if self._by_heat else min(self._level, 2**self._raises)
+        self._raises += 1
+        self._changed_s = now_s
 
     def _go_down(self, rungs: Sequence[_Rung], urgent: bool, now_s: float) -> None:
         """Go one rung down; when it is urgent, at once to the one where all background nodes are at their floor."""

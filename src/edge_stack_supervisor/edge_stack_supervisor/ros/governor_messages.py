@@ -73,10 +73,14 @@ def board_reading(message: BoardStateMessage, time_s: float) -> BoardState:
     return BoardState(
         time_s,
         message.source,
+        message.board,
         max_temperature_c=_told(message.max_temperature_c),
         throttle_temperature_c=_told(message.throttle_temperature_c),
         throttling=message.throttling,
         total_power_w=_told(message.total_power_w),
+        power_budget_w=_told(message.power_budget_w),
+        power_limit_w=_told(message.power_limit_w),
+        over_current_per_s=_told(message.over_current_per_s),
         power_mode=message.power_mode or None,
         memory_pressure=_told(message.memory_pressure),
         memory_available_mb=_told(message.memory_available_mb),
@@ -120,9 +124,12 @@ def diagnostics_of(
     """Return two statuses: "<supervisor>: board" and "<supervisor>: governor"."""
     figures = {
         "source": state.source,
+        "board": state.board or "unknown",
         "hottest": _figure(state.max_temperature_c, "C"),
         "throttles at": _figure(state.throttle_temperature_c, "C"),
         "power": _figure(state.total_power_w, "W"),
+        "power budget": _figure(state.power_budget_w, "W"),
+        "over-current events": _figure(state.over_current_per_s, "1/s"),
         "power mode": state.power_mode or "",
         "cpu load": _figure(state.cpu_load),
         "gpu load": _figure(state.gpu_load),

@@ -22,6 +22,7 @@ from edge_stack_msgs.msg import GovernorState
 
 from edge_stack_core.board.clocks import CpuClock
 from edge_stack_core.board.files import BoardFiles
+from edge_stack_core.board.limits import UNKNOWN, find_board, load_limits
 from edge_stack_core.board.reader import READERS, BoardReader, open_reader
 from edge_stack_core.board.types import BoardState
 from edge_stack_core.errors import ConfigurationError
@@ -106,6 +107,11 @@ class BoardPart(SupervisorPart):
             "sysfs_root", "/", "Folder below which the board's files are; simulated: the simulated board."
         ),
         Parameter(
+            "board_file",
+            "",
+            "Limits of the board, by a file or a shipped one's name; empty: those that its device tree names.",
+        ),
+        Parameter(
             "board_period_s", 1.0, "Time between two readings of the board, s.", minimum=0.1, maximum=10.0
         ),
         Parameter(
@@ -133,7 +139,7 @@ class BoardPart(SupervisorPart):
         # Of the machine on which the models run, whatever board is read.
         self._cores = CpuClock(BoardFiles())
         self._idle_s = math.inf  # when a core was last seen idle; infinite: nobody looks
-        self._said_busy = False
+        self._said_busy = self._said_unknown = False
         self._off: dict[str, str] = {}  # nodes that are cleaned up to free memory, and why
         self._variant: dict[str, int] = {}
         self._governed: set[str] = set()  # nodes whose rates are set here
@@ -164,7 +170,8 @@ class BoardPart(SupervisorPart):
         self._board_publisher = node.publisher(BoardStateMessage, "board_state", qos.state())
         self._governor_publisher = node.publisher(GovernorState, "governor_state", qos.state())
         self._diagnostics_publisher = node.publisher(DiagnosticArray, "diagnostics", qos.status())
-        self._thread = BoardThread(open_reader(p.sysfs_root, p.board), p.board_period_s)
+        limits = load_limits(find_board(p.board_file)) if p.board_file else None
+        self._thread = BoardThread(open_reader(p.sysfs_root, p.board, limits), p.board_period_s)
         self._choose(p.governor)
 
     def cleanup(self) -> None:
@@ -196,10 +203,26 @@ class BoardPart(SupervisorPart):
         self.node.memory_available_mb = None if state is None else state.memory_available_mb
         if thread is None or state is None:
             return
+        self._say_what_is_unknown(state)
         if now_s - self._decided_s >= 0.9 * self.node.params.board_period_s:
             self._decided_s = now_s
             self._decide(thread, state, now_s)
         self._apply()
+
+    def _say_what_is_unknown(self, state: BoardState) -> None:
+        """Say once of a board that no file knows, and where heat is not governed."""
+        if self._said_unknown or state.memory_total_mb is None:  # a simulated board that is not there yet
+            return
+        self._said_unknown = True
+        if not state.board:
+            self.node.get_logger().info(
+                f"this board is not known ({UNKNOWN}; board_file gives one): what the kernel tells has to do"
+            )
+        if self._governor is not None and self._settings.limit(state) is None:
+            self.node.get_logger().warning(
+                "nobody tells where this board throttles: heat lowers no rate until limit_c in governor.yaml, or throttle_c"
+                " in a board_file, says how hot it may get"
+            )
 
     def _watch_cores(self, now_s: float) -> None:
         """Count and say that all cores are busy, with other programs too: control is safe from them, perception is not."""
