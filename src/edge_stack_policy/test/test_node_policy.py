@@ -139,6 +139,24 @@ def test_an_instruction_with_an_unknown_object_is_reported_and_the_arm_holds(
     peer.spin_until(lambda: positions(robot.new_chunk())[-1, 0] > 0.1)
 
 
+def test_an_instruction_of_an_ordinary_publisher_is_heard_like_a_latched_one(
+    peer: Peer, robot: Robot, policy: NodeProcess
+) -> None:
+    robot.see("red_cube", (0.2, 0.12, 0.015), 26.0)
+    robot.see("mark", (0.2, -0.1, 0.0), 44.0)
+    robot.instruct("put the purple teapot on the mark")
+    ordinary = peer.node.create_publisher(String, "instruction", 10)
+    peer.bring_up("policy")
+    peer.spin_until(lambda: "purple teapot" in message(peer))
+    peer.spin_until(lambda: ordinary.get_subscription_count() > 0, what="the policy listens")
+    ordinary.publish(String(data="put the green kettle on the mark"))
+    peer.spin_until(lambda: "green kettle" in message(peer))
+    robot.instruct("put the red cube on the mark")
+    peer.spin_until(lambda: not message(peer))
+    assert not [e for e in peer.statuses["policy"].events if e.event == "incompatible_qos"]
+    peer.node.destroy_publisher(ordinary)
+
+
 def test_without_joint_states_no_chunk_comes_and_the_reason_is_shown(
     peer: Peer, robot: Robot, policy: NodeProcess
 ) -> None:

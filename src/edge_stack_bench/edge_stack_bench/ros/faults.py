@@ -245,7 +245,7 @@ def quick_governor(factor: float) -> dict[str, Any]:
 
     path = default_settings_path()
     settings: dict[str, Any] = quick(yaml.safe_load(path.read_text(encoding="utf-8")))
-    settings["max_changes_per_minute"] = 60
+    settings["max_changes_per_minute"] = round(factor * settings["max_changes_per_minute"])
     # One step at every reading, which is 20 s of the board's time, as in real time; without this, at every other one.
     settings["table"]["raise_every_s"] = 0.5 * READING_S
     return settings

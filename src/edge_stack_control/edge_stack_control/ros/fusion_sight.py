@@ -23,6 +23,7 @@ from edge_stack_control.ros import fusion_bounds
 from edge_stack_control.ros.fusion_messages import read_boxes
 from edge_stack_core.class_names import label_topic
 from edge_stack_core.ros import qos
+from edge_stack_core.ros.latched import subscribe_to_state
 
 if TYPE_CHECKING:
     from edge_stack_core.ros.base import StackNode
@@ -58,7 +59,7 @@ class FusionSight:
         self._looked_s = -math.inf
         # As remapped: the labels are beside what is really heard.
         self._resolved = [node.resolve_topic_name(topic) for topic in settings.topics]
-        detections, labels = qos.result(offered=False), qos.state()
+        detections = qos.result(offered=False)
         for index, topic in enumerate(settings.topics):
             node.subscription(
                 Detection2DArray,
@@ -69,12 +70,11 @@ class FusionSight:
                 max_bytes=fusion_bounds.DETECTIONS_BYTES,
                 too_large=refuse,
             )
-            node.subscription(
+            subscribe_to_state(
+                node,
                 LabelInfo,
                 label_topic(self._resolved[index]),
                 partial(self._take_labels, index),
-                labels,
-                always=True,
                 max_bytes=fusion_bounds.LABELS_BYTES,
             )
         # Polled: the size of images hardly ever changes, and each message that wakes the executor costs a millisecond.

@@ -27,6 +27,7 @@ from edge_stack_core.robot import Joint, Robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.frames import Frame, FrameSubscription
+from edge_stack_core.ros.latched import subscribe_to_state
 from edge_stack_core.ros.parameters import ParameterValues
 from edge_stack_core.ros.stamps import to_nanoseconds
 from edge_stack_policy.base import DETECTION_FIELDS, ENVIRONMENT_STATE, IMAGES, STATE, TASK, TIME_S, Policy
@@ -81,7 +82,7 @@ class PolicyInputs:
             self.instruction = message.data
             on_instruction()
 
-        node.subscription(String, contract.task_topic, take_instruction, qos.state(), always=True)
+        subscribe_to_state(node, String, contract.task_topic, take_instruction)
         node.subscription(FusionStatus, "fusion_status", self._take_fusion_status, qos.status())
         self._measurement = JointMeasurement(_joints_of(robot, self._state) if self._state else ())
         if self._state is not None:

@@ -39,6 +39,7 @@ from edge_stack_core.robot import Robot, find_robot, load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.command_messages import FORMATS, read_command
 from edge_stack_core.ros.image_messages import read_rgb
+from edge_stack_core.ros.latched import TakenOnce
 from edge_stack_core.ros.stamps import to_seconds
 from edge_stack_policy.contract import ImageFeature, PolicyContract, load_contract, to_units
 from edge_stack_policy.lerobot.dataset import DatasetWriter
@@ -103,7 +104,9 @@ class DatasetRecorder:
         commands = qos.command(0.0, offered=False)
         commands.depth = COMMANDS_UNREAD
         node.create_subscription(FORMATS[command_format], "joint_command", self._take_command, commands)
-        node.create_subscription(String, contract.task_topic, self._take_instruction, qos.state())
+        once = TakenOnce(self._take_instruction)
+        node.create_subscription(String, contract.task_topic, once.latched, qos.state())
+        node.create_subscription(String, contract.task_topic, once.plain, qos.request())
         node.create_subscription(TaskStatus, "task_status", self._take_status, qos.state())
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.command_messages import FORMATS, read_command
 from edge_stack_core.ros.frames import FramePublisher
+from edge_stack_core.ros.latched import subscribe_to_state
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import Parameter
 from edge_stack_sim import gl
@@ -118,7 +119,7 @@ class SimNode(StackNode):
         if p.task == "random":
             self._instructions = self.publisher(String, "instruction", qos.state())
         elif p.task == "external":
-            self.subscription(String, "instruction", self._take_instruction, qos.state(), always=True)
+            subscribe_to_state(self, String, "instruction", self._take_instruction)
         self._info = _camera_info(self._camera)
         self._state = JointState(name=list(JOINTS))
         self._state.header.frame_id = self._robot.base_frame

@@ -18,6 +18,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from edge_stack_core.class_names import label_topic, spellings
 from edge_stack_core.ros import qos
+from edge_stack_core.ros.latched import subscribe_to_state
 from edge_stack_supervisor.modes import ModeRule, RuleBook
 from edge_stack_supervisor.modes.blind import SeenTopic, blind_rules
 
@@ -43,11 +44,11 @@ class ModeSight:
         self._resolved = {topic: node.resolve_topic_name(topic) for topic in topics}
         self._looked_s = -math.inf
         self.problems: tuple[str, ...] = ()
-        profile, labels = qos.result(offered=False), qos.state()
+        profile = qos.result(offered=False)
         for topic, seen in self._topics.items():
             node.subscription(Detection2DArray, topic, partial(self._take, seen), profile)
             beside = label_topic(self._resolved[topic])
-            node.subscription(LabelInfo, beside, partial(self._take_labels, seen), labels, always=True)
+            subscribe_to_state(node, LabelInfo, beside, partial(self._take_labels, seen))
         self._judge(time.monotonic())
 
     def step(self, now_s: float, *, is_up: bool) -> None:
