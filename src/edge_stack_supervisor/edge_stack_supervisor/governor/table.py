@@ -55,9 +55,11 @@ class TableController:
         self._changed_s = -math.inf
         self._not_calm_s = -math.inf
         self._reason = ""
-        self._by_heat = True
+        # Coming up rung by rung; else node by node, which takes fewer changes, and where it was too much is not done again.
+        self._careful = True
+        self._restored: set[str] = set()  # nodes that have all of their range back, whatever the rung
         self._heat_was_told = False
-        self._raises = 0  # in a row
+        self._raised = False  # since it went down last
         self._misses = {c: _Misses(c) for c in (CRITICAL, ESSENTIAL)}
 
     def update(self, board: BoardState, nodes: Sequence[NodeDemand], now_s: float) -> Target:
@@ -80,19 +82,22 @@ class TableController:
             and all(v < self._signals[n].raise_ for n, v in values.items())
         )
         if not calm:
-            self._not_calm_s, self._raises = now_s, 0
+            self._not_calm_s = now_s
         if urgent or down:
             self._reason = "; ".join(_words(name, values) for name in urgent or down)
-            self._by_heat = any(name in ("temperature_c", "throttling") for name in urgent or down)
+            by_heat = any(name in ("temperature_c", "throttling") for name in urgent or down)
+            self._careful = by_heat or self._raised or (self._careful and self._level > 0)
+            self._raised = False
+            if self._restored:
+                self.follow(self._fractions(rungs, order), nodes)
             self._go_down(rungs, bool(urgent), now_s)
         elif (
             self._level
             and now_s - self._not_calm_s >= table.raise_after_s
             and now_s - self._changed_s >= table.raise_every_s
         ):
-            self._go_up(now_s)
-        fractions = {node.name: 1.0 for node in order}
-        fractions.update((rung.node, rung.fraction) for rung in rungs[: self._level])
+            self._go_up(rungs, now_s)
+        fractions = self._fractions(rungs, order)
         reason = self._reason if self._level else ""
         if board.lost:
             fractions = _conservative(order, fractions, table.lost_fraction)
@@ -105,6 +110,7 @@ class TableController:
         given = sum(fractions.get(node.name, 1.0) for node in order)
         own = {node.name: 1.0 for node in order}
         self._level = 0
+        self._restored.clear()
         for rung in _ladder(order, self._settings.table.steps):
             if sum(own.values()) <= given:
                 break
@@ -113,11 +119,22 @@ class TableController:
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
-    def _go_up(self, now_s: float) -> None:
-        """Go up one rung. Where heat was not the cause, which comes back late, each time twice as far as before."""
-        self._level -= 1 if self._by_heat else min(self._level, 2**self._raises)
-        self._raises += 1
-        self._changed_s = now_s
+    def _fractions(self, rungs: Sequence[_Rung], order: Sequence[NodeDemand]) -> dict[str, float]:
+        fractions = {node.name: 1.0 for node in order}
+        fractions.update((rung.node, rung.fraction) for rung in rungs[: self._level])
+        return {name: 1.0 if name in self._restored else fraction for name, fraction in fractions.items()}
+
+    def _go_up(self, rungs: Sequence[_Rung], now_s: float) -> None:
+        """Go one rung up, or give the node that was lowered last all of its range back."""
+        self._raised, self._changed_s = True, now_s
+        if self._careful:
+            self._level -= 1
+            return
+        low = [rung.node for rung in reversed(rungs[: self._level]) if rung.node not in self._restored]
+        self._restored.update(low[:1])
+        if len(set(low)) <= 1:
+            self._level = 0
+            self._restored.clear()
 
     def _go_down(self, rungs: Sequence[_Rung], urgent: bool, now_s: float) -> None:
         """Go one rung down; when it is urgent, at once to the one where all background nodes are at their floor."""
