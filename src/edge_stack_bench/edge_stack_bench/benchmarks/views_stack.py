@@ -66,6 +66,7 @@ def thermal(result: Result) -> TableView:
         "detections_per_s": "detections/s",
         "background_per_s": "background/s",
         "max_temp_c": "max C",
+        "lowered_from_c": "lowered from C",
         "mean_power_w": "mean W",
         "rate_changes": "rate changes",
         "most_rate_changes_per_minute": "most a minute",
