@@ -8,6 +8,7 @@ Launch files, the process runner, the supervisor and the demo all read the stack
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ _SCHEMA = Path(__file__).parent / "schema" / "robot_stack.schema.json"
 
 DEFAULT_CONTROL_RATE_HZ = 24.0
 BOARD_EXECUTABLE = "board"
+SUPERVISOR_EXECUTABLE = "supervisor"
 # Stand-ins that StackConfig.select() fills in; the others are filled in when the file is read.
 AT_SELECTION = ("$sim", "$disabled", "$enabled")
 NO_MODES = "none"
@@ -166,8 +168,32 @@ class StackConfig:
                     raise ConfigurationError(f"{where}: {renamed}")
                 if parameter == "rate_hz":
                     node = replace(node, rate_hz=_number(where, value))
+                if parameter == "priority_class":
+                    node = replace(node, priority_class=str(value))
+            elif node.executable == SUPERVISOR_EXECUTABLE and node.package.startswith(
+                _OUR_PACKAGES
+            ):  # it reads the file itself, and goes by it
+                told = (
+                    *node.parameters.get("overrides", ()),
+                    f"{name}.{parameter}={json.dumps(value, default=str)}",
+                )
+                node = replace(node, parameters={**node.parameters, "overrides": list(told)})
             nodes.append(node)
         return replace(self, nodes=tuple(nodes))
+
+    def with_overrides(self, overrides: Collection[str]) -> StackConfig:
+        """Return the stack with parameters set, each NODE.PARAMETER=VALUE with the value as JSON."""
+        stack = self
+        for text in overrides:
+            where, equals, value = text.partition("=")
+            name, dot, parameter = where.partition(".")
+            try:
+                if not (dot and equals):
+                    raise ValueError("is not NODE.PARAMETER=VALUE")
+                stack = stack.with_parameter(name, parameter, json.loads(value))
+            except ValueError as error:
+                raise ConfigurationError(f"overrides: {text}: {error}") from None
+        return stack
 
     def switch_on(self, names: Collection[str]) -> StackConfig:
         """
@@ -193,7 +219,7 @@ class StackConfig:
 
 def _on_simulated_board(node: NodeConfig) -> NodeConfig:
     """Let a supervisor read the simulated board, and models feel it, unless the file says otherwise."""
-    parameter = {"supervisor": "sysfs_root", "yolo": "board", "policy": "board"}.get(node.executable)
+    parameter = {SUPERVISOR_EXECUTABLE: "sysfs_root", "yolo": "board", "policy": "board"}.get(node.executable)
     if parameter is None or parameter in node.parameters:
         return node
     return replace(node, parameters={**node.parameters, parameter: "simulated"})
