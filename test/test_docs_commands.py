@@ -19,8 +19,6 @@ pytest.importorskip("rclpy")
 
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.parameter import get_parameter_value
-from rosidl_runtime_py import set_message_fields
-from rosidl_runtime_py.utilities import get_message, get_service
 
 from edge_stack.shipped import shipped_config
 from edge_stack_core.ros.base import StackNode
@@ -110,8 +108,18 @@ def check_setting(text: str) -> None:
 
 def check_call(words: list[str]) -> None:
     _, _, name, kind, values = words
-    set_message_fields(get_service(kind).Request(), yaml.safe_load(values))
+    fill(interface(kind).Request(), yaml.safe_load(values))
     assert name.split("/")[1] in NODES
+
+
+def interface(kind: str) -> Any:
+    package, folder, name = kind.split("/")
+    return getattr(importlib.import_module(f"{package}.{folder}"), name)
+
+
+def fill(message: Any, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(message, name, value)  # it asserts the type, and that there is such a field
 
 
 def check_topic(words: list[str]) -> None:
@@ -122,13 +130,13 @@ def check_topic(words: list[str]) -> None:
         topic
     )
     if verb == "pub":
-        set_message_fields(get_message(rest[1])(), yaml.safe_load(rest[2]))
+        fill(interface(rest[1])(), yaml.safe_load(rest[2]))
     if verb == "echo" and topic in LONG:
         assert "-f" in rest or "--field" in rest, "it would be cut at 128 characters"
     if "--field" in rest:
         kind = re.search(rf"^\| {topic} \| (\w+)/(\w+)", documented, flags=re.MULTILINE)
         assert kind is not None
-        assert hasattr(get_message(f"{kind[1]}/msg/{kind[2]}")(), rest[rest.index("--field") + 1])
+        assert hasattr(interface(f"{kind[1]}/msg/{kind[2]}"), rest[rest.index("--field") + 1])
 
 
 def check_parameter(words: list[str]) -> None:

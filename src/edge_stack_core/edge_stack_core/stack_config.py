@@ -155,7 +155,11 @@ class StackConfig:
         return tuple(_filled_in(node, stands_for) for node in sorted(chosen, key=lambda node: node.stage))
 
     def with_parameter(self, name: str, parameter: str, value: Any) -> StackConfig:
-        """Return the stack with one parameter of one node, and of its standby, set; rate_hz is its wanted rate too."""
+        """
+        Return the stack with one parameter of one node, and of its standby, set, of which the supervisor is told.
+
+        rate_hz is the node's wanted rate, too, and priority_class its class.
+        """
         if name not in {node.name for node in self.nodes}:
             known = ", ".join(node.name for node in self.nodes)
             raise ConfigurationError(f"{self.path}: no node is called {name}; there are {known}")
@@ -170,14 +174,11 @@ class StackConfig:
                     node = replace(node, rate_hz=_number(where, value))
                 if parameter == "priority_class":
                     node = replace(node, priority_class=str(value))
-            elif node.executable == SUPERVISOR_EXECUTABLE and node.package.startswith(
-                _OUR_PACKAGES
-            ):  # it reads the file itself, and goes by it
-                told = (
-                    *node.parameters.get("overrides", ()),
-                    f"{name}.{parameter}={json.dumps(value, default=str)}",
-                )
-                node = replace(node, parameters={**node.parameters, "overrides": list(told)})
+            elif node.executable == SUPERVISOR_EXECUTABLE and node.package.startswith(_OUR_PACKAGES):
+                # It reads the file itself, and goes by it.
+                text = f"{name}.{parameter}={json.dumps(value, default=str)}"
+                told = [*node.parameters.get("overrides", ()), text]
+                node = replace(node, parameters={**node.parameters, "overrides": told})
             nodes.append(node)
         return replace(self, nodes=tuple(nodes))
 

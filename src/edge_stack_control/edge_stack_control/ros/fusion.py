@@ -297,9 +297,8 @@ class FusionNode(StackNode):
     def diagnostic_level(self) -> bytes:
         """Holding is a warning, and so is a stop that somebody requested; any other stop is an error."""
         command = self._command
-        stops = command is not None and command.state is ControlState.STOP and self._share.commands
-        if stops and command.reason is not Reason.STOP_REQUESTED:
-            return DiagnosticStatus.ERROR
+        if self._share.commands and command is not None and command.state is ControlState.STOP:
+            return DiagnosticStatus.WARN if command.reason is Reason.STOP_REQUESTED else DiagnosticStatus.ERROR
         return super().diagnostic_level()
 
     def hardware_id(self) -> str:

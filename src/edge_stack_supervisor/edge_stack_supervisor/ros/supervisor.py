@@ -216,8 +216,8 @@ class SupervisorNode(SupervisingNode):
             if self._supervision.rate_was_set(event.node, rate_hz, time.monotonic()):
                 name = short_name(event.node)
                 self.get_logger().info(
-                    f"{name}: rate_hz {rate_hz:g} was set by hand; it holds for this process, or until a mode or rate_hz.{name}"
-                    " changes it"
+                    f"{name}: rate_hz {rate_hz:g} was set by hand; it holds for this process, or until a mode or"
+                    f" rate_hz.{name} changes it"
                 )
 
     def _tick(self) -> None:
