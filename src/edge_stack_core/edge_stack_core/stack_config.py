@@ -227,9 +227,13 @@ def _on_simulated_board(node: NodeConfig) -> NodeConfig:
 
 
 def _filled_in(node: NodeConfig, stands_for: Mapping[str, Any]) -> NodeConfig:
-    """Replace what is known only once the nodes are chosen; an empty list leaves the parameter at its default."""
-    filled = {k: stands_for.get(v, v) if isinstance(v, str) else v for k, v in node.parameters.items()}
-    return replace(node, parameters={k: v for k, v in filled.items() if v != []})
+    """Replace what is known only once the nodes are chosen; a stand-in for an empty list leaves the parameter away."""
+    filled = {}
+    for name, value in node.parameters.items():
+        known = stands_for.get(value, value) if isinstance(value, str) else value
+        if known != [] or known is value:  # an empty list that somebody wrote is one
+            filled[name] = known
+    return replace(node, parameters=filled)
 
 
 def load_config(path: str | Path, *, robot: str | None = None) -> StackConfig:

@@ -114,6 +114,7 @@ def test_the_supervisor_is_told_what_is_set_for_this_run_and_comes_to_the_same_s
         "device": "",
         "topics": ["a=b.c", "[]"],
         "split": True,
+        "names": [],
     }
     config = load_config(file)
     for parameter, value in changes.items():
@@ -121,6 +122,9 @@ def test_the_supervisor_is_told_what_is_set_for_this_run_and_comes_to_the_same_s
     detect = config.nodes[0]
     assert (detect.rate_hz, detect.priority_class) == (2.0, "background")
     assert {name: detect.parameters[name] for name in changes} == changes
+    assert {n.name: n for n in config.select(sim=True)}["detect"].parameters["names"] == [], (
+        "an empty list is one"
+    )
     overrides = config.nodes[-1].parameters["overrides"]
     assert load_config(file).with_overrides(overrides).nodes[0] == detect
     assert (

@@ -298,7 +298,9 @@ class FusionNode(StackNode):
         """Holding is a warning, and so is a stop that somebody requested; any other stop is an error."""
         command = self._command
         if self._share.commands and command is not None and command.state is ControlState.STOP:
-            return DiagnosticStatus.WARN if command.reason is Reason.STOP_REQUESTED else DiagnosticStatus.ERROR
+            return (
+                DiagnosticStatus.WARN if command.reason is Reason.STOP_REQUESTED else DiagnosticStatus.ERROR
+            )
         return super().diagnostic_level()
 
     def hardware_id(self) -> str:

@@ -231,7 +231,7 @@ class SupervisorNode(SupervisingNode):
             for part in self._parts:
                 self._guarded(part, functools.partial(part.step, now_s))
         for note in self._watch.tick(now_s):
-            self.get_logger().warning(note)
+            self.log_state(note, lasts=False)
         self._step()
         self._publish_state()
         if now_s - self._diagnosed_s >= DIAGNOSTICS_PERIOD_S:
@@ -352,9 +352,8 @@ class SupervisorNode(SupervisingNode):
         self._publish_health(now_s)
         troubled = [short_name(v.name) for v in views if v.health in (Health.ERROR, Health.STALE)]
         if troubled and self._supervision.phase in (StackPhase.DEGRADED, StackPhase.STOPPING):
-            self.report_problem(f"{self._supervision.phase.name.lower()}: {', '.join(troubled)}")
-        else:
-            self._problem = problem  # which the part has logged
+            problem = f"{self._supervision.phase.name.lower()}: {', '.join(troubled)}"
+        self._problem = problem  # logged by the part, or as the change of each node
 
     def _log_call(self, call: TransitionCall | ParameterCall) -> None:
         """Log what is asked of a node: not each attempt, nor each step of a governor on its way."""
