@@ -50,8 +50,9 @@ QUEUE_STEPS = 480
 """Steps that may wait for the writer: 20 s at 24 Hz, an episode's writing."""
 COMMANDS_UNREAD = 20
 AGE_MAX_S = 0.5
-SAY_S = 2.0  # what is missing for so long is worth a word, once
 """Older images and joint states make no step."""
+SAY_S = 2.0
+"""What is missing for so long is worth a word, once."""
 HOLE_MAX_S = 0.2
 """Time without a step that an episode may have; the dataset says that there is none."""
 WRITER_THREADS = 2
