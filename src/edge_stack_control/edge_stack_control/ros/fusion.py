@@ -60,6 +60,7 @@ from edge_stack_core.runtime.control_thread import ControlThread, ControlThreadF
 from edge_stack_core.runtime.progress import WorkProgress
 
 STATUS_PERIOD_S = 0.2
+FAR_S = 1.0
 
 
 # Live parameters: what is changed at one process holds for its standby too.
@@ -251,7 +252,9 @@ class FusionNode(StackNode):
         jump_s = self._clock_watch.look(self.now_s(), time.monotonic(), simulated=clock.ros_time_is_active)
         if jump_s:
             self.stats.event("clock", "jumped")
-            self.log_state(f"the clock jumped by {jump_s:+.2f} s", lasts=False)
+            # A small one, as of a late message, keeps no large one out of the log.
+            what = "jumped" if abs(jump_s) >= FAR_S else "is uneven: it went"
+            self.log_state(f"the clock {what} by {jump_s:+.2f} s", lasts=False)
             self.publish_status()
 
     def _watch_share(self) -> None:
