@@ -62,7 +62,7 @@ def lines(peer: Peer) -> Callable[[str], str]:
             pair.value
             for array in said
             for status in array.status
-            if status.name == name
+            if status.name.startswith(f"{name}: ")
             for pair in status.values
             if pair.key == "admission"
         ]

@@ -158,7 +158,9 @@ def test_heat_lowers_background_then_essential_to_its_floor_and_all_comes_back(s
     stack.peer.spin_until(lambda: stack.boards[-1].max_temperature_c == 86.0)
 
     def governor() -> DiagnosticStatus | None:
-        every = [s for array in stack.diagnostics for s in array.status if s.name == "supervisor: governor"]
+        every = [
+            s for array in stack.diagnostics for s in array.status if s.name == "supervisor: governor_state"
+        ]
         return every[-1] if every else None
 
     def values() -> dict[str, str]:
@@ -169,6 +171,26 @@ def test_heat_lowers_background_then_essential_to_its_floor_and_all_comes_back(s
     assert stack.allocation("arm").reason == ""
     stack.board.heat(60.0)
     stack.wait_for_rates(eye=8.0, extra=6.0)
+
+
+def test_a_rate_that_somebody_sets_comes_back_after_the_heat_and_is_lowered_for_it(stack: Stack) -> None:
+    stack.start()
+    assert stack.peer.set_parameter("extra", "rate_hz", 2.0) == (True, "")
+    stack.until_told("extra", lambda node: node.wanted_hz == 2.0, "the wish")
+    stack.board.heat(86.0)
+    stack.wait_for_rates(eye=4.0, extra=0.0)
+    # Who sets it now has it lowered again, and is told why.
+    assert stack.peer.set_parameter("extra", "rate_hz", 5.0) == (True, "")
+    stack.until_told(
+        "extra",
+        lambda n: n.wanted_hz == 5.0 and n.rate_hz == 0.0 and "below the limit" in n.reason,
+        "the reason",
+    )
+    stack.wait_for_rates(extra=0.0)
+    stack.board.heat(60.0)
+    stack.wait_for_rates(eye=8.0, extra=5.0)
+    lines = [line for line in stack.supervisor.output().splitlines() if "extra: rate_hz" in line]
+    assert sum("set by hand" in line for line in lines) == 2, lines
 
 
 def test_a_lost_source_holds_background_down(stack: Stack) -> None:

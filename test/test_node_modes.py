@@ -344,6 +344,38 @@ def test_a_supervisor_that_comes_back_finds_the_mode_and_moves_no_node(stack: St
     stack.until(lambda state: {node.name: node.pid for node in state.nodes} == pids, "the same processes")
 
 
+def test_a_rate_by_hand_outlives_the_supervisor_and_ends_with_a_mode_that_wants_another(stack: Stack) -> None:
+    def eye_runs_at(rate_hz: float, reason: str = "") -> None:
+        def is_so(state: StackState) -> bool:
+            eye = next(node for node in state.nodes if node.name == "/eye")
+            return (eye.target_hz, stack.peer.statuses["eye"].target_hz) == (
+                rate_hz,
+                rate_hz,
+            ) and reason in eye.reason
+
+        stack.until(is_so, f"{rate_hz} Hz, {reason}")
+
+    stack.in_mode("focus")
+    assert stack.peer.set_parameter("eye", "rate_hz", 4.0) == (True, "")
+    eye_runs_at(4.0, "4 Hz was set by hand")
+    stack.processes["supervisor"].kill()
+    killed_s = stack.peer.now_s()
+    supervisor = stack.processes["supervisor"] = stack.start("supervisor")
+    stack.wait_for("focus", killed_s)
+    eye_runs_at(4.0, "4 Hz was set by hand")
+    assert stack.set_mode("work").success
+    eye_runs_at(5.0)
+    assert "eye: 4 Hz, which was set by hand, is over: the mode wants 5 Hz" in supervisor.output()
+
+    # What is wanted in place of robot.yaml's rate holds in every mode that leaves that as it is.
+    assert stack.peer.set_parameter("supervisor", "rate_hz.eye", 6.0) == (True, "")
+    eye_runs_at(6.0)
+    assert stack.set_mode("focus").success
+    eye_runs_at(12.0)
+    assert stack.set_mode("work").success
+    eye_runs_at(6.0)
+
+
 def test_a_supervisor_that_died_together_with_a_node_goes_on_in_its_mode(stack: Stack) -> None:
     stack.in_mode("focus")
     for name in ("supervisor", "eye"):

@@ -186,7 +186,11 @@ def test_a_policy_that_guides_gets_what_is_left_of_the_chunk_before_and_the_dela
 
         def shown() -> set[str]:
             return {
-                v.key for d in diagnostics for one in d.status if one.name == "policy" for v in one.values
+                v.key
+                for d in diagnostics
+                for one in d.status
+                if one.name == "policy: action chunks"
+                for v in one.values
             }
 
         peer.spin_until(

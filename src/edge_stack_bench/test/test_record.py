@@ -160,3 +160,18 @@ def test_recording_where_no_stack_runs_says_so(
 ) -> None:
     assert record_module.main([str(tmp_path / "view.gif"), "--duration", "0.3"]) == 1
     assert "no image_raw was heard" in capsys.readouterr().err
+
+
+def test_the_program_says_what_it_records_and_what_it_waits_for(
+    domain: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(record_module, "SAY_S", 0.1)
+    path = tmp_path / "scene.png"
+    assert record_module.main([str(path), "--duration", "0.6", "--rate", "20"]) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        f"{path}: the fullest picture of the next 0.6 s; Ctrl-C ends it sooner",
+        "waits for an image on /image_raw (nobody publishes it)",
+        "no image_raw was heard; is the stack running in this domain?",
+    ]
+    assert said.out == ""

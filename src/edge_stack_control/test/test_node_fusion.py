@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from builtin_interfaces.msg import Duration, Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from edge_stack_msgs.msg import ActionChunk, FusionStatus, StackState
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
@@ -397,6 +398,35 @@ def test_a_stop_by_service_or_topic_lasts_until_it_is_released(stack: Stack, pee
     publisher.publish(Bool(data=False))
     stack.running()
     peer.node.destroy_publisher(publisher)
+    assert peer.set_parameter("fusion", "stop_clear_s", 2.0) == (True, "")
+
+
+def test_diagnostics_warn_of_a_hold_and_a_requested_stop_and_are_errors_where_a_rule_stops(
+    stack: Stack, peer: Peer
+) -> None:
+    said: list[DiagnosticArray] = peer.collect(DiagnosticArray, "/diagnostics", qos.status())
+
+    def shown(level: bytes, message: str) -> None:
+        def is_so() -> bool:
+            found = [s for array in said[-1:] for s in array.status if s.name == "fusion: control loop"]
+            return any((s.level, s.message) == (level, message) for s in found)
+
+        peer.spin_until(is_so, what=f"{message!r} at level {level!r}")
+
+    assert peer.set_parameter("fusion", "stop_clear_s", 0.5) == (True, "")
+    stack.running()
+    shown(DiagnosticStatus.OK, "active")
+    assert {s.hardware_id for array in said for s in array.status} == {"two_joints"}
+    stack.sends_detections = False
+    shown(DiagnosticStatus.WARN, "hold: stale_perception")
+    stack.sends_detections = True
+    peer.call(SetBool, "fusion/stop", SetBool.Request(data=True))
+    shown(DiagnosticStatus.WARN, "stop: stop_requested")
+    peer.call(SetBool, "fusion/stop", SetBool.Request(data=False))
+    stack.person = ("person", 100.0, 100.0)
+    shown(DiagnosticStatus.ERROR, "stop: person_in_workspace")
+    stack.person = None
+    shown(DiagnosticStatus.OK, "active")
     assert peer.set_parameter("fusion", "stop_clear_s", 2.0) == (True, "")
 
 

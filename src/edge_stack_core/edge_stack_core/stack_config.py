@@ -8,6 +8,7 @@ Launch files, the process runner, the supervisor and the demo all read the stack
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ _SCHEMA = Path(__file__).parent / "schema" / "robot_stack.schema.json"
 
 DEFAULT_CONTROL_RATE_HZ = 24.0
 BOARD_EXECUTABLE = "board"
+SUPERVISOR_EXECUTABLE = "supervisor"
 # Stand-ins that StackConfig.select() fills in; the others are filled in when the file is read.
 AT_SELECTION = ("$sim", "$disabled", "$enabled")
 NO_MODES = "none"
@@ -153,7 +155,11 @@ class StackConfig:
         return tuple(_filled_in(node, stands_for) for node in sorted(chosen, key=lambda node: node.stage))
 
     def with_parameter(self, name: str, parameter: str, value: Any) -> StackConfig:
-        """Return the stack with one parameter of one node, and of its standby, set; rate_hz is its wanted rate too."""
+        """
+        Return the stack with one parameter of one node, and of its standby, set, of which the supervisor is told.
+
+        rate_hz is the node's wanted rate, too, and priority_class its class.
+        """
         if name not in {node.name for node in self.nodes}:
             known = ", ".join(node.name for node in self.nodes)
             raise ConfigurationError(f"{self.path}: no node is called {name}; there are {known}")
@@ -166,8 +172,29 @@ class StackConfig:
                     raise ConfigurationError(f"{where}: {renamed}")
                 if parameter == "rate_hz":
                     node = replace(node, rate_hz=_number(where, value))
+                if parameter == "priority_class":
+                    node = replace(node, priority_class=str(value))
+            elif node.executable == SUPERVISOR_EXECUTABLE and node.package.startswith(_OUR_PACKAGES):
+                # It reads the file itself, and goes by it.
+                text = f"{name}.{parameter}={json.dumps(value, default=str)}"
+                told = [*node.parameters.get("overrides", ()), text]
+                node = replace(node, parameters={**node.parameters, "overrides": told})
             nodes.append(node)
         return replace(self, nodes=tuple(nodes))
+
+    def with_overrides(self, overrides: Collection[str]) -> StackConfig:
+        """Return the stack with parameters set, each NODE.PARAMETER=VALUE with the value as JSON."""
+        stack = self
+        for text in overrides:
+            where, equals, value = text.partition("=")
+            name, dot, parameter = where.partition(".")
+            try:
+                if not (dot and equals):
+                    raise ValueError("is not NODE.PARAMETER=VALUE")
+                stack = stack.with_parameter(name, parameter, json.loads(value))
+            except ValueError as error:
+                raise ConfigurationError(f"overrides: {text}: {error}") from None
+        return stack
 
     def switch_on(self, names: Collection[str]) -> StackConfig:
         """
@@ -193,16 +220,20 @@ class StackConfig:
 
 def _on_simulated_board(node: NodeConfig) -> NodeConfig:
     """Let a supervisor read the simulated board, and models feel it, unless the file says otherwise."""
-    parameter = {"supervisor": "sysfs_root", "yolo": "board", "policy": "board"}.get(node.executable)
+    parameter = {SUPERVISOR_EXECUTABLE: "sysfs_root", "yolo": "board", "policy": "board"}.get(node.executable)
     if parameter is None or parameter in node.parameters:
         return node
     return replace(node, parameters={**node.parameters, parameter: "simulated"})
 
 
 def _filled_in(node: NodeConfig, stands_for: Mapping[str, Any]) -> NodeConfig:
-    """Replace what is known only once the nodes are chosen; an empty list leaves the parameter at its default."""
-    filled = {k: stands_for.get(v, v) if isinstance(v, str) else v for k, v in node.parameters.items()}
-    return replace(node, parameters={k: v for k, v in filled.items() if v != []})
+    """Replace what is known only once the nodes are chosen; a stand-in for an empty list leaves the parameter away."""
+    filled = {}
+    for name, value in node.parameters.items():
+        known = stands_for.get(value, value) if isinstance(value, str) else value
+        if known != [] or known is value:  # an empty list that somebody wrote is one
+            filled[name] = known
+    return replace(node, parameters=filled)
 
 
 def load_config(path: str | Path, *, robot: str | None = None) -> StackConfig:

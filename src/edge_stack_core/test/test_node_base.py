@@ -5,11 +5,19 @@
 from __future__ import annotations
 
 import signal
+import socket
+from array import array
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from edge_stack_msgs.msg import NodeStatus
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.srv import GetParameters, ListParameters, SetParameters
+from rclpy.parameter import Parameter as RosParameter
+from rclpy.parameter import parameter_dict_from_yaml_file
 from std_msgs.msg import Float64
 
 from edge_stack_core.ros import qos
@@ -113,6 +121,106 @@ def test_live_parameters_change_at_once_and_others_only_while_unconfigured(
     assert not ok and "not one of" in why
 
 
+def sent_by_ros2_param_load(peer: Peer, node: str, folder: Path) -> list[RosParameter]:
+    """Return the parameters that `ros2 param load` sends of what `ros2 param dump` has written."""
+    names = peer.call(ListParameters, f"{node}/list_parameters", ListParameters.Request()).result.names
+    values = peer.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=names)).values
+    written = {
+        name: RosParameter.from_parameter_msg(ParameterMessage(name=name, value=value)).value
+        for name, value in zip(names, values, strict=True)
+    }
+    plain = {n: list(v) if isinstance(v, (list, array)) else v for n, v in written.items()}
+    file = folder / "dump.yaml"
+    file.write_text(yaml.safe_dump({f"/{node}": {"ros__parameters": plain}}), encoding="utf-8")
+    return list(parameter_dict_from_yaml_file(str(file)).values())
+
+
+def test_an_unchanged_dump_of_all_parameters_loads_in_every_state(
+    peer: Peer, toy: NodeProcess, tmp_path: Path
+) -> None:
+    parameters = sent_by_ros2_param_load(peer, "toy", tmp_path)
+    assert len(parameters) > 20
+    for bring in (
+        lambda: None,
+        lambda: peer.transition("toy", "configure"),
+        lambda: peer.transition("toy", "activate"),
+    ):
+        bring()
+        request = SetParameters.Request(parameters=parameters)
+        results = peer.call(SetParameters, "toy/set_parameters", request).results
+        refused = {p.name: r.reason for p, r in zip(parameters, results, strict=True) if not r.successful}
+        assert refused == {}
+    assert sent_by_ros2_param_load(peer, "toy", tmp_path) == parameters
+    ok, why = peer.set_parameter("toy", "text", 124)
+    assert not ok, "a number is no text, unless it is how the present one is read"
+    ok, why = peer.set_parameter("toy", "gain", 3)
+    assert ok, why
+    ok, why = peer.set_parameter("toy", "names", ["other"])
+    assert not ok and "takes effect at configure" in why
+
+
+def test_a_status_is_named_as_diagnostic_updater_names_it_on_the_absolute_topic(peer: Peer) -> None:
+    diagnostics = peer.collect(DiagnosticArray, "/diagnostics", qos.status())
+    with (
+        NodeProcess("toy_node", "toy", namespace="/left"),
+        NodeProcess("toy_node", "toy", namespace="/right"),
+    ):
+        peer.spin_until(lambda: len({s.name for d in diagnostics for s in d.status}) >= 2)
+    assert {s.name for d in diagnostics for s in d.status} == {"left/toy: work", "right/toy: work"}
+    assert {s.hardware_id for d in diagnostics for s in d.status} == {socket.gethostname()}
+    assert all(d.header.stamp.sec for d in diagnostics)
+
+
+def test_an_unknown_parameter_is_shown_with_the_nearest_known_one(peer: Peer) -> None:
+    with NodeProcess("toy_node", "toy", {"gian": 3.0}):
+        peer.bring_up("toy")
+        status = peer.spin_until(lambda: peer.statuses["toy"].state == "active" and peer.statuses["toy"])
+        assert status.message == "unknown parameters are ignored: gian (did you mean gain?)"
+
+
+def test_a_state_is_logged_once_whatever_figures_its_text_holds(peer: Peer, toy: NodeProcess) -> None:
+    numbers = peer.node.create_publisher(Float64, "in", qos.result())
+    peer.bring_up("toy")
+    told: set[str] = set()
+
+    def published() -> bool:
+        numbers.publish(Float64(data=2000.0 + len(peer.heard)))
+        told.add(peer.statuses["toy"].message)
+        return len(told) >= 5
+
+    peer.spin_until(published, what="five texts")
+    assert toy.output().count("is too much") == 1, "the status tells each, the log one"
+
+
+def test_a_node_that_starts_itself_logs_once_why_it_cannot(peer: Peer) -> None:
+    with NodeProcess("toy_node", "toy", {"model": "missing", "autostart": True}) as toy:
+
+        def attempts() -> int:
+            return sum(status.state == "configuring" for status in peer.said("toy"))
+
+        peer.spin_until(lambda: attempts() >= 3, what="three attempts")
+        assert toy.output().count("missing.onnx does not exist") == 1
+        assert peer.set_parameter("toy", "model", "") == (True, "")
+        state(peer, "active")
+
+
+def test_subscribers_with_other_qos_are_named_once_with_the_policy_in_plain_words(
+    peer: Peer, toy: NodeProcess
+) -> None:
+    peer.bring_up("toy")
+    for _ in range(2):
+        other = peer.node.create_subscription(Float64, "out", print, qos.state())
+        since_s = peer.now_s()
+
+        def counted(since_s: float = since_s) -> bool:
+            return any(e.event == "incompatible_qos" for s in peer.said("toy", since_s) for e in s.events)
+
+        peer.spin_until(counted, what="the event")
+        peer.node.destroy_subscription(other)
+    assert toy.output().count("incompatible QoS (durability)") == 1
+    assert "rmw_qos_policy_kind" not in toy.output()
+
+
 def test_a_callback_that_raises_is_counted_and_the_node_lives(peer: Peer, toy: NodeProcess) -> None:
     numbers = peer.node.create_publisher(Float64, "in", qos.result())
     peer.bring_up("toy")
@@ -128,9 +236,13 @@ def test_a_callback_that_raises_is_counted_and_the_node_lives(peer: Peer, toy: N
 
 def test_an_impossible_transition_is_refused_and_the_node_lives(peer: Peer, toy: NodeProcess) -> None:
     assert not peer.transition("toy", "activate")
+    assert (
+        toy.output().count("transition 3 refused in state unconfigured: there are configure, shutdown") == 1
+    )
     assert peer.transition("toy", "configure")
     assert not peer.transition("toy", "configure")
     assert toy.alive()
+    assert "rcl_lifecycle" not in toy.output()
 
 
 def test_a_transition_that_outlasts_a_repeated_request_is_no_refusal(
@@ -140,8 +252,8 @@ def test_a_transition_that_outlasts_a_repeated_request_is_no_refusal(
     monkeypatch.setattr("edge_stack_core.ros.testing.TRANSITION_ANSWER_S", 0.3)
     with NodeProcess("toy_node", "toy", {"configure_s": 2.0}) as slow:
         assert peer.transition("toy", "configure"), slow.output()
-        peer.spin_until(lambda: "refused in state inactive" in slow.output(), what="the repeated one refused")
-        assert not peer.transition("toy", "configure")
+        assert not peer.transition("toy", "configure"), "it is inactive, and the repeated request was refused"
+        assert "refused" not in slow.output(), "nobody asked for anything that was not done"
 
 
 def test_a_node_can_be_cleaned_up_and_configured_again(peer: Peer, toy: NodeProcess) -> None:

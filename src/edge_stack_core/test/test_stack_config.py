@@ -97,6 +97,48 @@ def test_one_parameter_can_be_set_without_another_file(folder: Path) -> None:
         config.with_parameter("detekt", "rate_hz", 2.0)
 
 
+SUPERVISED = """\
+  supervisor:
+    package: edge_stack_supervisor
+    executable: supervisor
+    class: essential
+"""
+
+
+def test_the_supervisor_is_told_what_is_set_for_this_run_and_comes_to_the_same_stack(folder: Path) -> None:
+    file = folder / "robot.yaml"
+    file.write_text(STACK + SUPERVISED, encoding="utf-8")
+    changes = {
+        "rate_hz": 2.0,
+        "priority_class": "background",
+        "device": "",
+        "topics": ["a=b.c", "[]"],
+        "split": True,
+        "names": [],
+    }
+    config = load_config(file)
+    for parameter, value in changes.items():
+        config = config.with_parameter("detect", parameter, value)
+    detect = config.nodes[0]
+    assert (detect.rate_hz, detect.priority_class) == (2.0, "background")
+    assert {name: detect.parameters[name] for name in changes} == changes
+    assert {n.name: n for n in config.select(sim=True)}["detect"].parameters["names"] == [], (
+        "an empty list is one"
+    )
+    overrides = config.nodes[-1].parameters["overrides"]
+    assert load_config(file).with_overrides(overrides).nodes[0] == detect
+    assert (
+        "overrides"
+        not in load_config(file).with_parameter("supervisor", "governor", "none").nodes[-1].parameters
+    )
+
+
+@pytest.mark.parametrize("text", ["detect.rate_hz", "detect=1", "detect.rate_hz=", "detect.rate_hz={"])
+def test_an_override_that_cannot_be_read_is_named(folder: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError, match="overrides: detect"):
+        load_config(folder / "robot.yaml").with_overrides([text])
+
+
 def test_what_is_known_only_at_selection_is_filled_in_then(folder: Path) -> None:
     file = folder / "robot.yaml"
     file.write_text(STACK.replace("robot_file: $robot", "sim: $sim, disabled: $disabled"), encoding="utf-8")

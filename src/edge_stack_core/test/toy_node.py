@@ -24,6 +24,13 @@ class ToyNode(StackNode):
         Parameter("mode", "fast", "A choice.", choices=("fast", "slow")),
         Parameter("configure_s", 0.0, "How long configure takes, s.", minimum=0.0, maximum=60.0),
         Parameter("fail_activate", False, "Whether activate raises.", live=True),
+        Parameter("tiny", 1e-05, "A number that YAML writes with an exponent.", minimum=0.0, maximum=1.0),
+        Parameter("weights", (1.0, 1e-05), "Numbers, of which one is tiny.", minimum=0.0, maximum=1.0),
+        Parameter("names", (), "Names.", element=str),
+        Parameter("flags", (), "Truths.", element=bool),
+        Parameter("gains", (), "Numbers.", element=float, minimum=0.0, maximum=1.0),
+        Parameter("word", "off", "A word that YAML reads as a truth.", choices=("on", "off")),
+        Parameter("text", "0123", "A text that YAML reads as a number."),
     )
 
     def configure_node(self) -> None:
@@ -40,6 +47,8 @@ class ToyNode(StackNode):
     def take(self, message: Float64) -> None:
         if message.data < 0:
             raise ValueError("negative")
+        if message.data > 1e3:
+            self.report_problem(f"in: {message.data:g} is too much")
         self.out.publish(Float64(data=message.data * self.params.gain))
         self.stats.work_done(1.0, {"multiply": 0.5})
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Helpers of this package's tests, and the hooks that all packages share."""
 
+from edge_stack_core.ros.fixtures import domain  # noqa: F401
 from edge_stack_core.testing import (  # noqa: F401
     pytest_configure,
     pytest_runtest_protocol,

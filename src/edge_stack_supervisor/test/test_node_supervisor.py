@@ -158,7 +158,7 @@ def test_it_brings_nodes_up_in_stages_and_shows_their_state_rate_and_health(stac
         newest = {status.name: status for array in stack.diagnostics for status in array.status}
         return {name: status.level for name, status in newest.items() if name in wanted}
 
-    wanted = {f"supervisor: {name}": DiagnosticStatus.OK for name in NAMES}
+    wanted = {f"supervisor: node {name}": DiagnosticStatus.OK for name in NAMES}
     stack.peer.spin_until(lambda: levels() == wanted, what="diagnostics of all nodes")
 
     infos = stack.peer.node.get_publishers_info_by_topic("stack_state")
@@ -177,6 +177,10 @@ def test_a_wanted_rate_is_a_live_parameter_and_a_rate_set_on_the_node_holds(stac
     since_s, count = stack.peer.now_s(), len(stack.states)
     stack.peer.spin_until(lambda: len(stack.states) >= count + 15 and stack.peer.said("eye", since_s))
     assert {status.target_hz for status in stack.peer.said("eye", since_s)} == {3.0}
+    stack.peer.spin_until(
+        lambda: (stack.seen("eye").target_hz, stack.seen("eye").reason) == (3.0, "3 Hz was set by hand"),
+        what="the rate by hand to be shown",
+    )
     succeeded, reason = stack.peer.set_parameter("supervisor", "rate_hz.eye", 49.0)
     assert (succeeded, reason) == (True, "")
     stack.peer.spin_until(lambda: stack.peer.statuses["eye"].target_hz == 49.0, what="the rate to be set")

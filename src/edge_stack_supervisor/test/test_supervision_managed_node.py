@@ -17,7 +17,7 @@ from edge_stack_supervisor.supervision import (
     SupervisionLimits,
     Transition,
 )
-from edge_stack_supervisor.supervision.explain import explain
+from edge_stack_supervisor.supervision.explain import NOT_FOUND_S, explain
 
 LIMITS = SupervisionLimits(
     heartbeat_timeout_s=1.5,
@@ -73,6 +73,14 @@ def driver() -> Driver:
 def test_nothing_is_asked_of_a_node_that_gave_no_sign(driver: Driver) -> None:
     assert driver.asked() is None
     assert explain(driver.node, driver.now_s) == "no sign of it yet"
+
+
+def test_a_node_that_is_not_found_for_long_says_what_to_look_at(driver: Driver) -> None:
+    assert explain(driver.node, driver.now_s, NOT_FOUND_S - 1.0) == "no sign of it yet"
+    text = explain(driver.node, driver.now_s, NOT_FOUND_S + 1.0)
+    assert text.startswith("not found: its process does not run, or is in another ROS_DOMAIN_ID")
+    driver.say(NodeState.UNCONFIGURED)
+    assert explain(driver.node, driver.now_s, NOT_FOUND_S + 1.0) == ""
 
 
 def test_a_new_node_is_configured_then_activated(driver: Driver) -> None:
@@ -386,3 +394,79 @@ def test_a_node_without_a_rate_is_set_none() -> None:
     driver.say(NodeState.ACTIVE, target_hz=24.0)
     assert driver.rate_asked() is None
     assert math.isnan(driver.node.last_recovery_s)
+
+
+def driver_at(rate_hz: float) -> Driver:
+    """Return a driver of an active node that has taken its rate."""
+    driver = Driver(rate_hz=rate_hz)
+    driver.say(NodeState.ACTIVE, target_hz=rate_hz)
+    assert driver.rate_asked() is None
+    return driver
+
+
+def test_a_rate_that_somebody_sets_is_the_wish_from_then_on_and_a_governor_may_lower_it() -> None:
+    driver = driver_at(5.0)
+    assert driver.node.rate_was_set(2.0, driver.now_s)
+    assert (driver.node.wished_hz, driver.node.rate_hz) == (2.0, 2.0)
+    assert driver.rate_asked() is None, "the node has it already"
+    driver.node.limit_rate(1.0)
+    call = driver.rate_asked()
+    assert call is not None and call.values == {"rate_hz": 1.0}
+    assert not driver.node.rate_was_set(1.0, driver.now_s), "what the supervisor has set is nobody's wish"
+    driver.node.parameters_answered(call.number, {})
+    assert driver.node.wished_hz == 2.0
+
+
+def test_a_rate_above_what_a_governor_allows_is_lowered_again() -> None:
+    driver = driver_at(5.0)
+    driver.node.limit_rate(1.0)
+    call = driver.rate_asked()
+    assert call is not None
+    driver.node.parameters_answered(call.number, {})
+    driver.node.rate_was_set(1.0, driver.now_s)
+    assert not driver.node.rate_was_set(5.0, driver.now_s), "that is wanted already"
+    driver.node.limit_rate(1.0)
+    call = driver.rate_asked()
+    assert call is not None and call.values == {"rate_hz": 1.0}
+
+
+def test_a_rate_that_was_under_way_when_somebody_set_another_does_not_stay() -> None:
+    driver = driver_at(5.0)
+    driver.node.limit_rate(3.0)
+    call = driver.rate_asked()
+    assert call is not None
+    assert driver.node.rate_was_set(2.0, driver.now_s)  # before the call has arrived
+    assert not driver.node.rate_was_set(3.0, driver.now_s)
+    driver.node.parameters_answered(call.number, {})
+    again = driver.rate_asked()
+    assert again is not None and again.values == {"rate_hz": 2.0}
+
+
+def test_a_rate_by_hand_ends_with_its_process_at_a_release_and_where_the_stack_wants_another() -> None:
+    for end in ("process", "release", "stack"):
+        driver = driver_at(5.0)
+        driver.node.rate_was_set(2.0, driver.now_s)
+        if end == "process":
+            driver.say(NodeState.UNCONFIGURED, pid=2, target_hz=2.5)
+        elif end == "release":
+            driver.node.release()
+        else:
+            driver.node.want_rate(4.0)
+        call = driver.rate_asked()
+        assert call is not None and call.values == {"rate_hz": 4.0 if end == "stack" else 5.0}, end
+        assert driver.node.rate_by_hand is None
+
+
+def test_a_rate_by_hand_is_taken_back_by_setting_the_one_before() -> None:
+    driver = driver_at(5.0)
+    driver.node.rate_was_set(2.0, driver.now_s)
+    assert driver.node.rate_was_set(5.0, driver.now_s)
+    assert driver.node.rate_by_hand is None
+    assert driver.rate_asked() is None
+
+
+def test_a_node_without_a_rate_takes_none_by_hand() -> None:
+    driver = Driver(rate_hz=None)
+    driver.say(NodeState.ACTIVE, target_hz=24.0)
+    assert not driver.node.rate_was_set(12.0, driver.now_s)
+    assert driver.rate_asked() is None

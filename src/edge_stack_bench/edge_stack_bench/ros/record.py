@@ -49,6 +49,7 @@ RESULTS_KEPT = 4
 STALE_S = 2.0  # a result that was not renewed for so long is not shown
 DISCOVERY_S = 0.5
 NICE = 10
+SAY_S = 1.0  # what is missing for so long is worth a word
 
 _KINDS: dict[str, tuple[type, QoSProfile]] = {
     "detections": (Detection2DArray, qos.result(offered=False)),
@@ -144,6 +145,19 @@ class Recorder:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
+
+    def waits_for(self) -> str:
+        """Return what has not come that a recording needs, in words; empty where nothing is missing."""
+        if self._frames.newest() is None:
+            topic = self._node.resolve_topic_name("image_raw")
+            publishers = self._node.count_publishers(topic)
+            there = (
+                f"{publishers} publisher{'s' * (publishers != 1)} in this domain"
+                if publishers
+                else "nobody publishes it"
+            )
+            return f"an image on {topic} ({there})"
+        return "" if self._current_views() else "a model's result"
 
     def current_picture(self) -> tuple[NDArray[np.uint8], tuple[int, int, float]] | None:
         """
@@ -308,8 +322,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     monitor = Monitor(record, options.namespace)
     still = options.file.suffix == ".png"
     recorder = Recorder(monitor.node, None if still else options.file, None, record, options.rate)
+    what = "the fullest picture" if still else "a recording"
+    _say(f"{options.file}: {what} of the next {options.duration:g} s; Ctrl-C ends it sooner")
+    look = _best_picture(recorder, options.file) if still else lambda: None
     try:
-        _wait(options.duration, 1.0 / options.rate, _best_picture(recorder, options.file) if still else None)
+        _wait(options.duration, 1.0 / options.rate, look, recorder.waits_for)
     except KeyboardInterrupt:
         pass
     finally:
@@ -332,6 +349,8 @@ def _best_picture(recorder: Recorder, path: Path) -> Callable[[], None]:
         nonlocal best
         current = recorder.current_picture()
         if current is not None and current[1] >= best:
+            if current[1][:2] > best[:2]:
+                _say(f"{path}: {current[1][0]} models, {current[1][1]} instances")
             best = current[1]
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), cv2.cvtColor(current[0], cv2.COLOR_RGB2BGR))
@@ -339,12 +358,22 @@ def _best_picture(recorder: Recorder, path: Path) -> Callable[[], None]:
     return look
 
 
-def _wait(duration_s: float, period_s: float, each: Callable[[], None] | None) -> None:
-    end_s = time.monotonic() + duration_s
-    while time.monotonic() < end_s:
-        if each is not None:
-            each()
+def _wait(duration_s: float, period_s: float, each: Callable[[], None], waits_for: Callable[[], str]) -> None:
+    """Let time pass, and say what it is that has not come."""
+    begin_s = time.monotonic()
+    end_s, said = begin_s + duration_s, ""
+    while (now_s := time.monotonic()) < end_s:
+        each()
+        missing = waits_for() if now_s - begin_s >= SAY_S else ""
+        if missing not in ("", said):
+            _say(f"waits for {missing}")
+        said = missing
         time.sleep(period_s)
+
+
+def _say(text: str) -> None:
+    """Tell who waits; the output is the file's name alone."""
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -37,11 +37,17 @@ def summary(record: RunRecord) -> str:
     """Return one line for logs and headless runs."""
     active = sum(node.state == "active" for node in record.nodes.values())
     control, task = record.control, record.task
+    waits = sorted(f"{node.name} ({node.state})" for node in record.nodes.values() if node.state != "active")
+    waiting = (
+        ""
+        if record.first_command_s is not None
+        else f"  no command yet; not active: {', '.join(waits) or 'none'}"
+    )
     return (
         f"{time.monotonic() - record.started_s:6.1f} s  {active}/{len(record.nodes)} active  "
         f"control {control.rate_hz:.2f} Hz {control.state or '-'} ({control.reason or '-'}) "
         f"late p99 {control.lateness_ms.get('p99', math.nan):.2f} ms, {control.total('deadline_misses')} missed  "
-        f"task {task.successes}/{task.attempts}"
+        f"task {task.successes}/{task.attempts}{waiting}"
     )
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from edge_stack_msgs.msg import FusionStatus
 from rclpy.parameter import Parameter as RosParameter
 from visualization_msgs.msg import MarkerArray
@@ -59,6 +60,7 @@ from edge_stack_core.runtime.control_thread import ControlThread, ControlThreadF
 from edge_stack_core.runtime.progress import WorkProgress
 
 STATUS_PERIOD_S = 0.2
+FAR_S = 1.0
 
 
 # Live parameters: what is changed at one process holds for its standby too.
@@ -69,6 +71,7 @@ class FusionNode(StackNode):
     """Turns action chunks into the robot's commands."""
 
     PARAMETERS = PARAMETERS
+    DIAGNOSTIC_TASK = "control loop"
 
     def __init__(self, name: str = "fusion", **kwargs: Any) -> None:
         """Declare parameters; nothing commands before activate."""
@@ -249,7 +252,9 @@ class FusionNode(StackNode):
         jump_s = self._clock_watch.look(self.now_s(), time.monotonic(), simulated=clock.ros_time_is_active)
         if jump_s:
             self.stats.event("clock", "jumped")
-            self.get_logger().warning(f"the clock jumped by {jump_s:+.2f} s")
+            # A small one, as of a late message, keeps no large one out of the log.
+            what = "jumped" if abs(jump_s) >= FAR_S else "is uneven: it went"
+            self.log_state(f"the clock {what} by {jump_s:+.2f} s", lasts=False)
             self.publish_status()
 
     def _watch_share(self) -> None:
@@ -291,6 +296,19 @@ class FusionNode(StackNode):
         """A process that does not command misses no deadline of the commands."""
         if topic != "joint_command" or self._share.commands:
             super()._count_event(topic, name, change)
+
+    def diagnostic_level(self) -> bytes:
+        """Holding is a warning, and so is a stop that somebody requested; any other stop is an error."""
+        command = self._command
+        if self._share.commands and command is not None and command.state is ControlState.STOP:
+            return (
+                DiagnosticStatus.WARN if command.reason is Reason.STOP_REQUESTED else DiagnosticStatus.ERROR
+            )
+        return super().diagnostic_level()
+
+    def hardware_id(self) -> str:
+        """Return the robot's name."""
+        return self._robot.name if hasattr(self, "_robot") else super().hardware_id()
 
     def diagnostic_values(self, figures: StatisticsSnapshot) -> dict[str, str]:
         """Say which part this process plays, and which rules can never fire."""

@@ -4,7 +4,7 @@
 What fusion hears of the scene: detections, the classes of their models, the sizes of images, and who publishes at all.
 
 Its unit is one message. The executor's thread writes, the control thread reads `glance` and `cannot_fire`, which are whole
-objects. What is found wrong with rules is logged once, when it begins. Nothing is decided here.
+objects. What is found wrong with rules is logged when it begins and when it has ended. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ class FusionSight:
             self._watch.take_publishers([node.count_publishers(topic) for topic in self._resolved], now_s)
         else:
             self._watch.forget_publishers()
+        self._said = ()  # what still holds is told again, so that its end is known
         self._tell()
         for topic in self._watch.untold():
             if now_s - self._untold_s.setdefault(topic, now_s) >= ABSENT_S:
@@ -162,11 +163,10 @@ class FusionSight:
         self._tell()
 
     def _tell(self) -> None:
-        """Log each problem when it begins."""
+        """Log each problem when it begins, and when it has ended."""
         problems = self._watch.problems
         if problems is self._said:
             return
-        before, self._said = self._said, problems
+        self._said = problems
         for problem in problems:
-            if problem not in before:
-                self._node.get_logger().warning(problem)
+            self._node.log_state(problem)

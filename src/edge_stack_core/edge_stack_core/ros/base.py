@@ -11,14 +11,16 @@ only while the node is active, and what it raises is counted and logged, never p
 from __future__ import annotations
 
 import contextlib
+import difflib
 import gc
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from edge_stack_msgs.msg import NodeStatus
-from lifecycle_msgs.msg import State
+from lifecycle_msgs.msg import State, Transition
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
@@ -32,8 +34,7 @@ from edge_stack_core.ros.parameters import (
     Parameter,
     ParameterValues,
     declare,
-    is_empty_array,
-    word_of,
+    sent,
 )
 from edge_stack_core.ros.status_messages import figure_texts, node_status_message
 from edge_stack_core.ros.topics import TopicNode
@@ -42,13 +43,23 @@ from edge_stack_core.runtime.process import ProcessSettings, ProcessUsage, apply
 from edge_stack_core.runtime.progress import WorkProgress
 from edge_stack_core.stack_config import renamed_parameter
 from edge_stack_core.stamps import SIMULATED_TOLERANCE_S
+from edge_stack_core.state_log import StateLog
 
 DIAGNOSTICS_PERIOD_S = 1.0
+# Absolute, as /clock is: diagnostic_updater publishes there, whatever its namespace, and diagnostic_aggregator reads it.
+DIAGNOSTICS_TOPIC = "/diagnostics"
 _STATE_LABELS = {
     State.PRIMARY_STATE_UNCONFIGURED: "unconfigured",
     State.PRIMARY_STATE_INACTIVE: "inactive",
     State.PRIMARY_STATE_ACTIVE: "active",
     State.PRIMARY_STATE_FINALIZED: "finalized",
+}
+# Where a transition leads, by its number.
+_RESULTS = {
+    Transition.TRANSITION_CONFIGURE: "inactive",
+    Transition.TRANSITION_CLEANUP: "unconfigured",
+    Transition.TRANSITION_ACTIVATE: "active",
+    Transition.TRANSITION_DEACTIVATE: "inactive",
 }
 
 
@@ -61,6 +72,8 @@ class StackNode(TopicNode):
     """
 
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = ()
+    DIAGNOSTIC_TASK: ClassVar[str] = "work"
+    """What the node's own diagnostic status is about: it is named "<node>: <task>"."""
     LATER_PARAMETERS: ClassVar[tuple[str, ...]] = ()
     """Prefixes of parameters that are declared at configure, when it is known which there are."""
 
@@ -74,6 +87,8 @@ class StackNode(TopicNode):
         self._bad_parameters: dict[str, str] = {}
         self._message = ""
         self._problem = ""
+        self._unknown = ""
+        self._state_log = StateLog()
         self._closing = False
         self._usage = ProcessUsage()
 
@@ -92,14 +107,16 @@ class StackNode(TopicNode):
                 self.get_logger().error(self._bad_parameters[name])
         unknown = [name for name in unknown if name not in self._bad_parameters]
         if unknown:
-            self.get_logger().warning(f"unknown parameters are ignored: {', '.join(unknown)}")
+            words = (f"{name}{_nearest(name, self._specs)}" for name in unknown)
+            self._unknown = f"unknown parameters are ignored: {', '.join(words)}"
+            self.get_logger().warning(self._unknown)
         self.add_on_set_parameters_callback(self._check_parameters)
         # A request that the state machine refuses raises in rclpy; here it is answered with success=False.
         self._change_state_unguarded = self._service_change_state.callback
         self._service_change_state.callback = self._change_state_guarded
 
         self._status_publisher = self.create_publisher(NodeStatus, "node_status", qos.status())
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "diagnostics", qos.status())
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, DIAGNOSTICS_TOPIC, qos.status())
         self._status_timer = self.steady_timer(self.params.status_period_s, self.publish_status)
         self._diagnostics_timer = self.steady_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         self._apply_process_settings()
@@ -143,10 +160,20 @@ class StackNode(TopicNode):
         return max(tolerance_s, SIMULATED_TOLERANCE_S) if simulated else tolerance_s
 
     def report_problem(self, text: str) -> None:
-        """Show what is wrong in node_status and diagnostics until clear_problem(); logged when it changes."""
-        if text != self._problem:
-            self._problem = text
+        """Show what is wrong in node_status and diagnostics until clear_problem(); its begin and its end are logged."""
+        self._problem = text
+        self.log_state(text)
+
+    def log_state(self, text: str, *, lasts: bool = True) -> bool:
+        """
+        Log a state when it begins and, some time after it was told last, when it has ended; return whether it begins.
+
+        Texts that differ in figures alone are one state (state_log.py). lasts: False for an event, which has no end.
+        """
+        begins = self._state_log.tell(text, lasts=lasts)
+        if begins:
             self.get_logger().warning(text)
+        return begins
 
     def clear_problem(self) -> bool:
         """Take back the last reported problem; return whether there was one."""
@@ -252,7 +279,9 @@ class StackNode(TopicNode):
         return float(self.params["rate_hz"]) if "rate_hz" in self.params else 0.0
 
     def publish_status(self) -> None:
-        """Publish node_status now."""
+        """Publish node_status now, and log what has ended."""
+        for line in self._state_log.tick((self._message, self._problem)):
+            self.get_logger().info(line)
         state_id, label = self._state_machine.current_state
         if self._closing:
             state_id, label = State.TRANSITION_STATE_SHUTTINGDOWN, "shuttingdown"
@@ -263,7 +292,7 @@ class StackNode(TopicNode):
         status.priority_class = self.params.priority_class
         status.state_id = state_id
         status.state = _STATE_LABELS.get(state_id, label)
-        status.message = self._message or self._problem
+        status.message = self._message or self._problem or self._unknown
         status.target_hz = self.target_hz()
         status.header.stamp = self.get_clock().now().to_msg()
         self._status_publisher.publish(status)
@@ -277,29 +306,45 @@ class StackNode(TopicNode):
             **figure_texts(figures),
         }
 
-    def _publish_diagnostics(self) -> None:
-        trouble = self._message or self._problem
-        level = DiagnosticStatus.OK
-        if trouble:
-            level = DiagnosticStatus.WARN if self.is_active else DiagnosticStatus.ERROR
-        status = DiagnosticStatus(
-            level=level,
-            name=self.get_fully_qualified_name().lstrip("/"),
-            message=trouble or self.state_label,
-            hardware_id="edge_stack",
-        )
-        values = self.diagnostic_values(self.stats.snapshot())
-        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
-        array = DiagnosticArray(status=[status])
+    def diagnostic_level(self) -> bytes:
+        """Return how bad it is that there is a problem: it works less well, or in no way; subclasses may know better."""
+        return DiagnosticStatus.WARN if self.is_active else DiagnosticStatus.ERROR
+
+    def hardware_id(self) -> str:
+        """Return what the diagnostics are about, such as a device or a robot; this computer, unless a subclass knows."""
+        return socket.gethostname()
+
+    def publish_diagnostics(self, statuses: Sequence[DiagnosticStatus]) -> None:
+        """Publish statuses of this node, each named by diagnostic_name()."""
+        array = DiagnosticArray(status=list(statuses))
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(array)
+
+    def diagnostic_name(self, task: str) -> str:
+        """Return the name of a status, as diagnostic_updater makes it, with the namespace that tells two stacks apart."""
+        return f"{self.get_fully_qualified_name().lstrip('/')}: {task}"
+
+    def _publish_diagnostics(self) -> None:
+        trouble = self._message or self._problem
+        values = self.diagnostic_values(self.stats.snapshot())
+        status = DiagnosticStatus(
+            level=self.diagnostic_level()
+            if trouble
+            else (DiagnosticStatus.WARN if self._unknown else DiagnosticStatus.OK),
+            name=self.diagnostic_name(self.DIAGNOSTIC_TASK),
+            message=trouble or self._unknown or self.state_label,
+            hardware_id=self.hardware_id(),
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+        self.publish_diagnostics([status])
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
     def _refused(self, transition: str, error: Exception) -> TransitionCallbackReturn:
         text = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
         self._message = f"{transition} failed: {text}"
-        self.get_logger().error(self._message)
+        if self._state_log.tell(self._message):  # it is attempted again and again
+            self.get_logger().error(self._message)
         return TransitionCallbackReturn.FAILURE
 
     def _free(self) -> None:
@@ -312,28 +357,36 @@ class StackNode(TopicNode):
         gc.collect()
 
     def _change_state_guarded(self, request: Any, response: Any) -> Any:
+        wanted = request.transition
+        names = {number: label for number, label, *_ in self._state_machine.available_transitions}
         try:
+            if not wanted.label and wanted.id not in names:  # else the middleware would log it, as an error
+                raise ValueError(f"there are {', '.join(dict.fromkeys(names.values()))}")
             response = self._change_state_unguarded(request, response)
         except Exception as error:  # noqa: BLE001
-            wanted = request.transition.label or str(request.transition.id)
-            self.get_logger().warning(f"transition {wanted} refused in state {self.state_label}: {error}")
             response.success = False
+            if (
+                _RESULTS.get(wanted.id) != self.state_label
+            ):  # else it was asked for twice, for want of an answer
+                name = wanted.label or f"{wanted.id}"
+                self.log_state(f"transition {name} refused in state {self.state_label}: {error}", lasts=False)
         self.publish_status()
         return response
 
     def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
-        """Set parameters, as `ros2 param set` does: a name of an earlier version is answered with what to write now."""
-        taken = []
+        """
+        Set parameters, as `ros2 param set` and `load` do.
+
+        A name of an earlier version is answered with what to write now, and a value is taken as its parameter's type has it.
+        """
         for parameter in parameter_list:
-            spec = self._specs.get(parameter.name)
-            if spec is None and (renamed := renamed_parameter(parameter.name, parameter.value, self._specs)):
-                return SetParametersResult(successful=False, reason=f"parameter {parameter.name}: {renamed}")
-            word = parameter.value if spec is None else word_of(parameter.value, spec)
-            if spec is not None and is_empty_array(word, spec):
-                taken.append(RosParameter(parameter.name, RosParameter.Type(spec.descriptor().type), []))
-                continue
-            taken.append(parameter if word is parameter.value else RosParameter(parameter.name, value=word))
-        return super().set_parameters_atomically(taken)
+            if parameter.name not in self._specs:
+                renamed = renamed_parameter(parameter.name, parameter.value, self._specs)
+                if renamed:
+                    return SetParametersResult(
+                        successful=False, reason=f"parameter {parameter.name}: {renamed}"
+                    )
+        return super().set_parameters_atomically(sent(self, parameter_list, self._specs, self.params))
 
     def _check_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
         for parameter in parameters:
@@ -344,6 +397,7 @@ class StackNode(TopicNode):
             if (
                 problem is None
                 and not spec.live
+                and not self.params.holds(parameter.name, parameter.value)
                 and self._state_machine.current_state[1] in ("inactive", "active")
             ):
                 problem = f"parameter {parameter.name} takes effect at configure; deactivate and clean up the node first"
@@ -385,3 +439,8 @@ class StackNode(TopicNode):
         )
         for refusal in apply_process_settings(settings):
             self.get_logger().warning(refusal)
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, ParameterType
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
@@ -105,6 +106,17 @@ class Parameter:
                 return f"parameter {self.name}: {one:g} is above the maximum {self.maximum:g}"
         return None
 
+    def wrong_type(self, value: Any) -> str | None:
+        """Return what is wrong with the type of a value, or None."""
+        if isinstance(self.default, tuple):
+            element = self.element or type(self.default[0])
+            if isinstance(value, list) and all(type(v) is element for v in value):
+                return None
+            return f"parameter {self.name}: {value!r} is not a list of {element.__name__}"
+        if type(value) is type(self.default):
+            return None
+        return f"parameter {self.name}: {value!r} is not of type {type(self.default).__name__}"
+
     def missing(self, value: Any) -> str | None:
         """Return what to give where a value that has to be given is empty, or None."""
         return f"{self.name}: is empty; give {self.give}" if self.give and not value else None
@@ -195,6 +207,12 @@ class ParameterValues(Mapping[str, Any]):
         """Return the value of a declared parameter."""
         return self._values[name]
 
+    def holds(self, name: str, value: Any) -> bool:
+        """Return whether a value is the present one."""
+        present = self._values.get(name)
+        plain = tuple(value) if isinstance(value, list) or hasattr(value, "typecode") else value
+        return type(plain) is type(present) and bool(plain == present)
+
     def __iter__(self) -> Iterator[str]:
         """Iterate over names."""
         return iter(self._values)
@@ -221,8 +239,8 @@ def declare(node: Node, parameters: Iterable[Parameter], values: ParameterValues
         override = node._parameter_overrides.get(parameter.name)
         problem = None
         if override is not None:
-            value = _coerce(override.value, parameter)
-            problem = _wrong_type(value, parameter) or parameter.check(value)
+            value = fitted(override.value, parameter, None)
+            problem = parameter.wrong_type(value) or parameter.check(value)
             if problem is None:
                 default = value
             else:
@@ -244,40 +262,78 @@ def _declare_empty(node: Node, parameter: Parameter) -> None:
     node.set_parameters([RosParameter(parameter.name, kind, [])])
 
 
-def word_of(value: Any, parameter: Parameter) -> Any:
+def _word_of(value: Any, parameter: Parameter) -> Any:
     """Return on and off as the words they are: YAML reads them as true and false."""
     if isinstance(value, bool) and {ON, OFF} <= set(parameter.choices):
         return ON if value else OFF
     return value
 
 
-def is_empty_array(value: Any, parameter: Parameter) -> bool:
-    """Return whether a value is an empty list for an array: no list says of what it is empty, and it comes as bytes."""
-    is_list = isinstance(value, list | tuple) or hasattr(value, "typecode")
-    return isinstance(parameter.default, tuple) and is_list and len(value) == 0
+def sent(
+    node: Node, parameters: Iterable[RosParameter], specs: Mapping[str, Parameter], values: ParameterValues
+) -> list[RosParameter]:
+    """
+    Return the parameters to set on a node in place of those that a tool sent: each as its own type has it.
+
+    One that the middleware keeps read-only, and that is sent as it is, is left out: `ros2 param dump` writes those, too.
+    """
+    taken = []
+    for parameter in parameters:
+        name, spec = parameter.name, specs.get(parameter.name)
+        if spec is None:
+            fixed = node.has_parameter(name) and node.describe_parameter(name).read_only
+            if not fixed or node.get_parameter(name).value != parameter.value:
+                taken.append(parameter)
+            continue
+        value = fitted(parameter.value, spec, values.get(name))
+        if value is parameter.value or spec.wrong_type(value):  # what is wrong is refused by the middleware
+            taken.append(parameter)
+        else:
+            taken.append(RosParameter(name, RosParameter.Type(spec.descriptor().type), value))
+    return taken
 
 
-def _coerce(value: Any, parameter: Parameter) -> Any:
-    """YAML writes 5 for 5.0: take whole numbers where a float is declared, and an empty list for any array."""
-    value = word_of(value, parameter)
-    if isinstance(parameter.default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+def fitted(value: Any, parameter: Parameter, present: Any) -> Any:
+    """
+    Return a value that a tool sent as the parameter's type has it; as it came where that is not plain.
+
+    Tools guess the type from text, `ros2 param load` even that of what `ros2 param dump` wrote: 2 for 2.0, 1e-05 as text, []
+    as a list of bool, on as true, a text of digits as a number. present: the present value, which is known by its text.
+    """
+    value = _word_of(value, parameter)
     if isinstance(parameter.default, tuple):
-        if value is None or len(value) == 0:
-            return []
-        element = parameter.element or type(parameter.default[0])
-        if element is float:
-            return [float(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else v for v in value]
-        return list(value)
+        return _fitted_array(value, parameter)
+    if isinstance(parameter.default, float):
+        return _fitted_number(value)
+    if isinstance(parameter.default, str) and isinstance(present, str) and not isinstance(value, str):
+        read = _read(present)
+        return present if type(read) is type(value) and read == value else value
     return value
 
 
-def _wrong_type(value: Any, parameter: Parameter) -> str | None:
-    if isinstance(parameter.default, tuple):
-        element = parameter.element or type(parameter.default[0])
-        if isinstance(value, list) and all(type(v) is element for v in value):
-            return None
-        return f"parameter {parameter.name}: {value!r} is not a list of {element.__name__}"
-    if type(value) is type(parameter.default):
-        return None
-    return f"parameter {parameter.name}: {value!r} is not of type {type(parameter.default).__name__}"
+def _fitted_array(value: Any, parameter: Parameter) -> Any:
+    element = parameter.element or type(parameter.default[0])
+    values = _read(value) if isinstance(value, str) else value  # a list of 1.0 and 1e-05 comes as text
+    if value is None:  # an empty list in a file
+        return []
+    if not isinstance(values, list | tuple) and not hasattr(values, "typecode"):
+        return value
+    values = [_fitted_number(one) for one in values] if element is float else list(values)
+    return values if all(type(one) is element for one in values) else value
+
+
+def _fitted_number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return value
+
+
+def _read(text: str) -> Any:
+    """Return what YAML reads in a text, as tools do; the text where it is none."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return text

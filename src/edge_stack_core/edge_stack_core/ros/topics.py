@@ -19,7 +19,7 @@ from typing import Any
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, qos_policy_name_from_kind
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
@@ -270,6 +270,10 @@ class TopicNode(LifecycleNode):
 
     def _incompatible(self, topic: str, event: Any, other: str) -> None:
         self.stats.event(topic, "incompatible_qos", max(1, event.total_count_change))
-        self.get_logger().warning(
-            f"{topic}: a {other} has incompatible QoS (last policy: {event.last_policy_kind}); they do not talk"
-        )
+        policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+        if (topic, f"{other} {policy}") not in self._raised:
+            self._raised.add((topic, f"{other} {policy}"))
+            self.get_logger().warning(
+                f"{topic}: a {other} has incompatible QoS ({policy}): they do not talk; `ros2 topic info -v {topic}` shows"
+                " both (counted from now on, not logged again)"
+            )

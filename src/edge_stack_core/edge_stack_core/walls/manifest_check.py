@@ -26,6 +26,7 @@ ROSDEP_KEYS = {
     "hypothesis": "python3-hypothesis",
     "jsonschema": "python3-jsonschema",
     "matplotlib": "python3-matplotlib",
+    "mujoco": "python3-mujoco-pip",
     "numpy": "python3-numpy",
     "onnxruntime": "python3-onnxruntime-pip",
     "psutil": "python3-psutil",

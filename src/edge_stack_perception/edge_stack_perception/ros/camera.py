@@ -53,6 +53,7 @@ DEFAULT_FRAME_ID = "camera_optical_frame"
 class CameraNode(StackNode):
     """Publishes frames of one camera, or of what stands in for it."""
 
+    DIAGNOSTIC_TASK = "camera frames"
     PARAMETERS = (
         Parameter(
             "source", "device", "Where frames come from.", choices=("device", "video", "folder", "topic")
@@ -123,13 +124,11 @@ class CameraNode(StackNode):
         self._header = Header()
         self._calibration: Calibration | None = None
         self._info = CameraInfo()
-        self._warned = ""
 
     # ---- lifecycle -------------------------------------------------------------------------------------------------
 
     def configure_node(self) -> None:
         """Open the source and read the calibration."""
-        self._warned = ""
         self._calibration = (
             load_calibration(self.params.camera_info_file) if self.params.camera_info_file else None
         )
@@ -179,6 +178,10 @@ class CameraNode(StackNode):
         source_hz = self._source.source.rate_hz if self._source is not None else 0.0
         wanted_hz = float(self.params.rate_hz)
         return min(wanted_hz, source_hz) if source_hz > 0.0 else wanted_hz
+
+    def hardware_id(self) -> str:
+        """Return where frames come from."""
+        return str(self.params.topic if self.params.source == "topic" else self.params.path)
 
     # ---- the source ------------------------------------------------------------------------------------------------
 
@@ -348,9 +351,8 @@ class CameraNode(StackNode):
             self.clear_problem()
 
     def _warn(self, text: str) -> None:
-        if text and text != self._warned:
-            self._warned = text
-            self.get_logger().warning(text)
+        if text:
+            self.log_state(text)
 
 
 def _from_message(info: CameraInfo) -> Calibration:

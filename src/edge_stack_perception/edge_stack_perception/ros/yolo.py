@@ -70,6 +70,7 @@ class YoloNode(StackNode):
     """Publishes what one model finds in the newest frame."""
 
     PARAMETERS = PARAMETERS
+    DIAGNOSTIC_TASK = "model inference"
 
     def __init__(self, name: str = "yolo", **kwargs: Any) -> None:
         """Declare; the model is loaded at configure."""
@@ -232,6 +233,10 @@ class YoloNode(StackNode):
         self._mask_image, self._debug_image = Image(), Image()
         if model is not None:
             model.close()
+
+    def hardware_id(self) -> str:
+        """Return what the model runs on: a device, or a server's address."""
+        return str(self.params.model if is_served(self.params.model) else self.params.device)
 
     def diagnostic_values(self, figures: StatisticsSnapshot) -> dict[str, str]:
         """Add whether admission is asked for, and why."""

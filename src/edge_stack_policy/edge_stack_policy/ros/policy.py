@@ -53,6 +53,7 @@ class PolicyNode(StackNode):
     """Runs one policy."""
 
     PARAMETERS = PARAMETERS
+    DIAGNOSTIC_TASK = "action chunks"
 
     def __init__(self, name: str = "policy", **kwargs: Any) -> None:
         """Declare parameters; the policy is made at configure."""
@@ -151,6 +152,10 @@ class PolicyNode(StackNode):
     def target_hz(self) -> float:
         """Rate of chunks."""
         return float(self.params.chunk_rate_hz)
+
+    def hardware_id(self) -> str:
+        """Return what the policy is computed on."""
+        return str(self.params.policy_address or self.params.device or super().hardware_id())
 
     def diagnostic_values(self, figures: StatisticsSnapshot) -> dict[str, str]:
         """Add how the chunks do."""

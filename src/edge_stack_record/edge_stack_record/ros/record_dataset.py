@@ -52,6 +52,8 @@ QUEUE_STEPS = 480
 COMMANDS_UNREAD = 20
 AGE_MAX_S = 0.5
 """Older images and joint states make no step."""
+SAY_S = 2.0
+"""What is missing for so long is worth a word, once."""
 HOLE_MAX_S = 0.2
 """Time without a step that an episode may have; the dataset says that there is none."""
 WRITER_THREADS = 2
@@ -93,6 +95,7 @@ class DatasetRecorder:
         self._images: dict[str, tuple[float, Image]] = {}
         self._joints: tuple[float, JointState] | None = None
         self._command = robot.home
+        self._commanded = False
         self._queue: queue.Queue[Step | tuple[Ended, str] | None] = queue.Queue(QUEUE_STEPS)
         self._thread = threading.Thread(target=self._write, name="dataset", daemon=True)
         self._thread.start()
@@ -121,6 +124,17 @@ class DatasetRecorder:
         """Whether there are as many episodes as were wanted."""
         return self.kept >= self._limit
 
+    def waits_for(self) -> str:
+        """Return what has not come that an episode needs, in words; empty where nothing is missing."""
+        missing = [image.topic for image in self._contract.images if image.key not in self._images]
+        if self._contract.state is not None and self._joints is None:
+            missing.append(self._contract.state.topic)
+        if not self._commanded:
+            missing.append("joint_command")
+        if not self._episodes.task:
+            missing.append(f"a task on {self._contract.task_topic}")
+        return ", ".join(missing)
+
     # ---- from topics (the node's thread)
 
     def _listen(self, image: ImageFeature) -> None:
@@ -139,6 +153,7 @@ class DatasetRecorder:
         self._end(self._episodes.take_status(message.state, message.instruction, message.attempts))
 
     def _take_command(self, message: Any) -> None:
+        self._commanded = True
         try:
             self._command = read_command(message, self._robot.joint_names, self._command)
         except ValueError as error:
@@ -274,10 +289,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the dataset is completed
-    end_s = time.monotonic() + (options.duration or float("inf"))
+    begin_s = time.monotonic()
+    end_s, said = begin_s + (options.duration or float("inf")), {""}
+    print(f"{writer.folder}: records until {_until(options)}", file=sys.stderr, flush=True)
     try:
-        while time.monotonic() < end_s and not recorder.problem and not recorder.complete:
+        while (now_s := time.monotonic()) < end_s and not recorder.problem and not recorder.complete:
             executor.spin_once(timeout_sec=0.1)
+            missing = recorder.waits_for() if now_s - begin_s >= SAY_S else ""
+            if missing not in said:
+                said.add(missing)
+                print(f"waits for {missing}", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         pass
     finally:
@@ -289,6 +310,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{writer.folder}: {writer.episodes} episodes, {writer.frames} frames; {recorder.thrown_away} thrown away"
     )
     return 0 if writer.episodes and not recorder.problem else 1
+
+
+def _until(options: argparse.Namespace) -> str:
+    """Return what ends a recording, in words."""
+    ends = [f"{options.episodes} episodes are kept"] * bool(options.episodes)
+    ends += [f"{options.duration:g} s are over"] * bool(options.duration)
+    return " or ".join([*ends, "Ctrl-C"])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from edge_stack_msgs.msg import BoardState as BoardStateMessage
 from edge_stack_msgs.msg import GovernorState, NodeAllocation, NodeStatus
 
@@ -37,6 +37,7 @@ def demand_of(
     floor_hz = node.floor_hz
     if floor_hz is None:
         floor_hz = 0.0 if priority_class == "background" else rate_hz
+    floor_hz = min(floor_hz, rate_hz)  # somebody may want less of it than the file does
     if status is None:
         return NodeDemand(node.name, priority_class, rate_hz, floor_hz, variants=len(node.variants))
     stages = {stage.name: stage.p50_ms for stage in status.stages if math.isfinite(stage.p50_ms)}
@@ -118,10 +119,8 @@ def governor_message(
     return message
 
 
-def diagnostics_of(
-    supervisor: str, state: BoardState, allocation: Allocation | None, stamp: Time
-) -> DiagnosticArray:
-    """Return two statuses: "<supervisor>: board" and "<supervisor>: governor"."""
+def board_diagnostics(name: str, state: BoardState, hardware_id: str) -> DiagnosticStatus:
+    """Return how the board is. name: of the status. hardware_id: what the board is."""
     figures = {
         "source": state.source,
         "board": state.board or "unknown",
@@ -141,24 +140,27 @@ def diagnostics_of(
         level, text = DiagnosticStatus.ERROR, "heat holds the clocks down"
     elif state.lost:
         level, text = DiagnosticStatus.WARN, f"cannot be read: {', '.join(state.lost)}"
-    name = supervisor.lstrip("/")
-    array = DiagnosticArray(status=[_status(f"{name}: board", level, text, figures)])
-    array.header.stamp = stamp
-    if allocation is not None:
-        lowered = {n: f"{allocation.rate_hz[n]:g} Hz: {why}" for n, why in allocation.reason.items()}
-        level = DiagnosticStatus.WARN if lowered else DiagnosticStatus.OK
-        text = allocation.summary or "every node has the rate that it wants"
-        values = {"controller": allocation.controller, **lowered}
-        array.status.append(_status(f"{name}: governor", level, text, values))
-    return array
+    return _status(name, level, text, figures, hardware_id)
 
 
-def _status(name: str, level: bytes, text: str, values: Mapping[str, str]) -> DiagnosticStatus:
+def governor_diagnostics(name: str, allocation: Allocation | None, hardware_id: str) -> DiagnosticStatus:
+    """Return what the governor holds down, and why. name: of the status. allocation None: there is no governor."""
+    if allocation is None:
+        return _status(name, DiagnosticStatus.OK, "off", {"controller": "none"}, hardware_id)
+    lowered = {n: f"{allocation.rate_hz[n]:g} Hz: {why}" for n, why in allocation.reason.items()}
+    level = DiagnosticStatus.WARN if lowered else DiagnosticStatus.OK
+    text = allocation.summary or "every node has the rate that it wants"
+    return _status(name, level, text, {"controller": allocation.controller, **lowered}, hardware_id)
+
+
+def _status(
+    name: str, level: bytes, text: str, values: Mapping[str, str], hardware_id: str
+) -> DiagnosticStatus:
     return DiagnosticStatus(
         level=level,
         name=name,
         message=text,
-        hardware_id="edge_stack",
+        hardware_id=hardware_id,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
 

@@ -3,7 +3,7 @@
 """
 What the supervisor hears of detections for the rules of modes, and which of these rules can never apply.
 
-Its unit is one message. What is found is logged once, when it begins. Nothing is decided here.
+Its unit is one message. What is found is logged when it begins and when it has ended. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -77,7 +77,6 @@ class ModeSight:
         self._judge(time.monotonic())
 
     def _judge(self, now_s: float) -> None:
-        before, self.problems = self.problems, blind_rules(self._rules, self._topics, self._node.mode, now_s)
+        self.problems = blind_rules(self._rules, self._topics, self._node.mode, now_s)
         for problem in self.problems:
-            if problem not in before:
-                self._node.get_logger().warning(f"modes: {problem}")
+            self._node.log_state(f"modes: {problem}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from edge_stack_msgs.msg import NodeStatus, StackState, SupervisedNode
 
 from edge_stack_core.ros.stamps import to_nanoseconds, to_time
@@ -78,32 +78,26 @@ def stack_state_message(
     return message
 
 
-def diagnostics_message(supervisor: str, views: Iterable[NodeView], stamp: Time) -> DiagnosticArray:
-    """Return one diagnostic status for each supervised node, named "<supervisor>: <node>"."""
-    message = DiagnosticArray()
-    message.header.stamp = stamp
-    for view in views:
-        values = {
-            "state": view.state.label,
-            "wanted": _wanted(view),
-            "class": view.priority_class,
-            "pid": str(view.pid),
-            "target_hz": f"{view.target_hz:.2f}" if view.target_hz >= 0.0 else "",
-            "reason": view.reason,
-            "fault": view.fault.value,
-            "recoveries": str(view.recoveries),
-            "last_recovery_s": f"{view.last_recovery_s:.3f}",
-        }
-        message.status.append(
-            DiagnosticStatus(
-                level=bytes([view.health]),
-                name=f"{supervisor.lstrip('/')}: {short_name(view.name)}",
-                message=view.message or view.state.label,
-                hardware_id="edge_stack",
-                values=[KeyValue(key=key, value=value) for key, value in values.items()],
-            )
-        )
-    return message
+def node_diagnostics(name: str, view: NodeView, hardware_id: str) -> DiagnosticStatus:
+    """Return how a supervised node is. name: of the status."""
+    values = {
+        "state": view.state.label,
+        "wanted": _wanted(view),
+        "class": view.priority_class,
+        "pid": str(view.pid),
+        "target_hz": f"{view.target_hz:.2f}" if view.target_hz >= 0.0 else "",
+        "reason": view.reason,
+        "fault": view.fault.value,
+        "recoveries": str(view.recoveries),
+        "last_recovery_s": f"{view.last_recovery_s:.3f}",
+    }
+    return DiagnosticStatus(
+        level=bytes([view.health]),
+        name=name,
+        message=view.message or view.state.label,
+        hardware_id=hardware_id,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
 
 
 def _fault_stamp(view: NodeView, now: Time) -> Time:

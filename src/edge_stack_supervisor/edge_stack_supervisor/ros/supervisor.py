@@ -19,26 +19,30 @@ from typing import Any
 
 from edge_stack_msgs.msg import NodeStatus, StackState
 from edge_stack_msgs.srv import ManageStack
+from rcl_interfaces.msg import ParameterEvent
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter as RosParameter
+from rclpy.qos import qos_profile_parameter_events
+from rclpy.serialization import deserialize_message
 from rclpy.task import Future
 
 from edge_stack_core.process_environment import send_small_messages_only
 from edge_stack_core.ros import qos
+from edge_stack_core.ros.base import DIAGNOSTICS_PERIOD_S
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import Parameter, declare
-from edge_stack_core.stack_config import load_config
+from edge_stack_core.state_log import kind_of
 from edge_stack_supervisor.ros.supervision_clients import SupervisionClients
 from edge_stack_supervisor.ros.supervision_messages import (
-    diagnostics_message,
+    node_diagnostics,
     report_of,
     short_name,
     stack_state_message,
 )
 from edge_stack_supervisor.ros.supervisor_board import BoardPart
 from edge_stack_supervisor.ros.supervisor_modes import ModesPart
-from edge_stack_supervisor.ros.supervisor_parameters import PARAMETERS, limits_from
+from edge_stack_supervisor.ros.supervisor_parameters import PARAMETERS, limits_from, stack_of
 from edge_stack_supervisor.ros.supervisor_part import SupervisingNode, SupervisorPart
 from edge_stack_supervisor.supervision import (
     Health,
@@ -54,13 +58,15 @@ from edge_stack_supervisor.supervision import (
     TransitionCall,
     Verb,
 )
+from edge_stack_supervisor.supervision.explain import NOT_FOUND
 
 EXECUTABLE = "supervisor"
 # What the supervisor does beside keeping nodes up, in order of their steps.
 PARTS: tuple[type[SupervisorPart], ...] = (ModesPart, BoardPart)
 TICK_S = 0.1  # also the period of stack_state, which others take for the supervisor's heartbeat
+# An event names the parameters of one node that were set, and their values.
+PARAMETER_EVENT_BYTES = 65_536
 PART_TICKS = 2  # parts are stepped at every second tick, unless the board is to be read more often than that
-DIAGNOSTICS_PERIOD_S = 1.0
 
 
 @dataclass
@@ -75,6 +81,7 @@ class _ManageRequest:
 class SupervisorNode(SupervisingNode):
     """Supervises the nodes of one stack."""
 
+    DIAGNOSTIC_TASK = "supervision"
     LATER_PARAMETERS = ("rate_hz.",)
     PARAMETERS = (*PARAMETERS, *(parameter for part in PARTS for parameter in part.PARAMETERS))
 
@@ -91,6 +98,11 @@ class SupervisorNode(SupervisingNode):
         self._request: _ManageRequest | None = None
         self._shown: dict[str, tuple[NodeState, int, Health, NodeFault]] = {}
         self._part_problem = ""
+        self._adopted: frozenset[str] = frozenset()
+        self._wishes: dict[
+            str, tuple[str, float | None, float | None]
+        ] = {}  # rates, as they were logged last
+        self._troubles: dict[str, str] = {}  # of nodes, as they were logged last
         self._diagnosed_s = -math.inf
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._tick_timer: Any = None
@@ -101,8 +113,7 @@ class SupervisorNode(SupervisingNode):
     def configure_node(self) -> None:
         """Read the stack and get ready to watch it."""
         p = self.params
-        config = load_config(p.config_file, robot=p.robot or None)
-        nodes = config.switch_on(p.enabled).select(sim=p.sim, disabled=p.disabled)
+        nodes = stack_of(p).select(sim=p.sim, disabled=p.disabled)
         specs = [
             NodeSpec(self._full_name(n.name), n.priority_class, n.stage, n.rate_hz)
             for n in nodes
@@ -114,12 +125,21 @@ class SupervisorNode(SupervisingNode):
         self._part_ticks = 1 if p.board_period_s < PART_TICKS * TICK_S else PART_TICKS
         self._declare_rates(specs)
         adopted, rates, self.mode = self._memory.recall(self._supervision, time.monotonic())
+        self._adopted = frozenset(adopted)
         known = {name: rate_hz for name, rate_hz in rates.items() if name in self._specs}
         self.set_parameters([RosParameter(name, value=rate_hz) for name, rate_hz in known.items()])
         if adopted:
             self.get_logger().info(f"adopting {', '.join(map(short_name, adopted))} as they are")
         self._state_publisher = self.publisher(StackState, "stack_state", qos.state())
         self.subscription(NodeStatus, "node_status", self._take_status, qos.status())
+        self.subscription(
+            ParameterEvent,
+            "/parameter_events",
+            self._take_parameter_event,
+            qos_profile_parameter_events,
+            raw=True,
+            max_bytes=PARAMETER_EVENT_BYTES,
+        )
         # Its callback awaits the outcome, so it must not share the other callbacks' group: they would wait
         # for it.
         self._manage_service = self.create_service(
@@ -166,8 +186,11 @@ class SupervisorNode(SupervisingNode):
         for part in self._parts:
             part.parameters_changed(changed)
         for name, value in changed.items():
-            if name.startswith("rate_hz."):
-                self._supervision.want_rate(self._full_name(name.removeprefix("rate_hz.")), float(value))
+            node = self._supervision.nodes.get(self._full_name(name.removeprefix("rate_hz.")))
+            # What was adopted is known better than by the rates that were remembered with it.
+            is_adopted = node is not None and node.spec.name in self._adopted and not self.is_active
+            if name.startswith("rate_hz.") and node is not None and not is_adopted:
+                node.want_rate(float(value))
 
     # ---- work -------------------------------------------------------------------------------------
 
@@ -181,6 +204,22 @@ class SupervisorNode(SupervisingNode):
         if before is not report.state:
             self._step()
 
+    def _take_parameter_event(self, data: bytes) -> None:
+        """See whether somebody has set the rate of a node by hand."""
+        if b"\x00rate_hz\x00" not in data:  # nearly all of them: they are not worth a message
+            return
+        event = deserialize_message(data, ParameterEvent)
+        for parameter in event.changed_parameters:
+            if parameter.name != "rate_hz" or event.node not in self._supervision.nodes:
+                continue
+            rate_hz = float(parameter.value.double_value)
+            if self._supervision.rate_was_set(event.node, rate_hz, time.monotonic()):
+                name = short_name(event.node)
+                self.get_logger().info(
+                    f"{name}: rate_hz {rate_hz:g} was set by hand; it holds for this process, or until a mode or"
+                    f" rate_hz.{name} changes it"
+                )
+
     def _tick(self) -> None:
         now_s = time.monotonic()
         self._ticks += 1
@@ -192,7 +231,7 @@ class SupervisorNode(SupervisingNode):
             for part in self._parts:
                 self._guarded(part, functools.partial(part.step, now_s))
         for note in self._watch.tick(now_s):
-            self.get_logger().warning(note)
+            self.log_state(note, lasts=False)
         self._step()
         self._publish_state()
         if now_s - self._diagnosed_s >= DIAGNOSTICS_PERIOD_S:
@@ -215,12 +254,10 @@ class SupervisorNode(SupervisingNode):
         self._memory.save(self._supervision, rates, self.mode)  # before anybody sees what it is about
         self._show_changes(now_s)
         for call in calls:
+            self._log_call(call)
             if isinstance(call, TransitionCall):
-                self.get_logger().info(f"{short_name(call.node)}: {call.transition.label}")
                 self._calls.ask_for(call, self._transition_answered)
             else:
-                values = ", ".join(f"{name} {value}" for name, value in call.values.items())
-                self.get_logger().info(f"{short_name(call.node)}: {values}")
                 self._calls.set_parameters(call, self._parameters_answered)
         request = self._request
         if request is not None:
@@ -290,10 +327,13 @@ class SupervisorNode(SupervisingNode):
 
     def _publish_health(self, now_s: float) -> None:
         self._diagnosed_s = now_s
-        stamp = self.get_clock().now().to_msg()
-        own_name = self.get_fully_qualified_name()
-        views = self._supervision.view(now_s)
-        self._diagnostics_publisher.publish(diagnostics_message(own_name, views, stamp))
+        host, statuses = self.hardware_id(), []
+        for view in self._supervision.view(now_s):
+            name = short_name(view.name)
+            statuses.append(node_diagnostics(self.diagnostic_name(f"node {name}"), view, host))
+            if view.message == NOT_FOUND:  # no change of its state is going to log it
+                self.log_state(f"{name}: {view.message}")
+        self.publish_diagnostics(statuses)
 
     def _show_changes(self, now_s: float) -> None:
         """Publish at once, and log, what is new since the last step."""
@@ -312,9 +352,23 @@ class SupervisorNode(SupervisingNode):
         self._publish_health(now_s)
         troubled = [short_name(v.name) for v in views if v.health in (Health.ERROR, Health.STALE)]
         if troubled and self._supervision.phase in (StackPhase.DEGRADED, StackPhase.STOPPING):
-            self.report_problem(f"{self._supervision.phase.name.lower()}: {', '.join(troubled)}")
-        else:
-            self._problem = problem  # which the part has logged
+            problem = f"{self._supervision.phase.name.lower()}: {', '.join(troubled)}"
+        self._problem = problem  # logged by the part, or as the change of each node
+
+    def _log_call(self, call: TransitionCall | ParameterCall) -> None:
+        """Log what is asked of a node: not each attempt, nor each step of a governor on its way."""
+        node, name = self._supervision.nodes[call.node], short_name(call.node)
+        if isinstance(call, TransitionCall):
+            if not node.attempts and not node.unanswered:
+                self.get_logger().info(f"{name}: {call.transition.label}")
+            return
+        reason = node.reasons.get("rate", "")
+        wish = kind_of(reason), node.base_hz, node.rate_by_hand
+        if set(call.values) == {"rate_hz"} and self._wishes.get(name) == wish:
+            return
+        self._wishes[name] = wish
+        values = ", ".join(f"{key} {value}" for key, value in call.values.items())
+        self.get_logger().info(f"{name}: {values}" + (f" ({reason})" if reason else ""))
 
     def _log_change(self, view: NodeView, before: NodeState) -> None:
         if view.state.is_transition:
@@ -324,6 +378,10 @@ class SupervisorNode(SupervisingNode):
             text += f" (recoveries: {view.recoveries}, the last one took {view.last_recovery_s:.2f} s)"
         elif view.message:
             text += f" ({view.message})"
+        trouble = kind_of(text) if view.message and view.state is not view.wanted else ""
+        if trouble and self._troubles.get(view.name) == trouble:
+            return  # one more attempt
+        self._troubles[view.name] = trouble
         if view.health in (Health.ERROR, Health.STALE):
             self.get_logger().warning(text)
         else:

@@ -16,7 +16,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
 from edge_stack_msgs.msg import BoardState as BoardStateMessage
 from edge_stack_msgs.msg import GovernorState
 
@@ -27,8 +26,9 @@ from edge_stack_core.board.reader import READERS, BoardReader, open_reader
 from edge_stack_core.board.types import BoardState
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.ros import qos
+from edge_stack_core.ros.base import DIAGNOSTICS_PERIOD_S
 from edge_stack_core.ros.parameters import Parameter
-from edge_stack_core.stack_config import NodeConfig, load_config
+from edge_stack_core.stack_config import NodeConfig
 from edge_stack_supervisor.governor import (
     CONTROLLERS,
     Allocation,
@@ -39,11 +39,13 @@ from edge_stack_supervisor.governor import (
 )
 from edge_stack_supervisor.governor.memory import MEMORY
 from edge_stack_supervisor.ros.governor_messages import (
+    board_diagnostics,
     board_message,
     demand_of,
-    diagnostics_of,
+    governor_diagnostics,
     governor_message,
 )
+from edge_stack_supervisor.ros.supervisor_parameters import stack_of
 from edge_stack_supervisor.ros.supervisor_part import SupervisingNode, SupervisorPart
 from edge_stack_supervisor.supervision import ManagedNode, NodeSpec, NodeState, StackPhase
 
@@ -135,17 +137,16 @@ class BoardPart(SupervisorPart):
         self._thread: BoardThread | None = None
         self._governor: StackGovernor | None = None
         self._allocation: Allocation | None = None
-        self._decided_s = -math.inf
+        self._decided_s = self._diagnosed_s = -math.inf
         # Of the machine on which the models run, whatever board is read.
         self._cores = CpuClock(BoardFiles())
         self._idle_s = math.inf  # when a core was last seen idle; infinite: nobody looks
-        self._said_busy = self._said_unknown = False
+        self._said_unknown = False
         self._off: dict[str, str] = {}  # nodes that are cleaned up to free memory, and why
         self._variant: dict[str, int] = {}
         self._governed: set[str] = set()  # nodes whose rates are set here
         self._board_publisher: Any = None
         self._governor_publisher: Any = None
-        self._diagnostics_publisher: Any = None
 
     # ---- lifecycle ------------------------------------------------------------------------------------------------------
 
@@ -153,7 +154,7 @@ class BoardPart(SupervisorPart):
         """Read the files and open the board's reader."""
         p, node = self.node.params, self.node
         self._settings = load_settings(p.governor_file or None)
-        stack = load_config(p.config_file, robot=p.robot or None).switch_on(p.enabled)
+        stack = stack_of(p)
         by_short = {spec.name.rsplit("/", 1)[-1]: spec.name for spec in specs}
         self._nodes = {
             n.name: _Node(n, by_short[n.name])
@@ -169,7 +170,6 @@ class BoardPart(SupervisorPart):
         self._check_pinned(p.governor_pinned)
         self._board_publisher = node.publisher(BoardStateMessage, "board_state", qos.state())
         self._governor_publisher = node.publisher(GovernorState, "governor_state", qos.state())
-        self._diagnostics_publisher = node.publisher(DiagnosticArray, "diagnostics", qos.status())
         limits = load_limits(find_board(p.board_file)) if p.board_file else None
         self._thread = BoardThread(open_reader(p.sysfs_root, p.board, limits), p.board_period_s)
         self._choose(p.governor)
@@ -229,12 +229,12 @@ class BoardPart(SupervisorPart):
         load = self._cores.load()
         # While nodes come up, their models are what the cores are busy with.
         if load is None or load < BUSY_LOAD or self.node.supervision.phase is not StackPhase.ACTIVE:
-            self._idle_s, self._said_busy = now_s, False
-        elif now_s - self._idle_s >= BUSY_S and not self._said_busy:
-            self._said_busy = True
+            self._idle_s = now_s
+        elif now_s - self._idle_s >= BUSY_S and self.node.log_state(
+            "every core is busy; models may get less than their rates"
+        ):
             self.node.stats.event("board", "cpu_busy")
             self.node.publish_status()
-            self.node.get_logger().warning("every core is busy; models may get less than their rates")
 
     def _decide(self, thread: BoardThread, state: BoardState, now_s: float) -> None:
         pids = [status.pid for n in self._nodes.values() if (status := self.node.status(n.full_name))]
@@ -264,8 +264,18 @@ class BoardPart(SupervisorPart):
         full_names = {name: node.full_name for name, node in self._nodes.items()}
         message = governor_message(self._allocation, demands, pinned, full_names, changes, stamp)
         self._governor_publisher.publish(message)
-        own_name = self.node.get_fully_qualified_name()
-        self._diagnostics_publisher.publish(diagnostics_of(own_name, state, self._allocation, stamp))
+        if now_s - self._diagnosed_s >= 0.9 * DIAGNOSTICS_PERIOD_S:
+            self._diagnosed_s = now_s
+            self._publish_diagnostics(state)
+
+    def _publish_diagnostics(self, state: BoardState) -> None:
+        name, host = self.node.diagnostic_name, self.node.hardware_id()
+        self.node.publish_diagnostics(
+            [
+                board_diagnostics(name("board_state"), state, host),
+                governor_diagnostics(name("governor_state"), self._allocation, host),
+            ]
+        )
 
     def _apply(self) -> None:
         """Want of each node the smaller of what its mode and the governor allow."""
@@ -279,7 +289,7 @@ class BoardPart(SupervisorPart):
                 continue
             reason = allocation.reason.get(name, "")
             if reason or name in self._governed:
-                supervision.want_rate(node.full_name, min(wanted_hz, rate_hz), reason)
+                supervision.limit_rate(node.full_name, min(wanted_hz, rate_hz), reason)
                 self._governed.add(name) if reason else self._governed.discard(name)
             self._apply_variant(name, node, allocation.variant.get(name, 0))
         self._apply_off(allocation)
@@ -329,16 +339,12 @@ class BoardPart(SupervisorPart):
 
     def _ceiling(self, full_name: str) -> NodeState:
         """Return the state that the mode wants of a node."""
-        ceiling = self.node.ceilings.get(full_name)
-        return NodeState.ACTIVE if ceiling is None else ceiling.state
+        return self.node.ceilings.get(full_name, NodeState.ACTIVE)
 
     def _wanted_hz(self, name: str) -> float | None:
-        """Return the rate that the mode, or else a user, wants of a node; None for one that has no rate."""
-        ceiling = self.node.ceilings.get(self._nodes[name].full_name)
-        if ceiling is not None and ceiling.rate_hz is not None:
-            return ceiling.rate_hz
-        rate_hz = self.node.params.get(f"rate_hz.{name}")
-        return None if rate_hz is None else float(rate_hz)
+        """Return the rate that somebody wants of a node by hand, else its mode or the file; None where there is none."""
+        managed = self.node.supervision.nodes.get(self._nodes[name].full_name)
+        return None if managed is None else managed.wished_hz
 
 
 def _variant_of(config: NodeConfig, node: ManagedNode) -> int:

@@ -24,7 +24,7 @@ from std_msgs.msg import String
 
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.parameters import Parameter
-from edge_stack_core.stack_config import NO_MODES, load_config
+from edge_stack_core.stack_config import NO_MODES
 from edge_stack_supervisor.modes import (
     Battery,
     Detection,
@@ -43,7 +43,8 @@ from edge_stack_supervisor.modes import (
 )
 from edge_stack_supervisor.ros.mode_hooks import ModeHooks
 from edge_stack_supervisor.ros.mode_sight import ModeSight
-from edge_stack_supervisor.ros.supervisor_part import Ceiling, SupervisingNode, SupervisorPart
+from edge_stack_supervisor.ros.supervisor_parameters import stack_of
+from edge_stack_supervisor.ros.supervisor_part import SupervisingNode, SupervisorPart
 from edge_stack_supervisor.supervision import ManagedNode, NodeSpec, NodeState, StackPhase
 from edge_stack_supervisor.supervision.explain import explain
 from edge_stack_supervisor.supervision.lifecycle import lower
@@ -95,7 +96,7 @@ class ModesPart(SupervisorPart):
         p, node = self.node.params, self.node
         if p.modes_file == NO_MODES:
             return
-        stack = load_config(p.config_file, robot=p.robot or None).switch_on(p.enabled)
+        stack = stack_of(p)
         nodes = stack.select(sim=p.sim, disabled=p.disabled)
         config = load_modes(p.modes_file, nodes, known=[n.name for n in stack.nodes])
         self._config = config
@@ -253,7 +254,7 @@ class ModesPart(SupervisorPart):
             if machine.under_way and not was_under_way:
                 log.info(f"mode: {machine.mode} -> {mode} ({reason})")
         if refusal:
-            log.warning(f"mode {mode} ({reason}) refused: {refusal}")
+            self.node.log_state(f"mode {mode} ({reason}) refused: {refusal}", lasts=False)
         return refusal
 
     def _carry_out(self, wave: Wave) -> None:
@@ -274,10 +275,21 @@ class ModesPart(SupervisorPart):
             reason = "" if state is NodeState.ACTIVE else f"mode: {wave.title}"
             supervision.want_node(self._names[name], state, reason)
         for name, rate_hz in wave.rates.items():
-            supervision.want_rate(self._names[name], rate_hz, "mode")
-        self.node.ceilings.update(
-            {self._names[name]: Ceiling(told.state, told.rate_hz) for name, told in machine.told.items()}
-        )
+            self._want_rate(name, rate_hz)
+        self.node.ceilings.update({self._names[name]: told.state for name, told in machine.told.items()})
+
+    def _want_rate(self, name: str, rate_hz: float) -> None:
+        """Want a mode's rate of a node; where the mode leaves it at robot.yaml's, what somebody wants in its place holds."""
+        supervision, full_name = self.node.supervision, self._names[name]
+        if self._config is not None and rate_hz == self._config.base[name].rate_hz:
+            rate_hz = float(self.node.params.get(f"rate_hz.{name}", rate_hz))
+        by_hand = supervision.nodes[full_name].rate_by_hand
+        if by_hand is not None and rate_hz == supervision.nodes[full_name].base_hz:
+            return
+        if by_hand is not None:
+            text = f"{name}: {by_hand:g} Hz, which was set by hand, is over: the mode wants {rate_hz:g} Hz"
+            self.node.get_logger().warning(text)
+        supervision.want_rate(full_name, rate_hz, "mode")
 
     def _interrupt(self, reason: str) -> None:
         machine = self._machine
@@ -290,7 +302,7 @@ class ModesPart(SupervisorPart):
         if outcome.success:
             log.info(f"mode: {outcome.message}")
         else:
-            log.warning(f"mode {outcome.target} failed: {outcome.message}")
+            self.node.log_state(f"mode {outcome.target} failed: {outcome.message}", lasts=False)
         if self._rule is not None and not outcome.success:
             self._rules.failed(self._rule, now_s)
         elif self._rule is not None:

@@ -1,10 +1,11 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of the supervisor node itself, and the limits of supervision that follow from them."""
+"""Parameters of the supervisor node itself, and the stack and the limits of supervision that follow from them."""
 
 from __future__ import annotations
 
 from edge_stack_core.ros.parameters import Parameter, ParameterValues
+from edge_stack_core.stack_config import StackConfig, load_config
 from edge_stack_supervisor.supervision import SupervisionLimits
 
 PARAMETERS = (
@@ -17,6 +18,12 @@ PARAMETERS = (
     Parameter("sim", True, "Whether the stack runs with the simulated robot."),
     Parameter("disabled", (), "Names of nodes that do not run.", element=str),
     Parameter("enabled", (), "Names of nodes that run though the file switches them off.", element=str),
+    Parameter(
+        "overrides",
+        (),
+        "What was set in place of config_file for this run, each NODE.PARAMETER=VALUE with the value as JSON.",
+        element=str,
+    ),
     Parameter("autostart", True, "Whether it configures and activates itself: nobody else does."),
     Parameter("startup", True, "Whether it then brings the stack up, or waits for startup on ~/manage."),
     Parameter(
@@ -48,6 +55,11 @@ PARAMETERS = (
     ),
     Parameter("manage_timeout_s", 60.0, "How long a ~/manage call may take, s.", minimum=1.0, maximum=3600.0),
 )
+
+
+def stack_of(p: ParameterValues) -> StackConfig:
+    """Return the stack that parameters tell, with what was set for this run alone. Raises ConfigurationError."""
+    return load_config(p.config_file, robot=p.robot or None).switch_on(p.enabled).with_overrides(p.overrides)
 
 
 def limits_from(p: ParameterValues) -> SupervisionLimits:

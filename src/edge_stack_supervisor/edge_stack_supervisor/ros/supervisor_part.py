@@ -11,7 +11,6 @@ waits, and what its step raises is counted and ends nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from edge_stack_msgs.msg import NodeStatus, StackState
@@ -21,27 +20,19 @@ from edge_stack_core.ros.parameters import Parameter
 from edge_stack_supervisor.supervision import NodeSpec, NodeState, StackSupervision
 
 
-@dataclass(frozen=True)
-class Ceiling:
-    """The most that the mode wants of a node."""
-
-    state: NodeState
-    rate_hz: float | None
-
-
 class SupervisingNode(StackNode):
     """
     What parts see of the supervisor node, and what they tell one another by it.
 
-    ceilings: what the mode wants of each node (full name); empty without modes. memory_available_mb: what the board has
-    left, MiB; None while it does not tell. mode: the mode in force; before there is one, that of a former supervisor whose
-    nodes are adopted.
+    ceilings: the highest state that the mode wants of each node (full name); empty without modes. memory_available_mb: what
+    the board has left, MiB; None while it does not tell. mode: the mode in force; before there is one, that of a former
+    supervisor whose nodes are adopted.
     """
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         """Know no nodes."""
         super().__init__(name, **kwargs)
-        self.ceilings: dict[str, Ceiling] = {}
+        self.ceilings: dict[str, NodeState] = {}
         self.memory_available_mb: float | None = None
         self.mode = ""
         self._supervision = StackSupervision([])

@@ -11,8 +11,9 @@ parameter_call() say what to send, to_kill says what to end, and the caller does
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edge_stack_supervisor.supervision.attempts import Attempts
 from edge_stack_supervisor.supervision.crash_loop import CrashLoop, Offence, WrongOutputs
@@ -77,6 +78,8 @@ class ManagedNode:
         self.by_hand: NodeState | None = None
         self.own_goal = NodeState.ACTIVE
         self.recalled: tuple[int, int] | None = None  # the process that settings were recalled for
+        self.rate_by_hand: float | None = None  # that somebody has set, in place of base_hz
+        self.base_hz: float | None = None  # that the stack wants, before a governor lowers it
         self._goal: NodeState | None = None
         self._number = 0
         self._rested: NodeState | None = None  # the last primary state of this process
@@ -140,8 +143,35 @@ class ManagedNode:
         self._forgive()
 
     def want_rate(self, rate_hz: float) -> None:
-        """Want a rate of the node, Hz."""
+        """Want a rate of the node, Hz; one that was set by hand ends."""
+        self.base_hz, self.rate_by_hand = float(rate_hz), None
         self.settings.want({"rate_hz": float(rate_hz)})
+
+    def limit_rate(self, rate_hz: float) -> None:
+        """Let the node run at no more than its wanted rate, Hz, and remember that."""
+        self.settings.want({"rate_hz": float(rate_hz)})
+
+    @property
+    def wished_hz(self) -> float | None:
+        """The rate that somebody wants by hand, else the stack, Hz; a governor may lower it. None where none is set."""
+        return self.base_hz if self.rate_by_hand is None else self.rate_by_hand
+
+    def rate_was_set(self, rate_hz: float, now_s: float) -> bool:
+        """
+        Take that the node's rate was set; return whether somebody has another wish by hand now.
+
+        It holds until this process ends or the stack wants another rate. A governor that has to lowers it, too.
+        """
+        if self.base_hz is None or not self.settings.was_set("rate_hz", float(rate_hz), now_s):
+            return False
+        before = self.wished_hz
+        self.rate_by_hand = None if rate_hz == self.base_hz else float(rate_hz)
+        self.settings.adopt("rate_hz", float(rate_hz))
+        return rate_hz != before
+
+    def _end_rate_by_hand(self) -> None:
+        if self.rate_by_hand is not None and self.base_hz is not None:
+            self.want_rate(self.base_hz)
 
     @property
     def rate_hz(self) -> float | None:
@@ -150,8 +180,9 @@ class ManagedNode:
         return rate_hz if isinstance(rate_hz, float) else None
 
     def release(self) -> None:
-        """Take the node back at once, whether it is parked, given up, or set by hand."""
+        """Take the node back at once, whether it is parked, given up, or its state or rate was set by hand."""
         self.by_hand = None
+        self._end_rate_by_hand()
         self.parked = False
         self.crash_loop.release()
         self._wrong_outputs.release()
@@ -226,6 +257,14 @@ class ManagedNode:
         else:
             transition, self._call = self._call.transition, None
             self._fail(transition, now_s)
+
+    def remember_rates(self) -> list[Any]:
+        """Return all that recall_rates() needs, as plain values."""
+        return [self.base_hz, self.rate_by_hand]
+
+    def recall_rates(self, remembered: Sequence[Any]) -> None:
+        """Take back what remember_rates() has returned, for a process that still runs."""
+        self.base_hz, self.rate_by_hand = remembered
 
     def parameters_answered(self, number: int, refusals: Mapping[str, str]) -> None:
         """Take the answer to a parameter call. refusals: the node's reasons, by parameter."""
@@ -321,6 +360,7 @@ class ManagedNode:
             self._dead = None  # perhaps it lives: two processes under one name
         self.former_pid = self.pid if report.pid != self.pid and not known_dead else 0
         self._asked_for.clear()
+        self._end_rate_by_hand()
         self.settings.begin_process()
         self._wrong_outputs.begin_process()
         if self.by_hand is NodeState.FINALIZED:

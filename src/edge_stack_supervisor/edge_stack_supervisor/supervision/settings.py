@@ -4,7 +4,7 @@
 The parameters that are wanted of one node: set when its process begins and when a wanted value changes.
 
 A unit of work is one call that carries all values that are due. A value is not enforced: what somebody sets on the
-node afterwards holds until its process ends. Time is monotonic, s.
+node afterwards holds until its process ends, or until another value is wanted. Time is monotonic, s.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 from edge_stack_supervisor.supervision.types import Value
 
+# How long a value that was sent may take to be heard of from its node as set, s.
+SENT_S = 5.0
 # Calls without an answer after which a node is no longer kept down for values that take effect at configure.
 PATIENCE_CALLS = 8
 
@@ -45,6 +47,7 @@ class Settings:
         self._settings: dict[str, _Setting] = {}
         self._pending: _Pending | None = None
         self._unanswered = 0
+        self._sent: list[tuple[str, Value, float]] = []  # and not heard of as set yet; bounded by SENT_S
 
     @property
     def wanted(self) -> dict[str, Value]:
@@ -62,6 +65,28 @@ class Settings:
             if setting is None or not _same(setting.value, value):
                 self._settings[name] = _Setting(value, reconfigure)
                 self._unanswered = 0
+
+    def adopt(self, name: str, value: Value) -> None:
+        """Want a value that somebody else has set on the node: it has it already."""
+        setting = self._settings.setdefault(name, _Setting(value))
+        setting.value, setting.settled, setting.refusal = value, True, ""
+
+    def was_set(self, name: str, value: Value, now_s: float) -> bool:
+        """
+        Take that a parameter of the node was set; return whether somebody else did it.
+
+        What was sent from here before somebody else's value, and set after it, is wanted no more: the value in force goes
+        out again.
+        """
+        self._sent = [one for one in self._sent if now_s - one[2] <= SENT_S]
+        own = next((one for one in self._sent if one[0] == name and _same(one[1], value)), None)
+        if own is None:
+            return True
+        self._sent.remove(own)
+        setting = self._settings.get(name)
+        if setting is not None and not _same(setting.value, value):
+            setting.settled = False
+        return False
 
     def remember(self) -> dict[str, list[Any]]:
         """Return all that recall() needs, as plain values."""
@@ -83,6 +108,7 @@ class Settings:
         """Start over: a new process has taken nothing yet."""
         self._pending = None
         self._unanswered = 0
+        self._sent.clear()
         for setting in self._settings.values():
             setting.settled, setting.refusal = False, ""
 
@@ -100,6 +126,8 @@ class Settings:
         """Return the values to set, which count as sent. Only where due()."""
         values = {name: setting.value for name, setting in self._settings.items() if not setting.settled}
         self._pending = _Pending(number, now_s, values)
+        self._sent = [one for one in self._sent if now_s - one[2] <= SENT_S]
+        self._sent += [(name, value, now_s) for name, value in values.items()]
         return values
 
     def answered(self, number: int, refusals: Mapping[str, str]) -> None:

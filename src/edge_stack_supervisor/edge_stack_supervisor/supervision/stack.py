@@ -116,7 +116,7 @@ class StackSupervision:
 
     def want_rate(self, name: str, rate_hz: float, reason: str = "") -> bool:
         """
-        Want a rate of a node, Hz. The same rate again changes nothing: what a user sets on the node meanwhile holds.
+        Want a rate of a node, Hz, in place of one that was set by hand.
 
         reason: shown with the node. Returns whether there is such a node.
         """
@@ -125,6 +125,22 @@ class StackSupervision:
         self.nodes[name].reasons["rate"] = reason
         self.nodes[name].want_rate(rate_hz)
         return True
+
+    def limit_rate(self, name: str, rate_hz: float, reason: str = "") -> bool:
+        """
+        Let a node run at this rate, Hz, which is no more than what is wanted of it, by hand or else.
+
+        reason: shown with the node. Returns whether there is such a node.
+        """
+        if name not in self.nodes:
+            return False
+        self.nodes[name].reasons["rate"] = reason
+        self.nodes[name].limit_rate(rate_hz)
+        return True
+
+    def rate_was_set(self, name: str, rate_hz: float, now_s: float) -> bool:
+        """Take that the rate of a node was set on it; return whether by somebody else than this supervision."""
+        return name in self.nodes and self.nodes[name].rate_was_set(rate_hz, now_s)
 
     def want_parameters(self, name: str, values: Mapping[str, Value], *, reconfigure: bool = False) -> bool:
         """
@@ -256,7 +272,7 @@ class StackSupervision:
         )
 
     def _view(self, node: ManagedNode, now_s: float) -> NodeView:
-        message = explain(node, now_s)
+        message = explain(node, now_s, now_s - self._goal_since_s)
         if not message and node.step().transition is not None:
             waits_for = self.waits_for(node, now_s)
             if waits_for:
@@ -271,11 +287,17 @@ class StackSupervision:
             recoveries=node.recoveries,
             last_recovery_s=node.last_recovery_s,
             message=message,
-            reason="; ".join(dict.fromkeys(reason for reason in node.reasons.values() if reason)),
+            reason="; ".join(
+                dict.fromkeys(reason for reason in (*node.reasons.values(), _by_hand(node)) if reason)
+            ),
             fault=node.fault,
             fault_age_s=now_s - node.fault_s,
             health=_health(node, message),
         )
+
+
+def _by_hand(node: ManagedNode) -> str:
+    return "" if node.rate_by_hand is None else f"{node.rate_by_hand:g} Hz was set by hand"
 
 
 def _health(node: ManagedNode, message: str) -> Health:

@@ -101,6 +101,7 @@ def _remember(node: ManagedNode) -> dict[str, Any]:
         "by_hand": None if node.by_hand is None else int(node.by_hand),
         "reasons": dict(node.reasons),
         "settings": node.settings.remember(),
+        "rates": node.remember_rates(),
     }
 
 
@@ -110,6 +111,7 @@ def _recall(node: ManagedNode, entry: dict[str, Any]) -> None:
     node.by_hand = None if entry["by_hand"] is None else NodeState(entry["by_hand"])
     node.reasons = dict(entry["reasons"])
     node.settings.recall(entry["settings"])
+    node.recall_rates(entry["rates"])
     node.recalled = (pid, started_ticks)
 
 
