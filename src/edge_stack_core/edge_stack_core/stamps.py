@@ -14,8 +14,8 @@ DEFAULT_TOLERANCE_S = 0.1
 """Clocks of two machines under NTP are this near to each other, mostly nearer."""
 SIMULATED_TOLERANCE_S = 0.5
 """
-Under simulated time, at least: all stamps are of one clock there, and one that is ahead of a node's says that the node heard /clock
-late, as on a busy machine.
+Under simulated time, at least: all stamps are of one clock there, and one that is ahead of a node's says that the node
+heard /clock late, as on a busy machine.
 """
 
 
