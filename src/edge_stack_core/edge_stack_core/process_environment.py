@@ -35,6 +35,8 @@ _DEFAULTS = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
+    # setproctitle would write a title over the environment that /proc shows, by which processes are found (runner/guard.py).
+    "SPT_NOENV": "1",
     "RCUTILS_LOGGING_BUFFERED_STREAM": "1",
     "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] [{time}] [{name}]: {message}",
 }

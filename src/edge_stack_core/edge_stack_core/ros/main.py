@@ -15,6 +15,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from edge_stack_core.ros.base import StackNode
+from edge_stack_core.runtime.process import program_name, set_program_name
 
 
 class _Stopped(BaseException):
@@ -29,8 +30,7 @@ def run(make_node: Callable[[], StackNode], argv: list[str] | None = None) -> No
     so this is the last line and means a defect.
     """
     faulthandler.enable()
-    rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
-
+    set_program_name(program_name(sys.argv if argv is None else argv))
     stopped = False
 
     def stop(_number: int, _frame: Any) -> None:
@@ -41,11 +41,13 @@ def run(make_node: Callable[[], StackNode], argv: list[str] | None = None) -> No
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise _Stopped
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-
     node: StackNode | None = None
     try:
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
+        # Whoever started the process may have held SIGINT back, so that one that came while modules were imported ends it here.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
