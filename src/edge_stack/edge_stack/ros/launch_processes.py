@@ -36,7 +36,9 @@ from edge_stack_core.stack_config import NodeConfig
 from launch import LaunchContext
 
 RESPAWN_DELAY_S = 0.1
-END_TIMEOUT_S = "10"  # many processes that end at once on a busy machine take their time
+# Until SIGTERM: it ends at once what still imports, and changes nothing for a node that is ending already (ros/main.py).
+INTERRUPT_TIMEOUT_S = "5"
+END_TIMEOUT_S = "10"  # until SIGKILL: many processes that end at once on a busy machine take their time
 MARK = "EDGE_STACK_LAUNCH"
 _OUR_PACKAGES = "edge_stack"  # how their names begin
 _RSP = "robot_state_publisher"
@@ -142,7 +144,7 @@ def lifecycle_node(
         respawn=True,
         on_exit=run_end.of(node) if run_end is not None else None,
         respawn_delay=RESPAWN_DELAY_S,
-        sigterm_timeout=END_TIMEOUT_S,
+        sigterm_timeout=INTERRUPT_TIMEOUT_S,
         sigkill_timeout=END_TIMEOUT_S,
     )
 
@@ -159,14 +161,16 @@ def robot_state_publisher(robot_file: Path, context: LaunchContext) -> list[Acti
     given = context.launch_configurations[_RSP]
     if given == "false":
         return []
-    robot = load_robot(robot_file)
     lacking = _lacking(_RSP, _RSP, context)
+    if lacking and given == launch_arguments.AUTO:
+        return []
+    robot = load_robot(robot_file)
     if given == "true":
         if robot.urdf is None:
             raise ConfigurationError(f"{_RSP}:=true: {robot_file} names no urdf; nothing was started")
         if lacking:
             raise ConfigurationError(f"{_RSP}:=true: {lacking}; install ros-$ROS_DISTRO-robot-state-publisher")
-    if robot.urdf is None or lacking:
+    if robot.urdf is None:
         return []
     parameters: dict[str, Any] = {
         "robot_description": _typed(robot.urdf.read_text(encoding="utf-8")),

@@ -29,6 +29,11 @@ class GuardClient:
             env={},
         )
 
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        return self._process.pid
+
     def session(self, pid: int, *, lives: bool) -> None:
         """Say that a session that this process made lives, or is over."""
         self._tell(f"{'+' if lives else '-'}{pid}")
