@@ -212,7 +212,7 @@ def _urdf(file: YamlFile) -> Path | None:
         root = ElementTree.fromstring(path.read_bytes())
     except ElementTree.ParseError as error:
         raise file.error(("urdf",), f"{path} is no XML: {error}") from None
-    expand = ": expand it, `xacro IN > OUT`" if path.suffix == ".xacro" or "xacro" in root.attrib else ""
+    expand = ": expand it, `xacro IN > OUT`" if path.suffix == ".xacro" else ""
     if root.tag != "robot" or expand:
         raise file.error(("urdf",), f"{path} is no URDF, which begins with <robot>{expand}")
     return path

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import launch.logging
-import yaml
 from launch.action import Action
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage
 
 from edge_stack.ros import launch_arguments
+from edge_stack.rviz_config import rviz_config
 from edge_stack.runner.guard_client import GuardClient
 from edge_stack.runner.run_end import end_runs, ends_with_launch
 from edge_stack.runner.stack import node_environment
@@ -192,19 +192,8 @@ def rviz(robot: Robot, context: LaunchContext, *, with_robot: bool) -> Action:
     prefix = launch_arguments.frame_prefix(context)
     text = (share_folder("edge_stack") / "rviz" / "edge_stack.rviz").read_text(encoding="utf-8")
     file = Path(launch.logging.launch_config.log_dir) / "edge_stack.rviz"
-    file.write_text(rviz_config(text, prefix + robot.base_frame, prefix, with_robot=with_robot), encoding="utf-8")
+    file.write_text(rviz_config(text, robot.base_frame, prefix, with_robot=with_robot), encoding="utf-8")
     return _foreign_node("rviz2", context, {}, arguments=["-d", str(file)])
-
-
-def rviz_config(text: str, fixed_frame: str, prefix: str, *, with_robot: bool) -> str:
-    """Return the shipped configuration for a robot whose frames have a prefix, with its model shown or not."""
-    config = yaml.safe_load(text)
-    manager = config["Visualization Manager"]
-    manager["Global Options"]["Fixed Frame"] = fixed_frame
-    for display in manager["Displays"]:
-        if display["Class"] == "rviz_default_plugins/RobotModel":
-            display.update({"Enabled": with_robot, "Value": with_robot, "TF Prefix": prefix.rstrip("/")})
-    return str(yaml.safe_dump(config, sort_keys=False))
 
 
 def _foreign_node(package: str, context: LaunchContext, parameters: dict[str, Any], **more: Any) -> Node:
