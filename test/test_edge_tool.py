@@ -218,7 +218,9 @@ def test_without_ros_and_wheels_for_the_machine_the_remedy_is_said(
 
 
 @pytest.mark.parametrize("package", building.LENT)
-def test_interfaces_of_others_are_built_only_where_the_underlay_has_none(tmp_path: Path, package: str) -> None:
+def test_interfaces_of_others_are_built_only_where_the_underlay_has_none(
+    tmp_path: Path, package: str
+) -> None:
     workspace = make_workspace(tmp_path / "ws")
     (workspace.src / package / "COLCON_IGNORE").write_text("")
     prefix = fake_ros(tmp_path, "jazzy")

@@ -105,7 +105,12 @@ def start(tmp_path: Path, domain: int, monkeypatch: pytest.MonkeyPatch) -> Itera
     def launch(*arguments: str, **more: dict[str, Any]) -> Launch:
         robot = {"robot_file": "$robot", "control_priority": 0, "lock_memory": False, "simulated": "$sim"}
         watch = {"config_file": "$config", "robot": "$robot", "sim": "$sim", "modes_file": "$modes"}
-        ours = {"class": "critical", "package": "edge_stack_control", "executable": "fusion", "parameters": robot}
+        ours = {
+            "class": "critical",
+            "package": "edge_stack_control",
+            "executable": "fusion",
+            "parameters": robot,
+        }
         nodes = {
             "fusion": ours,
             "supervisor": {
@@ -117,7 +122,9 @@ def start(tmp_path: Path, domain: int, monkeypatch: pytest.MonkeyPatch) -> Itera
             **more,
         }
         file = tmp_path / "stack.yaml"
-        file.write_text(yaml.safe_dump({"robot": str(find_robot("so101_sim")), "nodes": nodes}), encoding="utf-8")
+        file.write_text(
+            yaml.safe_dump({"robot": str(find_robot("so101_sim")), "nodes": nodes}), encoding="utf-8"
+        )
         started.append(Launch(tmp_path, f"config:={file}", "sim:=false", *arguments))
         return started[-1]
 
@@ -130,7 +137,9 @@ def start(tmp_path: Path, domain: int, monkeypatch: pytest.MonkeyPatch) -> Itera
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name
+)
 def test_nothing_outlives_a_launch_that_is_ended_while_its_processes_start(
     start: Callable[..., Launch], number: signal.Signals
 ) -> None:
@@ -152,10 +161,22 @@ def test_nothing_outlives_a_killed_launch_and_nothing_of_somebody_else_s_does(
     with Peer() as peer:
         launch = start(stubborn={"class": "background", "package": "foreign", "executable": "stubborn"})
         peer.spin_until(
-            lambda: "fusion" in peer.statuses and peer.statuses["fusion"].state == "active", what="fusion to be active"
+            lambda: "fusion" in peer.statuses and peer.statuses["fusion"].state == "active",
+            what="fusion to be active",
         )
     assert len(launch.nodes()) >= 4
     assert launch.end(signal.SIGTERM) == -signal.SIGTERM
+
+
+def test_our_nodes_do_not_even_outlive_a_launch_whose_guard_was_killed(start: Callable[..., Launch]) -> None:
+    with Peer() as peer:
+        launch = start()
+        peer.spin_until(lambda: {"fusion", "supervisor"} <= set(peer.statuses), what="the nodes")
+    guards = [pid for pid in launch.nodes() if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    for pid in guards:
+        os.kill(pid, signal.SIGKILL)
+    assert len(guards) == 1
+    assert launch.end(signal.SIGKILL) == -signal.SIGKILL
 
 
 def test_ctrl_c_in_the_first_moments_ends_all_without_a_traceback(start: Callable[..., Launch]) -> None:
@@ -175,7 +196,9 @@ def test_an_orderly_end_leaves_no_file_of_the_supervisor_and_log_files_are_named
     assert memory.parent == tmp_path
     assert launch.end(signal.SIGINT) == 0
     assert not memory.exists()
-    logs = {path.name.rstrip("0123456789.log").rstrip("_0123456789") for path in (tmp_path / "logs").glob("*.log")}
+    logs = {
+        path.name.rstrip("0123456789.log").rstrip("_0123456789") for path in (tmp_path / "logs").glob("*.log")
+    }
     assert {"fusion", "supervisor"} <= logs
     assert not [name for name in logs if "launch_params" in name]
 

@@ -180,7 +180,9 @@ def test_arguments_of_a_parent_stay_outside_a_group_that_forwards_none(launched:
     from launch import LaunchContext
 
     launched("sim.launch.py")
-    included = IncludeLaunchDescription(str(FOLDER / "robot.launch.py"), launch_arguments={"pose": "false"}.items())
+    included = IncludeLaunchDescription(
+        str(FOLDER / "robot.launch.py"), launch_arguments={"pose": "false"}.items()
+    )
     context = LaunchContext()
     found: dict[str, str] = {}
 
@@ -201,12 +203,16 @@ def test_arguments_of_a_parent_stay_outside_a_group_that_forwards_none(launched:
 
 
 @pytest.mark.parametrize("file", ["robot.launch.py", "perception.launch.py"])
-def test_nothing_is_started_where_one_executable_is_missing(launched: Launch, tmp_path: Path, file: str) -> None:
+def test_nothing_is_started_where_one_executable_is_missing(
+    launched: Launch, tmp_path: Path, file: str
+) -> None:
     wrong = own_file(tmp_path, speech={}, radio={"executable": "yolo"}, last={"package": "no_such_package"})
     with pytest.raises(Exception, match="nodes.last: package no_such_package .*nothing was started"):
         launched(file, config=wrong)
     wrong = own_file(tmp_path, speech={}, last={"package": "edge_stack_supervisor"})
-    with pytest.raises(Exception, match="nodes.last: package edge_stack_supervisor .* yolo; it has supervisor"):
+    with pytest.raises(
+        Exception, match="nodes.last: package edge_stack_supervisor .* yolo; it has supervisor"
+    ):
         launched(file, config=wrong)
 
 
@@ -249,25 +255,36 @@ def with_rviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tf_of_the_links_and_rviz_come_with_the_robot_where_they_are_installed(
     launched: Launch, with_rviz: None
 ) -> None:
-    from edge_stack.ros.launch_processes import MARK
+    from edge_stack_core.process_environment import LAUNCH_VARIABLE
     from edge_stack_core.robot import find_robot
 
     nodes = launched("robot.launch.py", rviz="true", namespace="left", use_sim_time="true")
     publisher = nodes["/left/robot_state_publisher"]
-    assert publisher.parameters["robot_description"] == find_robot("so101_sim").with_suffix(".urdf").read_text()
+    assert (
+        publisher.parameters["robot_description"] == find_robot("so101_sim").with_suffix(".urdf").read_text()
+    )
     assert publisher.parameters["frame_prefix"] == "left/"
     assert publisher.parameters["use_sim_time"] is True
-    assert nodes["/left/rviz2"].environment[MARK] == publisher.environment[MARK] == nodes["/left/fusion"].environment[MARK]
-    arguments = [word for words in nodes["/left/rviz2"].action.cmd for word in [_words(words)]]
+    assert len({node.environment[LAUNCH_VARIABLE] for node in nodes.values()}) == 1
+    arguments = [_words(words) for words in nodes["/left/rviz2"].action.cmd]
     config = yaml.safe_load(Path(arguments[arguments.index("-d") + 1]).read_text())["Visualization Manager"]
     assert config["Global Options"]["Fixed Frame"] == "left/base_link"
     (model,) = [d for d in config["Displays"] if d["Class"].endswith("/RobotModel")]
     assert (model["Enabled"], model["Value"], model["TF Prefix"]) == (True, True, "left")
-    assert nodes["/left/sim"].parameters["frame_prefix"] == nodes["/left/fusion"].parameters["frame_prefix"] == "left/"
-    assert "frame_prefix" not in launched("robot.launch.py", namespace="left", frame_prefix="none")["/left/sim"].parameters
+    assert (
+        nodes["/left/sim"].parameters["frame_prefix"]
+        == nodes["/left/fusion"].parameters["frame_prefix"]
+        == "left/"
+    )
+    assert (
+        "frame_prefix"
+        not in launched("robot.launch.py", namespace="left", frame_prefix="none")["/left/sim"].parameters
+    )
     assert launched("robot.launch.py", frame_prefix="a_")["/sim"].parameters["frame_prefix"] == "a_"
     assert "/robot_state_publisher" not in launched("robot.launch.py", robot_state_publisher="false")
-    assert "/robot_state_publisher" not in launched("robot.launch.py", robot="ur5e", sim="false")  # names no urdf
+    assert "/robot_state_publisher" not in launched(
+        "robot.launch.py", robot="ur5e", sim="false"
+    )  # names no urdf
     with pytest.raises(Exception, match="robot_state_publisher:=true: .*ur5e.yaml names no urdf"):
         launched("robot.launch.py", robot="ur5e", sim="false", robot_state_publisher="true")
 

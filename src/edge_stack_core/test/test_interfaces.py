@@ -11,7 +11,7 @@ import pytest
 
 from edge_stack_core.package_files import share_folder
 
-# Type hashes of vision_msgs, branch ros2, and of tf2_msgs. A message with the same names, fields and order has the same hash.
+# Type hashes of vision_msgs (branch ros2) and tf2_msgs. A message with the same names, fields and order has the same hash.
 HASHES = {
     "tf2_msgs/TFMessage": "RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087",
     "vision_msgs/Point2D": "RIHS01_eab0e83f44ab4de92ceaf76dd7d0e7638f2bdd1d16ffbe16c7a136c48e407247",

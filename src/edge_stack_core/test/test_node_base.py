@@ -169,7 +169,9 @@ def test_a_node_reports_itself_while_simulated_time_stands_still(peer: Peer) -> 
 
 
 def test_a_ctrl_c_that_was_held_back_while_modules_were_imported_ends_the_process_well(domain: int) -> None:
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child inherits it, as under `env --block-signal`
+    held = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT}
+    )  # a child inherits it, as under `env --block-signal`
     try:
         process = NodeProcess("toy_node", "toy")
     finally:

@@ -45,17 +45,24 @@ def test_every_camera_has_a_transform_from_the_base_and_a_prefix_is_before_all_n
     robot = load_robot(find_robot("so101_sim"))
     stamp = Time(sec=3)
     (transform,) = camera_frames(robot, "left/", stamp).transforms
-    assert (transform.header.frame_id, transform.child_frame_id) == ("left/base_link", "left/table_camera_optical")
+    assert (transform.header.frame_id, transform.child_frame_id) == (
+        "left/base_link",
+        "left/table_camera_optical",
+    )
     assert transform.header.stamp == stamp
     place, turn = transform.transform.translation, transform.transform.rotation
     assert (place.x, place.y, place.z) == (0.52, 0.0, 0.56)
     # What lies before the lens: the point that the camera looks at.
-    ahead = np.array([0.52, 0.0, 0.56]) + matrix_of(turn.x, turn.y, turn.z, turn.w)[:, 2] * np.hypot(0.385, 0.52)
+    ahead = np.array([0.52, 0.0, 0.56]) + matrix_of(turn.x, turn.y, turn.z, turn.w)[:, 2] * np.hypot(
+        0.385, 0.52
+    )
     np.testing.assert_allclose(ahead, [0.135, 0.0, 0.04], atol=1e-9)
     assert camera_frames(load_robot(find_robot("ur5e")), "", stamp).transforms == []
 
 
-@pytest.mark.parametrize("file", sorted((share_folder("edge_stack_core") / "robots").glob("*.yaml")), ids=lambda f: f.stem)
+@pytest.mark.parametrize(
+    "file", sorted((share_folder("edge_stack_core") / "robots").glob("*.yaml")), ids=lambda f: f.stem
+)
 def test_the_urdf_of_a_shipped_robot_has_its_base_and_its_joints_within_their_limits(file: Path) -> None:
     robot = load_robot(file)
     if robot.urdf is None:
@@ -68,7 +75,10 @@ def test_the_urdf_of_a_shipped_robot_has_its_base_and_its_joints_within_their_li
     for joint in robot.joints:
         limit = limits[joint.name]
         assert limit is not None
-        assert (float(limit.get("lower", "")), float(limit.get("upper", ""))) == (joint.position_min, joint.position_max)
+        assert (float(limit.get("lower", "")), float(limit.get("upper", ""))) == (
+            joint.position_min,
+            joint.position_max,
+        )
 
 
 @pytest.mark.parametrize(

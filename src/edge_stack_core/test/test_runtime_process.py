@@ -141,7 +141,10 @@ def test_the_peak_of_memory_is_a_processs_own_and_not_that_of_who_started_it() -
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        (["/lib/yolo", "--ros-args", "-r", "__node:=detect", "--params-file", "/tmp/launch_params_x"], "detect"),
+        (
+            ["/lib/yolo", "--ros-args", "-r", "__node:=detect", "--params-file", "/tmp/launch_params_x"],
+            "detect",
+        ),
         (["/lib/yolo", "--ros-args", "-r", "__node:=a", "-r", "__node:=b"], "b"),
         (["/lib/yolo", "-r", "image_raw:=__node:=x"], "yolo"),
         (["-c"], "-c"),
@@ -174,5 +177,7 @@ print("MARK=it" in open("/proc/self/environ").read().split(chr(0)))
     from edge_stack_core.process_environment import process_environment
 
     environment = {**process_environment(os.environ), "MARK": "it"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment
+    )
     assert done.stdout.strip() == "True"

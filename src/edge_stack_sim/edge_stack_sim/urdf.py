@@ -3,7 +3,8 @@
 """The simulated arm as URDF, for robot_description: what rviz and robot_state_publisher show.
 
 Its unit of work is one text. Looks and joints are those of the scene; masses are left out, nothing simulates from it.
-robots/so101_sim.urdf of edge_stack_core is this text (a test compares them): `python -m edge_stack_sim.urdf > FILE` writes it.
+robots/so101_sim.urdf of edge_stack_core is this text (a test compares them); `python -m edge_stack_sim.urdf > FILE` writes
+it.
 """
 
 from __future__ import annotations

@@ -102,8 +102,8 @@ def switches(nodes: Iterable[NodeConfig]) -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             node.name,
             default_value=AS_THE_FILE_SAYS,
-            description=f"true or false: run {node.name} ({node.priority_class}{kinds[node.when]}) or not; empty: as robot.yaml"
-            f" says, the shipped one {'true' if node.enabled else 'false'}.",
+            description=f"true or false: run {node.name} ({node.priority_class}{kinds[node.when]}) or not; empty: as"
+            f" robot.yaml says, the shipped one {'true' if node.enabled else 'false'}.",
         )
         for node in nodes
         if node.name not in RESERVED
@@ -123,8 +123,8 @@ def switched(config: StackConfig, context: LaunchContext) -> tuple[StackConfig, 
             continue
         if value not in SWITCH:
             raise ConfigurationError(
-                f"{node.name}:={value} is neither true nor false. If it was not given here, a launch file that includes this one"
-                " has an argument of that name: include this one within GroupAction([...], forwarding=False)"
+                f"{node.name}:={value} is neither true nor false. If it was not given here, a launch file that includes"
+                " this one has an argument of that name: include this one within GroupAction([...], forwarding=False)"
             )
         if node.enabled and value == "false":
             off.append(node.name)

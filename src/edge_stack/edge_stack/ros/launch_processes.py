@@ -4,7 +4,8 @@
 Processes that launch starts: the nodes of a robot.yaml, robot_state_publisher and rviz2, and that none outlives launch.
 
 A unit of work is one action. Before the first of them a guard is started (runner/guard.py): launch dies of SIGTERM, SIGHUP
-and SIGKILL without a word to its children, and the guard then ends all that carries this launch's mark in its environment.
+and SIGKILL without a word to its children, and the guard then ends all that carries this launch's mark in its environment,
+from their first moment on and whoever wrote them. Should somebody kill the guard, our nodes end by the kernel's signal.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage
 
 from edge_stack.ros import launch_arguments
-from edge_stack.rviz_config import rviz_config
 from edge_stack.runner.guard_client import GuardClient
 from edge_stack.runner.run_end import end_runs, ends_with_launch
 from edge_stack.runner.stack import node_environment
+from edge_stack.rviz_config import rviz_config
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.package_files import share_folder
-from edge_stack_core.process_environment import process_environment
+from edge_stack_core.process_environment import LAUNCH_VARIABLE, process_environment
 from edge_stack_core.robot import Robot, load_robot
 from edge_stack_core.stack_config import NodeConfig
 from launch import LaunchContext
@@ -39,7 +40,6 @@ RESPAWN_DELAY_S = 0.1
 # Until SIGTERM: it ends at once what still imports, and changes nothing for a node that is ending already (ros/main.py).
 INTERRUPT_TIMEOUT_S = "5"
 END_TIMEOUT_S = "10"  # until SIGKILL: many processes that end at once on a busy machine take their time
-MARK = "EDGE_STACK_LAUNCH"
 _OUR_PACKAGES = "edge_stack"  # how their names begin
 _RSP = "robot_state_publisher"
 # Nodes that name frames of the robot, and so take frame_prefix.
@@ -169,7 +169,9 @@ def robot_state_publisher(robot_file: Path, context: LaunchContext) -> list[Acti
         if robot.urdf is None:
             raise ConfigurationError(f"{_RSP}:=true: {robot_file} names no urdf; nothing was started")
         if lacking:
-            raise ConfigurationError(f"{_RSP}:=true: {lacking}; install ros-$ROS_DISTRO-robot-state-publisher")
+            raise ConfigurationError(
+                f"{_RSP}:=true: {lacking}; install ros-$ROS_DISTRO-robot-state-publisher"
+            )
     if robot.urdf is None:
         return []
     parameters: dict[str, Any] = {
@@ -218,7 +220,7 @@ def _foreign_node(package: str, context: LaunchContext, parameters: dict[str, An
 
 def guarded(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment whose process, and all that it starts, ends with this launch."""
-    return {**environment, MARK: _mark(os.getpid())}
+    return {**environment, LAUNCH_VARIABLE: _mark(os.getpid())}
 
 
 @functools.cache
@@ -226,7 +228,7 @@ def _mark(pid: int) -> str:
     """Start the guard of this process, once, and return what it goes by; it lives as long as this process does."""
     mark = f"{pid}-{secrets.token_hex(8)}"
     _GUARDS.append(GuardClient())
-    _GUARDS[-1].environment(MARK, mark)
+    _GUARDS[-1].environment(LAUNCH_VARIABLE, mark)
     return mark
 
 

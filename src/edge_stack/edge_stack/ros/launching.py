@@ -66,7 +66,7 @@ def robot() -> LaunchDescription:
                 "robot_state_publisher",
                 default_value=AUTO,
                 choices=[AUTO, *SWITCH],
-                description="Publish TF of the robot's links; auto: where it is installed and the robot's file names a urdf.",
+                description="Publish TF of the robot's links; auto: where it is installed and the robot's file has a urdf.",
             ),
             DeclareLaunchArgument(
                 "rviz", default_value="false", choices=SWITCH, description="Start RViz too."

@@ -1,11 +1,11 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Declares the end of a run, with which a requested stop ends: once every fusion process has ended in good order. What a
-supervisor remembers for its next process ends with it too.
+Declares the end of a run, with which a requested stop ends: once every fusion process has ended in good order.
 
-Its unit is one fusion node with its standby, or one supervisor. Only who ends the whole stack calls it; a process that is killed, or ended by
-anybody else, leaves its run unended, and the next one goes on with its stop.
+What a supervisor remembers for its next process ends with it too. Its unit is one fusion node with its standby, or one
+supervisor. Only who ends the whole stack calls it; a process that is killed, or ended by anybody else, leaves its run
+unended, and the next one goes on with its stop.
 """
 
 from __future__ import annotations

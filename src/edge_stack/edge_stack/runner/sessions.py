@@ -1,10 +1,9 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Who belongs to a process that was started in a session of its own, or with a mark in its environment: it and all that it
-started, also after its death.
+Who belongs to a process that was started in a session of its own, or with a mark in its environment.
 
-Its unit is one look at /proc. It uses the standard library only, because the guard runs without site-packages.
+That is the process and all that it started, also after its death. Its unit is one look at /proc. It uses the standard library only, because the guard runs without site-packages.
 """
 
 from __future__ import annotations

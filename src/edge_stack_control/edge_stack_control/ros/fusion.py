@@ -189,7 +189,7 @@ class FusionNode(StackNode):
         self._share.changed({name: value for name, value in changed.items() if name in _SHARED})
 
     def _owns_frames(self) -> bool:
-        """Whether this node publishes where the robot's cameras are: a simulator does so itself, and one process is enough."""
+        """Whether this node says where the robot's cameras are: a simulator does so itself, and one process is enough."""
         return bool(self._robot.cameras) and not self.params.simulated and not self.params.standby_of
 
     def target_hz(self) -> float:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -14,7 +15,9 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from edge_stack_core.process_environment import LAUNCH_VARIABLE
 from edge_stack_core.ros.base import StackNode
+from edge_stack_core.runtime.local_process import end_with_launch
 from edge_stack_core.runtime.process import program_name, set_program_name
 
 
@@ -45,8 +48,10 @@ def run(make_node: Callable[[], StackNode], argv: list[str] | None = None) -> No
     try:
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGTERM, stop)
-        # Whoever started the process may have held SIGINT back, so that one that came while modules were imported ends it here.
+        # Launch holds SIGINT back at the start: one that came while modules were imported ends the process here.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if not end_with_launch(os.environ.get(LAUNCH_VARIABLE, "")):
+            raise _Stopped
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         executor = SingleThreadedExecutor()
