@@ -17,7 +17,7 @@ from pathlib import Path
 # Both names are set: Fast DDS before 2.11 knows only the first, from 3.0 on only the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
-# By this variable, <process id>-<random>, all that a launch started is known, and ends with it (edge_stack's runner/guard.py).
+# By this variable, <process id>-<random>, all that a launch started is known, and ends with it (runner/guard.py).
 LAUNCH_VARIABLE = "EDGE_STACK_LAUNCH"
 
 # Profiles for processes that publish camera frames, by the size of their shared-memory segment, MiB.

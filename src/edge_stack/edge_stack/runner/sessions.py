@@ -3,7 +3,8 @@
 """
 Who belongs to a process that was started in a session of its own, or with a mark in its environment.
 
-That is the process and all that it started, also after its death. Its unit is one look at /proc. It uses the standard library only, because the guard runs without site-packages.
+That is the process and all that it started, also after its death. Its unit is one look at /proc. It uses the standard
+library only, because the guard runs without site-packages.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def set_title(title: str) -> None:
 
 
 def program_name(arguments: Sequence[str]) -> str:
-    """Return what a node's process is called by its command line: the node's name where that is given, else the program's."""
+    """Return what a node's process is called by its command line: the node's name if it is given, else the program's."""
     named = [word.partition(":=")[2] for word in arguments if word.startswith(("__node:=", "__name:="))]
     return named[-1] if named and named[-1] else os.path.basename(arguments[0]) if arguments else ""
 
