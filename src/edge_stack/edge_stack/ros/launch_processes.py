@@ -37,9 +37,7 @@ from edge_stack_core.stack_config import NodeConfig
 from launch import LaunchContext
 
 RESPAWN_DELAY_S = 0.1
-# Until SIGTERM: it ends at once what still imports, and changes nothing for a node that is ending already (ros/main.py).
-INTERRUPT_TIMEOUT_S = "5"
-END_TIMEOUT_S = "10"  # until SIGKILL: many processes that end at once on a busy machine take their time
+END_TIMEOUT_S = "10"  # many processes that end at once on a busy machine take their time
 _OUR_PACKAGES = "edge_stack"  # how their names begin
 _RSP = "robot_state_publisher"
 # Nodes that name frames of the robot, and so take frame_prefix.
@@ -138,13 +136,13 @@ def lifecycle_node(
         remappings=list(node.remappings.items()),
         ros_arguments=["--log-level", given["log_level"]],
         env=guarded(node_environment(node, context.environment, robot_file)),
-        # A Ctrl-C while it still imports waits until the node can end by it; a prefix of the user's own comes first.
+        # Until edge_stack_core.early_end: Python would answer a Ctrl-C with a traceback. A prefix of the user's replaces it.
         prefix=" ".join(_HELD_BACK) if ours and _can_hold_back() and not given.get("launch-prefix") else None,
         output="screen",
         respawn=True,
         on_exit=run_end.of(node) if run_end is not None else None,
         respawn_delay=RESPAWN_DELAY_S,
-        sigterm_timeout=INTERRUPT_TIMEOUT_S,
+        sigterm_timeout=END_TIMEOUT_S,
         sigkill_timeout=END_TIMEOUT_S,
     )
 

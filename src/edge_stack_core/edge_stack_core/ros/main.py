@@ -48,7 +48,7 @@ def run(make_node: Callable[[], StackNode], argv: list[str] | None = None) -> No
     try:
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGTERM, stop)
-        # Launch holds SIGINT back at the start: one that came while modules were imported ends the process here.
+        # Launch holds SIGINT back at the start: a node that did not import early_end gets it here.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         if not end_with_launch(os.environ.get(LAUNCH_VARIABLE, "")):
             raise _Stopped
