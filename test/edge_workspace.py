@@ -41,10 +41,8 @@ def make_workspace(root: Path) -> Workspace:
     write(workspace.src / "logic" / "config" / "robot.yaml", "a: 1")
     write(workspace.src / "messages" / "CMakeLists.txt", "")
     write(workspace.src / "messages" / "msg" / "A.msg", "int32 a")
-    write(
-        workspace.src / "vision_msgs" / "vision_msgs" / "package.xml",
-        "<package><name>vision_msgs</name></package>",
-    )
+    for name in ("tf2_msgs", "vision_msgs"):
+        write(workspace.src / name / name / "package.xml", f"<package><name>{name}</name></package>")
     return workspace
 
 

@@ -227,7 +227,7 @@ def test_only_what_a_build_would_change_asks_for_one(
 def test_an_ignored_package_is_not_built(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
     write(workspace.src / "logic" / "COLCON_IGNORE", "")
-    assert names(workspace) == {"messages", "vision_msgs"}
+    assert names(workspace) == {"messages", "tf2_msgs", "vision_msgs"}
 
 
 def build_with(monkeypatch: pytest.MonkeyPatch, workspace: Workspace, code: int = 0) -> list[list[str]]:
@@ -336,5 +336,6 @@ def test_new_colcon_builds_know_the_python_and_where_the_packages_are(tmp_path: 
     workspace.state.mkdir()
     defaults = json.loads(building.colcon_defaults(workspace, WHEELS).read_text())["build"]
     assert defaults["symlink-install"] is True
-    assert str(workspace.src / "vision_msgs" / "vision_msgs") in defaults["base-paths"]
+    for name in building.LENT:
+        assert str(workspace.src / name / name) in defaults["base-paths"]
     assert f"-DPython3_EXECUTABLE={workspace.python}" in defaults["cmake-args"]

@@ -217,18 +217,21 @@ def test_without_ros_and_wheels_for_the_machine_the_remedy_is_said(
     assert "ros-jazzy-ros-base" in refused.value.remedy
 
 
-def test_vision_msgs_is_built_only_where_the_underlay_has_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("package", building.LENT)
+def test_interfaces_of_others_are_built_only_where_the_underlay_has_none(
+    tmp_path: Path, package: str
+) -> None:
     workspace = make_workspace(tmp_path / "ws")
-    (workspace.src / "vision_msgs" / "COLCON_IGNORE").write_text("")
+    (workspace.src / package / "COLCON_IGNORE").write_text("")
     prefix = fake_ros(tmp_path, "jazzy")
     on = dataclasses.replace(WHEELS, prefix=prefix)
 
     def names() -> set[str]:
         return {package.name for package in building.find_packages(workspace, on)}
 
-    assert "vision_msgs" in names()
-    (prefix / "share" / "vision_msgs").mkdir(parents=True)
-    assert "vision_msgs" not in names()
+    assert package in names()
+    (prefix / "share" / package).mkdir(parents=True)
+    assert package not in names()
 
 
 def test_this_python_is_known_and_other_programs_are_not() -> None:

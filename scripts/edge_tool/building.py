@@ -24,7 +24,8 @@ from edge_tool.underlay import Underlay
 from edge_tool.workspace import Workspace
 
 STAMP = "build"
-VISION_MSGS = Path("vision_msgs") / "vision_msgs"
+# Interfaces of others, built where the underlay has none: src/NAME/NAME beside a COLCON_IGNORE.
+LENT = ("tf2_msgs", "vision_msgs")
 # Their content decides what a build makes.
 _DECLARATIONS = {"package.xml", "setup.py", "setup.cfg", "CMakeLists.txt"}
 _GENERATED_FROM = {".msg", ".srv", ".action"}
@@ -98,9 +99,14 @@ def clean(workspace: Workspace) -> None:
 def find_packages(workspace: Workspace, underlay: Underlay) -> list[Package]:
     """Return the packages that are built on this underlay."""
     folders = [path.parent for path in sorted(workspace.src.glob("*/package.xml"))]
-    if not underlay.has_vision_msgs and (workspace.src / VISION_MSGS).is_dir():
-        folders.append(workspace.src / VISION_MSGS)
+    folders += lent_folders(workspace, underlay)
     return [_package(folder) for folder in folders if not (folder / "COLCON_IGNORE").exists()]
+
+
+def lent_folders(workspace: Workspace, underlay: Underlay) -> list[Path]:
+    """Return the folders of other people's interfaces that this underlay lacks."""
+    folders = (workspace.src / name / name for name in LENT if not underlay.has(name))
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def colcon_defaults(workspace: Workspace, underlay: Underlay) -> Path:
@@ -109,9 +115,7 @@ def colcon_defaults(workspace: Workspace, underlay: Underlay) -> Path:
 
     In `./edge shell` plain `colcon build` reads it too, so that both do the same.
     """
-    paths = [str(workspace.src)]
-    if not underlay.has_vision_msgs:
-        paths.append(str(workspace.src / VISION_MSGS))
+    paths = [str(path) for path in (workspace.src, *lent_folders(workspace, underlay))]
     cmake = [f"-DPython3_EXECUTABLE={workspace.python}"]  # build type and the like: colcon.meta
     if underlay.prefix is None:
         cmake += ["-GNinja", "-Wno-unused-cli"]

@@ -37,10 +37,9 @@ class Underlay:
             f"in {self.prefix}" if self.prefix else "from wheels, in .edge/venv"
         )
 
-    @property
-    def has_vision_msgs(self) -> bool:
-        """Whether vision_msgs need not be built."""
-        return self.prefix is not None and (self.prefix / "share" / "vision_msgs").is_dir()
+    def has(self, package: str) -> bool:
+        """Return whether a package need not be built."""
+        return self.prefix is not None and (self.prefix / "share" / package).is_dir()
 
 
 def find_underlay(ros_root: Path = Path("/opt/ros")) -> Underlay:

@@ -240,6 +240,42 @@ def test_children_end_when_runner_and_guard_are_killed(
     until(lambda: not alive(child))
 
 
+OWNER = """
+import os, subprocess, sys, time
+from edge_stack.runner.guard_client import GuardClient
+guard = GuardClient()
+guard.environment("MARK", "it")
+for code, mark in zip(sys.argv[1:], ("it", "it", "another")):
+    print(subprocess.Popen([sys.executable, "-S", "-c", code], env={**os.environ, "MARK": mark}, stdout=2).pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_guard_ends_what_has_its_owner_s_mark_in_the_environment_and_nothing_else(tmp_path: Path) -> None:
+    with (tmp_path / "output").open("wb") as output:
+        owner = subprocess.Popen(
+            [sys.executable, "-c", OWNER, STUBBORN, PARENT, OBEDIENT],
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+            env={**os.environ, "PYTHONPATH": f"{PACKAGE_FOLDER}:{os.environ.get('PYTHONPATH', '')}"},
+        )
+    assert owner.stdout is not None
+    stubborn, parent, other = (int(owner.stdout.readline()) for _ in range(3))
+    try:
+        text = until(
+            lambda: (read := (tmp_path / "output").read_text()).count("up") == 3 and "child" in read and read
+        )
+        child = int(text.partition("child ")[2].split()[0])
+        owner.kill()
+        until(lambda: not any(map(alive, (stubborn, parent, child))))
+        assert alive(other)
+    finally:
+        owner.kill()
+        owner.wait()
+        sessions.send([other], signal.SIGKILL)
+
+
 def test_how_a_process_ended_is_said_in_words() -> None:
     assert describe_exit(-9) == "was ended by SIGKILL"
     assert describe_exit(3) == "ended with code 3"

@@ -109,3 +109,21 @@ def test_the_runner_ends_the_run_that_its_processes_began_and_one_that_they_are_
         found = run_state.load(stored)
         assert (found.run != 0) == kill, stack.tails()
     stored.close()
+
+
+@pytest.mark.parametrize(("code", "stays"), [(0, False), (-9, True), (None, True)])
+def test_what_a_supervisor_keeps_for_its_next_process_ends_with_its_orderly_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int | None, stays: bool
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    name = "supervisor"
+    node = NodeConfig(name, f"edge_stack_{name}", name, "essential", 0, "always", True, None, {}, {})
+    file, others = (
+        run_state.supervisor_file("/left/supervisor"),
+        run_state.supervisor_file("/right/supervisor"),
+    )
+    file.touch()
+    others.touch()
+    end_runs([node], "left", {name: code})
+    assert file.exists() is stays
+    assert others.exists()

@@ -20,10 +20,12 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool
+from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 from visualization_msgs.msg import MarkerArray
 
+from edge_stack_core.robot import find_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.testing import HISTORY_DEPTH, History, NodeProcess, Peer, ros_domain, stamp_s
 
@@ -537,6 +539,28 @@ def test_a_plain_reliable_subscriber_gets_commands(stack: Stack, peer: Peer) -> 
         JointState, "joint_command", QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
     )
     peer.spin_until(lambda: len(plain) > 3)
+
+
+def test_a_real_robot_s_cameras_are_in_tf_for_those_who_come_late(peer: Peer) -> None:
+    parameters = {**PARAMETERS, "robot_file": str(find_robot("so101_sim")), "frame_prefix": "left/"}
+    with NodeProcess(MODULE, "other", parameters):
+        peer.bring_up("other")
+        frames = peer.collect(TFMessage, "/tf_static", qos.state())
+        peer.spin_until(lambda: frames)
+    (transform,) = frames[0].transforms
+    assert (transform.header.frame_id, transform.child_frame_id) == (
+        "left/base_link",
+        "left/table_camera_optical",
+    )
+
+
+def test_a_simulated_robot_s_cameras_are_left_to_the_simulator(peer: Peer) -> None:
+    robot = {**PARAMETERS, "robot_file": str(find_robot("so101_sim")), "simulated": True}
+    with NodeProcess(MODULE, "other", robot):
+        peer.bring_up("other")
+        names = {topic for topic, _ in peer.node.get_publisher_names_and_types_by_node("other", "/")}
+        assert "/joint_command" in names
+        assert "/tf_static" not in names
 
 
 def test_a_robot_file_that_is_not_there_refuses_configure_with_its_name(peer: Peer) -> None:

@@ -17,6 +17,9 @@ from pathlib import Path
 # Both names are set: Fast DDS before 2.11 knows only the first, from 3.0 on only the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
+# By this variable, <process id>-<random>, all that a launch started is known, and ends with it (runner/guard.py).
+LAUNCH_VARIABLE = "EDGE_STACK_LAUNCH"
+
 # Profiles for processes that publish camera frames, by the size of their shared-memory segment, MiB.
 FRAME_PROFILES = {32: "_frames", 64: "_frames_64", 128: "_frames_128", 256: "_frames_256"}
 # How many frames a segment has to hold: one is written while subscribers still read the ones before. With five, five
@@ -35,6 +38,8 @@ _DEFAULTS = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
+    # setproctitle would write a title over the environment that /proc shows, by which processes are found (runner/guard.py).
+    "SPT_NOENV": "1",
     "RCUTILS_LOGGING_BUFFERED_STREAM": "1",
     "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] [{time}] [{name}]: {message}",
 }

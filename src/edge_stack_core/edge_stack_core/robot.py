@@ -13,13 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.package_files import share_folder
-from edge_stack_core.yaml_file import load_yaml
+from edge_stack_core.yaml_file import YamlFile, load_yaml
 
 _SCHEMA = Path(__file__).parent / "schema" / "robot.schema.json"
 
@@ -56,6 +57,10 @@ class CameraModel:
     rotation: FloatArray
     """[3,3]: columns are the optical axes (x right, y down, z forward) in the base frame."""
 
+    def quaternion(self) -> tuple[float, float, float, float]:
+        """Return the rotation as a unit quaternion x, y, z, w with w >= 0."""
+        return _quaternion(self.rotation)
+
     def intrinsics(self) -> FloatArray:
         """Return the camera matrix K, [3,3], pixels."""
         focal = 0.5 * self.height / np.tan(np.radians(self.fovy_deg) / 2.0)
@@ -72,6 +77,8 @@ class Robot:
     cameras: dict[str, CameraModel]
     geometry: dict[str, Any] = field(default_factory=dict)
     """Lengths and offsets that the robot's own kinematics need, m."""
+    urdf: Path | None = None
+    """Its description as URDF, whose joints are those of joint_states; None if the file names none."""
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -190,4 +197,38 @@ def load_robot(path: str | Path) -> Robot:
         joints=tuple(joints),
         cameras=cameras,
         geometry=dict(file.data.get("geometry", {})),
+        urdf=_urdf(file),
     )
+
+
+def _urdf(file: YamlFile) -> Path | None:
+    """Return the file of the URDF, which stands relative to the robot's own file."""
+    if "urdf" not in file.data:
+        return None
+    path = file.path.resolve().parent / Path(file.data["urdf"]).expanduser()
+    if not path.is_file():
+        raise file.error(("urdf",), f"there is no file {path}")
+    try:
+        root = ElementTree.fromstring(path.read_bytes())
+    except ElementTree.ParseError as error:
+        raise file.error(("urdf",), f"{path} is no XML: {error}") from None
+    expand = ": expand it, `xacro IN > OUT`" if path.suffix == ".xacro" else ""
+    if root.tag != "robot" or expand:
+        raise file.error(("urdf",), f"{path} is no URDF, which begins with <robot>{expand}")
+    return path
+
+
+def _quaternion(rotation: FloatArray) -> tuple[float, float, float, float]:
+    """Return a rotation matrix as a unit quaternion x, y, z, w: the eigenvector of Bar-Itzhack's matrix (JGCD 23, 2000)."""
+    r = rotation
+    matrix = np.array(
+        [
+            [r[0, 0] - r[1, 1] - r[2, 2], r[1, 0] + r[0, 1], r[2, 0] + r[0, 2], r[2, 1] - r[1, 2]],
+            [r[1, 0] + r[0, 1], r[1, 1] - r[0, 0] - r[2, 2], r[2, 1] + r[1, 2], r[0, 2] - r[2, 0]],
+            [r[2, 0] + r[0, 2], r[2, 1] + r[1, 2], r[2, 2] - r[0, 0] - r[1, 1], r[1, 0] - r[0, 1]],
+            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], r[0, 0] + r[1, 1] + r[2, 2]],
+        ]
+    )
+    vector = np.linalg.eigh(matrix)[1][:, -1]
+    x, y, z, w = (float(value) for value in (vector if vector[3] >= 0.0 else -vector))
+    return x, y, z, w

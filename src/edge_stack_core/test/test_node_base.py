@@ -278,3 +278,17 @@ def test_a_node_reports_itself_while_simulated_time_stands_still(peer: Peer) -> 
     with NodeProcess("toy_node", "toy", {"use_sim_time": True}):
         peer.spin_until(lambda: len(statuses) >= 4)
     assert {status.header.stamp.sec for status in statuses} == {0}
+
+
+def test_a_ctrl_c_that_was_held_back_while_modules_were_imported_ends_the_process_well(domain: int) -> None:
+    held = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT}
+    )  # a child inherits it, as under `env --block-signal`
+    try:
+        process = NodeProcess("toy_node", "toy")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+    with process:
+        process.process.send_signal(signal.SIGINT)
+        assert process.process.wait(60.0) == 0
+        assert "Traceback" not in process.output()

@@ -136,3 +136,48 @@ def test_the_peak_of_memory_is_a_processs_own_and_not_that_of_who_started_it() -
     code = "from edge_stack_core.runtime.process import peak_rss_mb; print(peak_rss_mb())"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 1.0 < float(child.stdout) < 200.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (
+            ["/lib/yolo", "--ros-args", "-r", "__node:=detect", "--params-file", "/tmp/launch_params_x"],
+            "detect",
+        ),
+        (["/lib/yolo", "--ros-args", "-r", "__node:=a", "-r", "__node:=b"], "b"),
+        (["/lib/yolo", "-r", "image_raw:=__node:=x"], "yolo"),
+        (["-c"], "-c"),
+        ([], ""),
+    ],
+)
+def test_a_program_is_called_by_its_node(arguments: list[str], name: str) -> None:
+    assert process.program_name(arguments) == name
+
+
+def test_c_libraries_know_the_program_by_its_name_also_under_a_title() -> None:
+    code = """
+import ctypes
+from edge_stack_core.runtime import process
+process.set_title("edge_stack/left/fusion")
+process.set_program_name("fusion")
+process.set_title("another/title")
+print(ctypes.c_char_p.in_dll(ctypes.CDLL(None), "program_invocation_name").value.decode())
+"""
+    assert in_child(code) == "fusion"
+
+
+def test_a_title_leaves_the_environment_that_proc_shows() -> None:
+    code = """
+import os
+from edge_stack_core.runtime import process
+process.set_title("edge_stack/fusion")
+print("MARK=it" in open("/proc/self/environ").read().split(chr(0)))
+"""
+    from edge_stack_core.process_environment import process_environment
+
+    environment = {**process_environment(os.environ), "MARK": "it"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert done.stdout.strip() == "True"

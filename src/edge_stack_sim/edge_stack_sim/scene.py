@@ -265,7 +265,7 @@ def _mjcf() -> str:
   <worldbody>
     <light pos="0.5 0.6 1.4" dir="0 0 -1" castshadow="false" specular="0.15 0.15 0.15" cutoff="120"/>
     <camera name="{CAMERA}"/>
-    <geom name="floor" type="box" size="4 4 0.05" pos="0 0 -0.75"/>
+    <geom name="floor" class="solid" type="box" size="4 4 0.05" pos="0 0 -0.75"/>
     <geom name="table" class="solid" type="box" size="0.42 0.55 0.02" pos="0.2 0 -0.02" friction="0.8 0.01 0.0005"/>
     <geom name="mark" type="cylinder" size="0.04 0.0008" pos="0.2 0 0.0008"/>
     <geom name="base" class="motor" type="box" size="0.045 0.04 0.03" pos="-0.01 0 0.03"/>

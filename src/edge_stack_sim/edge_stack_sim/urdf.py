@@ -3,6 +3,8 @@
 """The simulated arm as URDF, for robot_description: what rviz and robot_state_publisher show.
 
 Its unit of work is one text. Looks and joints are those of the scene; masses are left out, nothing simulates from it.
+robots/so101_sim.urdf of edge_stack_core is this text (a test compares them); `python -m edge_stack_sim.urdf > FILE` writes
+it.
 """
 
 from __future__ import annotations
@@ -94,3 +96,7 @@ def _joint(name: str, parent: str, child: str, xyz: str, axis: str) -> str:
         f'<origin xyz="{xyz}"/><axis xyz="{axis}"/>'
         f'<limit lower="{low}" upper="{high}" effort="6" velocity="5"/></joint>'
     )
+
+
+if __name__ == "__main__":
+    print(robot_description(), end="")

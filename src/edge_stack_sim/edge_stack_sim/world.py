@@ -8,6 +8,7 @@ the thread that first renders must be the one that renders on. It knows nothing 
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 
@@ -44,6 +45,13 @@ CLEAR_HEIGHT = 0.05  # m; objects may be placed below a tool that is higher than
 CLEAR_RADIUS = 0.07  # m; or at least this far from it
 
 _NOISE_MARGIN = 48  # px
+_UNSTABLE = (
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+)
+# By itself MuJoCo writes its warnings into MUJOCO_LOG.TXT of the current folder.
+mujoco.set_mju_user_warning(logging.getLogger(__name__).warning)
 _RING = np.linspace(0.0, 2.0 * math.pi, 24, endpoint=False)
 _CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
 
@@ -157,6 +165,8 @@ class World:
         if command is not None:
             self._command(np.clip(np.asarray(command, dtype=np.float64), self._low, self._high))
         mujoco.mj_step(self.model, self.data, steps)
+        if any(self.data.warning[kind].number for kind in _UNSTABLE):
+            self.reset()  # MuJoCo has begun anew with all joints at 0, and the objects where the model has them
 
     def _command(self, target: NDArray[np.float64]) -> None:
         self.data.ctrl[:5] = target[:5]

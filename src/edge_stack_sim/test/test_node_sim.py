@@ -13,6 +13,7 @@ import pytest
 from edge_stack_msgs.msg import TaskStatus
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
+from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from edge_stack_core.robot import load_robot
@@ -167,6 +168,22 @@ def test_the_robot_description_is_there_for_those_who_come_late(peer: Peer, sim:
     descriptions = peer.collect(String, "robot_description", qos.state())
     peer.spin_until(lambda: descriptions)
     assert "<robot" in descriptions[0].data
+
+
+def test_where_the_camera_is_is_in_tf_and_a_prefix_is_before_every_frame(peer: Peer) -> None:
+    with NodeProcess(MODULE, "sim", {"frame_prefix": "left/"}):
+        peer.bring_up("sim")
+        frames = peer.collect(TFMessage, "/tf_static", qos.state())
+        infos = peer.collect(CameraInfo, "camera_info", qos.frame(0.0))
+        states = peer.collect(JointState, "joint_states", qos.sensor(0.0))
+        peer.spin_until(lambda: frames and infos and states)
+    (transform,) = frames[0].transforms
+    assert (transform.header.frame_id, transform.child_frame_id) == (
+        "left/base_link",
+        "left/table_camera_optical",
+    )
+    assert infos[0].header.frame_id == "left/table_camera_optical"
+    assert states[0].header.frame_id == "left/base_link"
 
 
 def test_another_robots_description_is_refused(peer: Peer, tmp_path: Path) -> None:

@@ -50,6 +50,14 @@ def test_kinematics_agree_with_the_physics(world: World, robot_file: Path) -> No
         assert np.cos(pose.pitch) == pytest.approx(world.tool_axis[2], abs=1e-9)
 
 
+def test_the_file_with_the_urdf_is_of_this_scene(robot_file: Path) -> None:
+    file = load_robot(robot_file).urdf
+    assert file is not None
+    assert file.read_text(encoding="utf-8") == robot_description(), (
+        "run python -m edge_stack_sim.urdf > the file"
+    )
+
+
 def test_the_urdf_is_the_same_arm(world: World) -> None:
     root = ET.fromstring(robot_description("base_link", "arm"))
     links = {link.get("name") for link in root.iter("link")}

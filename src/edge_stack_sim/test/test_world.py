@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -152,3 +153,29 @@ def test_a_rotated_box_is_found_again_from_its_corners(width: float, height: flo
     if abs(width - height) > 1e-3:
         long_angle = angle if width > height else angle + math.pi / 2
         assert math.sin(theta - long_angle) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_is_pushed_off_the_table_comes_to_rest_on_the_floor(world: World) -> None:
+    for index, name in enumerate(scene.OBJECTS):
+        world.set_object(name, 0.9, 0.2 * index, z=0.1)
+        world.data.joint(name).qvel[3:] = (
+            5.0,
+            -8.0,
+            14.0,
+        )  # as it tumbles; falling on, it would spin ever faster
+    world.step(steps=round(10.0 / scene.TIMESTEP_S))
+    for name in scene.OBJECTS:
+        assert -0.75 < world.object_pose(name)[2] < -0.6
+        assert world.object_speed(name) < 0.1
+
+
+def test_physics_that_became_unstable_begin_anew_and_leave_no_file(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    world.data.joint("yellow_cylinder").qvel[2] = 1e11
+    world.step()
+    assert "unstable" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+    np.testing.assert_allclose(world.joint_positions, scene.HOME, atol=1e-6)
+    assert all(world.object_pose(name)[2] > 0.0 for name in scene.OBJECTS)

@@ -18,7 +18,6 @@ import queue
 import selectors
 import signal
 import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -27,7 +26,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_stack.runner import guard, sessions
+from edge_stack.runner import sessions
+from edge_stack.runner.guard_client import GuardClient
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
@@ -98,7 +98,7 @@ class ProcessGroup:
         self._kill_now = False
         self._finished = threading.Event()
         self._thread: threading.Thread | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard: GuardClient | None = None
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     # ---- for the owner --------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class ProcessGroup:
         selector = selectors.DefaultSelector()
         selector.register(self._wake_read, selectors.EVENT_READ, None)
         try:
-            self._start_guard()
+            self._guard = GuardClient()
             while True:
                 for key, _ in selector.select(self._wait_s()):
                     if key.data is None:
@@ -192,7 +192,8 @@ class ProcessGroup:
                 self._respawn(selector)
         finally:
             sessions.kill_all(self._sessions())
-            self._release_guard()
+            if self._guard is not None:
+                self._guard.release()
             selector.close()
             self._finished.set()
 
@@ -248,7 +249,7 @@ class ProcessGroup:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-        self._tell_guard(f"+{process.pid}")
+        self._tell_guard(process.pid, lives=True)
         try:
             pidfd = os.pidfd_open(process.pid)
         except OSError:
@@ -272,7 +273,7 @@ class ProcessGroup:
             returncode = process.wait()
             os.close(entry.pidfd)
             entry.process, entry.pidfd, entry.returncode = None, -1, returncode
-        self._tell_guard(f"-{process.pid}")
+        self._tell_guard(process.pid, lives=False)
         stopping = self._stop_at_s is not None or self._kill_now
         respawning = entry.spec.respawn and not stopping
         if respawning:
@@ -325,24 +326,9 @@ class ProcessGroup:
 
     # ---- guard and waking -----------------------------------------------------------------------------------------------
 
-    def _start_guard(self) -> None:
-        self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-            env={},
-        )
-
-    def _tell_guard(self, line: str) -> None:
-        if self._guard is not None and self._guard.stdin is not None:
-            with contextlib.suppress(OSError):
-                os.write(self._guard.stdin.fileno(), f"{line}\n".encode())
-
-    def _release_guard(self) -> None:
-        if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.close()
-            self._guard.wait()
+    def _tell_guard(self, pid: int, *, lives: bool) -> None:
+        if self._guard is not None:
+            self._guard.session(pid, lives=lives)
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):

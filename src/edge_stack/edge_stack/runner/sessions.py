@@ -1,9 +1,10 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-Who belongs to a process that was started in a session of its own: it and all that it started, also after its death.
+Who belongs to a process that was started in a session of its own, or with a mark in its environment.
 
-Its unit is one look at /proc. It uses the standard library only, because the guard runs without site-packages.
+That is the process and all that it started, also after its death. Its unit is one look at /proc. It uses the standard
+library only, because the guard runs without site-packages.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 
 def members(sessions: Collection[int]) -> list[int]:
@@ -44,10 +45,33 @@ def send_to_group(leader: int, number: int) -> None:
         os.killpg(leader, number)
 
 
+def marked(marks: Collection[str]) -> list[int]:
+    """Return the ids of the living processes whose environment has one of the given NAME=value entries."""
+    if not marks:
+        return []
+    wanted = {mark.encode() for mark in marks}
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/environ", "rb") as file:
+                if not wanted.isdisjoint(file.read().split(b"\0")):  # empty for a zombie
+                    found.append(int(entry))
+        except OSError:  # gone, or another user's
+            continue
+    return found
+
+
 def kill_all(sessions: Collection[int]) -> None:
     """Kill every process of the sessions, also those that are started meanwhile."""
+    kill_found(lambda: members(sessions))
+
+
+def kill_found(find: Callable[[], Collection[int]]) -> None:
+    """Kill every process that is found, also those that are started meanwhile."""
     for _ in range(20):
-        found = members(sessions)
+        found = find()
         if not found:
             return
         send(found, signal.SIGKILL)

@@ -19,6 +19,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 from edge_stack_msgs.msg import FusionStatus
 from rclpy.parameter import Parameter as RosParameter
+from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from edge_stack_control.chunk_intake import IntakeLimits, Outcomes
@@ -56,6 +57,7 @@ from edge_stack_core.robot import load_robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.main import run
+from edge_stack_core.ros.robot_frames import TOPIC, camera_frames
 from edge_stack_core.runtime.control_thread import ControlThread, ControlThreadFigures, ControlThreadSettings
 from edge_stack_core.runtime.progress import WorkProgress
 
@@ -97,7 +99,7 @@ class FusionNode(StackNode):
         """Load the robot, make the controller, and connect."""
         p = self.params
         robot = load_robot(p.robot_file)
-        self._base_frame = robot.base_frame
+        self._base_frame = p.frame_prefix + robot.base_frame
         self._robot = robot
         self._period_s = 1.0 / p.control_rate_hz
         self._controller = Controller(
@@ -113,6 +115,7 @@ class FusionNode(StackNode):
         self._status = self.publisher(FusionStatus, "fusion_status", qos.status())
         principal = p.standby_of or "~"
         self._markers = self.publisher(MarkerArray, f"{principal}/markers", qos.result())
+        self._camera_frames = self.publisher(TFMessage, TOPIC, qos.state()) if self._owns_frames() else None
         self._actions = ActionDoor(self, self._controller)
         self._inputs = FusionInputs(self, robot, watch_settings(p), tuple(p.camera_info_topics))
         self._stop_requests.open(principal)
@@ -121,6 +124,9 @@ class FusionNode(StackNode):
     def activate_node(self) -> None:
         """Start commanding, from the measured position."""
         p = self.params
+        if self._camera_frames is not None:
+            stamp = self.get_clock().now().to_msg()
+            self._camera_frames.publish(camera_frames(self._robot, p.frame_prefix, stamp))
         self._controller.reset()
         self._inputs.forget_robot()
         self._command = None
@@ -184,6 +190,10 @@ class FusionNode(StackNode):
             self._controller.intake.limits = self._intake_limits()
             self._controller.configure(controller_settings(p), joint_limits(self._robot, p))
         self._share.changed({name: value for name, value in changed.items() if name in _SHARED})
+
+    def _owns_frames(self) -> bool:
+        """Whether this node says where the robot's cameras are: a simulator does so itself, and one process is enough."""
+        return bool(self._robot.cameras) and not self.params.simulated and not self.params.standby_of
 
     def target_hz(self) -> float:
         """Rate of commands."""

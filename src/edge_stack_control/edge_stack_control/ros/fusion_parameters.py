@@ -19,6 +19,7 @@ from edge_stack_control.rules import ControlState, Reason, RuleSettings
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.robot import Robot
 from edge_stack_core.ros.parameters import STAMP_TOLERANCE, Parameter, ParameterValues
+from edge_stack_core.ros.robot_frames import FRAME_PREFIX
 
 _REACTIONS = ("slow", "hold", "stop")
 
@@ -45,6 +46,12 @@ PARAMETERS: tuple[Parameter, ...] = (
         "Robot description (YAML).",
         give="the robot's description, a .yaml file such as robots/so101_sim.yaml of edge_stack_core",
     ),
+    Parameter(
+        "simulated",
+        False,
+        "Whether the robot is simulated: the simulator then publishes where its cameras are, else this node does.",
+    ),
+    FRAME_PREFIX,
     Parameter(
         "stop_persists",
         False,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -14,7 +15,10 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from edge_stack_core.process_environment import LAUNCH_VARIABLE
 from edge_stack_core.ros.base import StackNode
+from edge_stack_core.runtime.local_process import end_with_launch
+from edge_stack_core.runtime.process import program_name, set_program_name
 
 
 class _Stopped(BaseException):
@@ -29,8 +33,7 @@ def run(make_node: Callable[[], StackNode], argv: list[str] | None = None) -> No
     so this is the last line and means a defect.
     """
     faulthandler.enable()
-    rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
-
+    set_program_name(program_name(sys.argv if argv is None else argv))
     stopped = False
 
     def stop(_number: int, _frame: Any) -> None:
@@ -41,11 +44,15 @@ def run(make_node: Callable[[], StackNode], argv: list[str] | None = None) -> No
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise _Stopped
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-
     node: StackNode | None = None
     try:
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
+        # Launch holds SIGINT back at the start: a node that did not import early_end gets it here.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if not end_with_launch(os.environ.get(LAUNCH_VARIABLE, "")):
+            raise _Stopped
+        rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -19,6 +19,7 @@ import time
 _SYS_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274, "riscv64": 274}.get(platform.machine())
 _CLOCK_MONOTONIC = 1
 _TIMER_ABSTIME = 1
+_PR_SET_PDEATHSIG = 1
 _PR_SET_TIMERSLACK = 29
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 _SCHED_OTHER = 0
@@ -67,6 +68,11 @@ def lock_memory() -> None:
 def set_timer_slack_ns(slack_ns: int) -> None:
     """Set how late the kernel may wake the calling thread to batch wake-ups; 50 us by default, none if real-time."""
     _call("prctl", _PR_SET_TIMERSLACK, ctypes.c_ulong(slack_ns), 0, 0, 0)
+
+
+def set_parent_death_signal(number: int) -> None:
+    """Have the kernel send this process a signal once the thread that started it has ended; nothing if it has already."""
+    _call("prctl", _PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0)
 
 
 def set_slice_ns(slice_ns: int, tid: int = 0) -> None:

@@ -16,6 +16,8 @@ import select
 import signal
 from dataclasses import dataclass
 
+from edge_stack_core.runtime import linux
+
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -97,6 +99,21 @@ def pid_namespace() -> int:
 
 
 @functools.cache
+def end_with_launch(mark: str) -> bool:
+    """
+    Have the kernel end this process by SIGTERM when the launch does that started it; return False if that is gone already.
+
+    mark: LAUNCH_VARIABLE of the environment. The launch's guard does so too, and for all processes: this is for the case
+    that somebody killed the guard. Where another program stands between, such as a debugger, it is left to the guard.
+    """
+    launch = mark.partition("-")[0]
+    if not launch.isdecimal() or os.getppid() != int(launch):
+        return True
+    with contextlib.suppress(OSError):
+        linux.set_parent_death_signal(signal.SIGTERM)
+    return os.getppid() == int(launch)
+
+
 def machine() -> str:
     """Name the running system and pid namespace: where it is the same, process ids mean the same. Empty if unknown."""
     try:

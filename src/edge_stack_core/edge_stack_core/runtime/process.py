@@ -1,7 +1,7 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a process asks of the scheduler, and what it uses: title, cores, nice value, policy; resident memory and CPU share.
+What a process asks of the system, and what it uses: name, title, cores, nice value, policy; resident memory and CPU share.
 
 Its unit of work is one process: a setting goes to every thread it has, because on Linux a setting belongs to a thread and
 only new threads inherit it. A setting that the system refuses is reported in words with the remedy, never raised. It
@@ -10,13 +10,15 @@ never changes another process.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import math
 import os
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edge_stack_core.runtime import linux
@@ -30,6 +32,7 @@ POLICIES: dict[str, int] = {
 }
 _REALTIME = ("fifo", "rr")
 _NAMES = {number: name for name, number in POLICIES.items()}
+_NAMES_KEPT: list[ctypes.Array[ctypes.c_char]] = []  # C libraries point at them
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MIB = 1024 * 1024
 
@@ -138,6 +141,27 @@ def set_title(title: str) -> None:
     except ImportError:
         return
     setproctitle(title)
+
+
+def program_name(arguments: Sequence[str]) -> str:
+    """Return what a node's process is called by its command line: the node's name if it is given, else the program's."""
+    named = [word.partition(":=")[2] for word in arguments if word.startswith(("__node:=", "__name:="))]
+    return named[-1] if named and named[-1] else os.path.basename(arguments[0]) if arguments else ""
+
+
+def set_program_name(name: str) -> None:
+    """
+    Set the name that C libraries know this program by, glibc's program_invocation_name; without glibc nothing happens.
+
+    rcl_logging names a node's log file by it. It points into the command line, which reads otherwise once a title was set.
+    """
+    if not name:
+        return
+    with contextlib.suppress(ValueError, OSError):  # another C library
+        buffer = ctypes.create_string_buffer(os.fsencode(name))
+        _NAMES_KEPT.append(buffer)
+        for variable in ("program_invocation_name", "program_invocation_short_name"):
+            ctypes.c_void_p.in_dll(ctypes.CDLL(None), variable).value = ctypes.addressof(buffer)
 
 
 def set_affinity(cores: Iterable[int], threads: Iterable[int] | None = None) -> str | None:

@@ -45,6 +45,13 @@ class StateMissing(StateUnusable):
     """The folder of the state is not there; the text names it."""
 
 
+def supervisor_file(name: str) -> Path:
+    """Return the file in which a supervisor (full name) keeps what it wants; another domain or user has another one."""
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or "/dev/shm")
+    domain = os.environ.get("ROS_DOMAIN_ID", "0") or "0"
+    return folder / f"edge_stack_{os.getuid()}_{domain}{name.replace('/', '_')}.json"
+
+
 def state_folder(*, make: bool = True) -> Path:
     """
     Return the folder in which runs are kept: EDGE_STACK_STATE_DIR, else /var/lib/edge_stack, else one in /var/tmp.

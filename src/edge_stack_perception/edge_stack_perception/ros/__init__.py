@@ -1,3 +1,5 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """The camera and yolo nodes: their parameters, their messages, and frames relayed from a topic."""
+
+import edge_stack_core.early_end  # noqa: F401 (before all that takes long: Ctrl-C ends the process meanwhile)

@@ -19,6 +19,7 @@ from edge_stack_msgs.msg import TaskStatus
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import String
+from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from edge_stack_core.errors import ConfigurationError
@@ -30,6 +31,7 @@ from edge_stack_core.ros.frames import FramePublisher
 from edge_stack_core.ros.latched import subscribe_to_state
 from edge_stack_core.ros.main import run
 from edge_stack_core.ros.parameters import Parameter
+from edge_stack_core.ros.robot_frames import FRAME_PREFIX, TOPIC, camera_frames
 from edge_stack_sim import gl
 from edge_stack_sim.faults import Faults
 from edge_stack_sim.ros.markers import scene_markers
@@ -48,6 +50,7 @@ class SimNode(StackNode):
 
     PARAMETERS = (
         Parameter("robot_file", "", "Robot description (YAML); empty: so101_sim, which is simulated."),
+        FRAME_PREFIX,
         Parameter("seed", 0, "Seed of places, instructions and noise.", minimum=0, maximum=2**31 - 1),
         Parameter(
             "joint_state_rate_hz", 50.0, "Rate of joint_states and of physics.", minimum=10.0, maximum=250.0
@@ -115,18 +118,22 @@ class SimNode(StackNode):
         self._statuses = self.publisher(TaskStatus, "task_status", qos.state())
         self._markers = self.publisher(MarkerArray, "~/markers", qos.result())
         self._descriptions = self.publisher(String, "robot_description", qos.state())
+        self._frames_of_cameras = self.publisher(TFMessage, TOPIC, qos.state())
         self.subscription(FORMATS[p.command_format], "joint_command", self._take_command, qos.command(0.0))
         if p.task == "random":
             self._instructions = self.publisher(String, "instruction", qos.state())
         elif p.task == "external":
             subscribe_to_state(self, String, "instruction", self._take_instruction)
-        self._info = _camera_info(self._camera)
+        self._base_frame = p.frame_prefix + self._robot.base_frame
+        self._info = _camera_info(self._camera, p.frame_prefix + self._camera.frame_id)
         self._state = JointState(name=list(JOINTS))
-        self._state.header.frame_id = self._robot.base_frame
+        self._state.header.frame_id = self._base_frame
 
     def activate_node(self) -> None:
         """Start time."""
-        self._descriptions.publish(String(data=robot_description(self._robot.base_frame, self._robot.name)))
+        self._descriptions.publish(String(data=_description(self._robot)))
+        stamp = self.get_clock().now().to_msg()
+        self._frames_of_cameras.publish(camera_frames(self._robot, self.params.frame_prefix, stamp))
         self._stop.clear()
         self._thread = threading.Thread(target=self._run, name="physics", daemon=True)
         self._thread.start()
@@ -218,7 +225,7 @@ class SimNode(StackNode):
                 next_markers = now + MARKER_PERIOD_S
                 if self._markers.get_subscription_count() > 0:
                     stamp = self.get_clock().now().to_msg()
-                    self._markers.publish(scene_markers(world, self._robot.base_frame, stamp))
+                    self._markers.publish(scene_markers(world, self._base_frame, stamp))
 
     def _next(self, due: float, period_s: float, now: float) -> float:
         """The release after this one on the same grid; those that have passed already are skipped and counted."""
@@ -308,9 +315,15 @@ def _check_robot(robot: Robot, path: str) -> CameraModel:
     return camera
 
 
-def _camera_info(camera: CameraModel) -> CameraInfo:
+def _description(robot: Robot) -> str:
+    if robot.urdf is not None:
+        return robot.urdf.read_text(encoding="utf-8")
+    return robot_description(robot.base_frame, robot.name)
+
+
+def _camera_info(camera: CameraModel, frame_id: str) -> CameraInfo:
     info = CameraInfo(width=camera.width, height=camera.height, distortion_model="plumb_bob", d=[0.0] * 5)
-    info.header.frame_id = camera.frame_id
+    info.header.frame_id = frame_id
     matrix = camera.intrinsics()
     info.k = matrix.ravel().tolist()
     info.r = np.eye(3).ravel().tolist()

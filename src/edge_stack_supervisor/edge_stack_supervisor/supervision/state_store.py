@@ -14,10 +14,10 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from edge_stack_core.runtime.local_process import LocalProcess, machine
+from edge_stack_core.runtime.run_state import supervisor_file
 from edge_stack_supervisor.supervision.lifecycle import NodeState
 from edge_stack_supervisor.supervision.managed_node import ManagedNode
 from edge_stack_supervisor.supervision.stack import StackSupervision
@@ -28,9 +28,7 @@ class StateStore:
 
     def __init__(self, name: str) -> None:
         """name: full name of the supervisor; another domain or user has another file."""
-        folder = Path(os.environ.get("XDG_RUNTIME_DIR") or "/dev/shm")
-        domain = os.environ.get("ROS_DOMAIN_ID", "0") or "0"
-        self.path = folder / f"edge_stack_{os.getuid()}_{domain}{name.replace('/', '_')}.json"
+        self.path = supervisor_file(name)
         self._saved: dict[str, Any] | None = None
 
     def save(self, supervision: StackSupervision, rates: Mapping[str, float], mode: str = "") -> None:
