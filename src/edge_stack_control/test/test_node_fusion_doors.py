@@ -190,7 +190,7 @@ def test_simulated_time_at_a_quarter_of_real_time_is_no_jump(peer: Peer, robot_f
         heard = len(peer.said("fusion"))
         peer.spin_until(lambda: len(peer.said("fusion")) > heard + 30)
         assert counted(peer, "clock", "jumped") == 0
-        assert "the clock jumped" not in process.output()
+        assert "the clock " not in process.output()
         peer.node.destroy_timer(timer)
         peer.node.destroy_publisher(clock)
 

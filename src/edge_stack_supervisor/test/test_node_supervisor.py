@@ -204,6 +204,12 @@ def test_a_node_that_cannot_configure_shows_why_and_comes_up_once_it_can(
     stack.peer.spin_until(lambda: stack.states[-1].state == StackState.DEGRADED, what="degraded")
     assert stack.seen("arm").state == "active"
     assert stack.seen("eye").state == "active"
+    stack.peer.spin_until(lambda: "(attempt 4" in stack.seen("extra").message, what="some more attempts")
+    lines = stack.processes["supervisor"].output().splitlines()
+    assert sum(line.endswith("extra: configure") for line in lines) == 1
+    told = [line for line in lines if "extra: configuring -> unconfigured" in line]
+    assert len(told) <= 3, told  # with the node's own words, with its attempts, and with what is next
+    assert stack.processes["extra"].output().count("configure failed") == 1
     file.touch()
     stack.wait_until_up()
     stack.peer.spin_until(lambda: stack.seen("extra").message == "", what="it to be well")

@@ -64,6 +64,8 @@ EXECUTABLE = "supervisor"
 # What the supervisor does beside keeping nodes up, in order of their steps.
 PARTS: tuple[type[SupervisorPart], ...] = (ModesPart, BoardPart)
 TICK_S = 0.1  # also the period of stack_state, which others take for the supervisor's heartbeat
+# Of one node, that are remembered as logged.
+TROUBLES_MAX = 16
 # An event names the parameters of one node that were set, and their values.
 PARAMETER_EVENT_BYTES = 65_536
 PART_TICKS = 2  # parts are stepped at every second tick, unless the board is to be read more often than that
@@ -102,7 +104,7 @@ class SupervisorNode(SupervisingNode):
         self._wishes: dict[
             str, tuple[str, float | None, float | None]
         ] = {}  # rates, as they were logged last
-        self._troubles: dict[str, str] = {}  # of nodes, as they were logged last
+        self._troubles: dict[str, set[str]] = {}  # of each node, as they were logged since it was well
         self._diagnosed_s = -math.inf
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._tick_timer: Any = None
@@ -378,10 +380,13 @@ class SupervisorNode(SupervisingNode):
             text += f" (recoveries: {view.recoveries}, the last one took {view.last_recovery_s:.2f} s)"
         elif view.message:
             text += f" ({view.message})"
-        trouble = kind_of(text) if view.message and view.state is not view.wanted else ""
-        if trouble and self._troubles.get(view.name) == trouble:
+        said = self._troubles.setdefault(view.name, set())
+        if not view.message or view.state is view.wanted:
+            said.clear()
+        elif kind_of(text) in said:
             return  # one more attempt
-        self._troubles[view.name] = trouble
+        elif len(said) < TROUBLES_MAX:
+            said.add(kind_of(text))
         if view.health in (Health.ERROR, Health.STALE):
             self.get_logger().warning(text)
         else:
