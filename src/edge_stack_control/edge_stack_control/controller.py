@@ -227,12 +227,17 @@ class Controller:
 
     # ---- the commanding thread --------------------------------------------------------------------------------------
 
-    def follow(self, positions: FloatArray, commanded_s: float) -> None:
+    def follow(self, positions: FloatArray | None, commanded_s: float) -> None:
         """
         Go on, in the next tick, from a command of another process.
 
-        positions: [A], rad or m. commanded_s: when it went out, monotonic.
+        positions: [A], rad or m. commanded_s: when it went out, monotonic. None: no process has commanded lately, so that what
+        this one would have commanded meanwhile is no place to go on from either: the next command is the measured position.
         """
+        if positions is None:
+            self._output.reset()
+            self._moving = False
+            return
         if self._limit_s[
             1
         ]:  # the actions are further away than a step: they are approached at a moderate speed

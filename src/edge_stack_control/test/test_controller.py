@@ -96,6 +96,23 @@ def test_without_a_measured_position_nothing_is_commanded() -> None:
     assert (command.state, command.reason) == (ControlState.HOLD, Reason.JOINT_STATE_STALE)
 
 
+def test_who_follows_a_silent_controller_begins_where_the_robot_is_and_nowhere_else() -> None:
+    bench = Bench()
+
+    def follow_nobody() -> Command:
+        bench.offer([0.5, 0.5])
+        bench.controller.follow(None, 0.0)
+        return bench.tick()
+
+    for _ in range(5):
+        assert np.array_equal(follow_nobody().positions, START)  # what it would do itself is no place to go on from
+    bench.around = replace(bench.around, measured=np.array([1.2, -1.0]))  # by hand, meanwhile
+    taken_over = follow_nobody()
+    assert np.array_equal(taken_over.positions, [1.2, -1.0])
+    bench.around = replace(bench.around, measured=np.array([2.3, -1.0]))  # and beyond a limit
+    assert follow_nobody().positions is None
+
+
 def test_the_first_command_is_the_measured_position() -> None:
     bench = Bench()
     command = bench.tick()

@@ -179,8 +179,9 @@ class Episode:
         commands = []
         for index, controller in enumerate(self.controllers):
             follows = index != self.lead or index != self.led  # also in the tick in which it takes over
-            if follows and self.out is not None and self.monotonic_s - self.out_s < 0.5:
-                controller.follow(self.out.copy(), self.out_s)
+            if follows:
+                recent = self.out is not None and self.monotonic_s - self.out_s < 0.5
+                controller.follow(self.out.copy() if self.out is not None and recent else None, self.out_s)
             commands.append(controller.tick(self.clock_s, self.monotonic_s, around))
         self.led = self.lead
         self.check(commands[self.lead], around)

@@ -142,8 +142,8 @@ class CommandShare:
         if lease.commands:
             return
         positions, commanded_ns = lease.last_command()
-        if positions is not None and now_ns - commanded_ns < _FOLLOW_S * _NS:
-            controller.follow(positions, commanded_ns / _NS)
+        recent = now_ns - commanded_ns < _FOLLOW_S * _NS
+        controller.follow(positions if recent else None, commanded_ns / _NS)
 
     def take(self, now_ns: int) -> bool:
         """Return whether the command may go out now; if so, give() must follow."""
