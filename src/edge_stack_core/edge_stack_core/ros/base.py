@@ -25,6 +25,7 @@ from rclpy.parameter import Parameter as RosParameter
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.node_statistics import StatisticsSnapshot
+from edge_stack_core.problems import Problems, same_but_figures
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.autostart import Autostart
 from edge_stack_core.ros.parameters import (
@@ -73,6 +74,7 @@ class StackNode(TopicNode):
         self._bad_parameters: dict[str, str] = {}
         self._message = ""
         self._problem = ""
+        self._problems = Problems(lambda text: self.get_logger().warning(text), self._say_over)
         self._closing = False
         self._usage = ProcessUsage()
 
@@ -135,15 +137,25 @@ class StackNode(TopicNode):
         return self.get_clock().now().nanoseconds * 1e-9
 
     def report_problem(self, text: str) -> None:
-        """Show what is wrong in node_status and diagnostics until clear_problem(); logged when it changes."""
-        if text != self._problem:
+        """
+        Show what is wrong in node_status and diagnostics until clear_problem(); logged when it begins.
+
+        A text that differs from the one before in figures alone tells of the same problem, and the first one stays.
+        """
+        if not same_but_figures(text, self._problem):
             self._problem = text
             self.get_logger().warning(text)
 
     def clear_problem(self) -> bool:
         """Take back the last reported problem; return whether there was one."""
-        there_was, self._problem = bool(self._problem), ""
-        return there_was
+        before, self._problem = self._problem, ""
+        if before:
+            self._say_over(before)
+        return bool(before)
+
+    def report_about(self, subject: str, text: str) -> None:
+        """Show what is wrong with an input beside the node's own problem; "" takes it back; begin and end are logged."""
+        self._problems.set(subject, text)
 
     def count_wrong_output(self, where: str, text: str, event: str = "wrong_output") -> None:
         """Count a result that is of no use, and show it: if there are more of them, the supervisor starts the node anew."""
@@ -196,6 +208,7 @@ class StackNode(TopicNode):
         except Exception as error:  # noqa: BLE001
             self.count_raised("deactivate", error)
         self._problem = ""
+        self._problems.forget()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -255,7 +268,7 @@ class StackNode(TopicNode):
         status.priority_class = self.params.priority_class
         status.state_id = state_id
         status.state = _STATE_LABELS.get(state_id, label)
-        status.message = self._message or self._problem
+        status.message = self._trouble()
         status.target_hz = self.target_hz()
         status.header.stamp = self.get_clock().now().to_msg()
         self._status_publisher.publish(status)
@@ -270,7 +283,7 @@ class StackNode(TopicNode):
         }
 
     def _publish_diagnostics(self) -> None:
-        trouble = self._message or self._problem
+        trouble = self._trouble()
         level = DiagnosticStatus.OK
         if trouble:
             level = DiagnosticStatus.WARN if self.is_active else DiagnosticStatus.ERROR
@@ -287,6 +300,13 @@ class StackNode(TopicNode):
         self._diagnostics_publisher.publish(array)
 
     # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def _say_over(self, text: str) -> None:
+        self.get_logger().info(f"over: {text.split(';')[0]}")
+
+    def _trouble(self) -> str:
+        """Return everything that is wrong, in words; "" if nothing is."""
+        return self._message or "; ".join(filter(None, (self._problem, *self._problems.texts)))
 
     def _refused(self, transition: str, error: Exception) -> TransitionCallbackReturn:
         text = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
