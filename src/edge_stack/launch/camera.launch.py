@@ -14,8 +14,17 @@ def generate_launch_description():
     return part(
         "camera",
         [
-            Argument("source", "device", "Where frames come from.", ("device", "video", "folder", "topic")),
-            Argument("path", "/dev/video0", "Device, video file or folder of pictures."),
+            Argument(
+                "source",
+                "device",
+                "Where frames come from.",
+                ("device", "csi", "gstreamer", "video", "folder", "topic"),
+            ),
+            Argument(
+                "path",
+                "/dev/video0",
+                "Device, CSI camera, pipeline, video file, stream, or folder of pictures.",
+            ),
             Argument("topic", "", "Image topic to relay, with source topic."),
             Argument("rate_hz", 15.0, "Frames a second at most; 0 pauses."),
             Argument("width", 0, "Width of the published image, px; 0: as the source gives it."),

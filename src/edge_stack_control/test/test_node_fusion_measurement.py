@@ -83,6 +83,16 @@ def test_an_implausible_measurement_is_refused_and_never_becomes_a_command(
     assert stack.running().reason == "ok"
 
 
+def test_joint_states_that_do_not_come_are_named_with_their_cause(stack: Stack, peer: Peer) -> None:
+    stack.sends_joints = False
+    says = "joint_states: no joint state for 2 s: "
+    peer.spin_until(lambda: says in peer.statuses["fusion"].message)
+    assert "publishes /joint_states and nothing comes any more" in peer.statuses["fusion"].message
+    stack.sends_joints = True
+    stack.running()
+    peer.spin_until(lambda: "joint_states" not in peer.statuses["fusion"].message)
+
+
 def test_two_publishers_that_contradict_each_other_are_named_and_nothing_begins(
     inactive: Stack,
     peer: Peer,

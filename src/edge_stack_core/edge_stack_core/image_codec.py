@@ -22,8 +22,10 @@ __all__ = [
     "ImageError",
     "as_bytes",
     "check_array",
+    "check_colours",
     "convert",
     "from_rgb",
+    "picture_height",
     "row_bytes",
     "to_array",
     "to_rgb",
@@ -63,12 +65,8 @@ _FORMATS: dict[str, _Format] = {
     "8UC1": _Format("mono", 1, np.uint8, cv2.COLOR_GRAY2RGB),
     "8UC3": _Format("bgr", 3, np.uint8, cv2.COLOR_BGR2RGB),
     "8UC4": _Format("bgr", 4, np.uint8, cv2.COLOR_BGRA2RGB),
-    # Depth, ids and other measurements: read with to_array(); they have no colours.
-    "16UC1": _Format("raw", 1, np.uint16),
-    "16SC1": _Format("raw", 1, np.int16),
-    "32SC1": _Format("raw", 1, np.int32),
-    "32FC1": _Format("raw", 1, np.float32),
-    "64FC1": _Format("raw", 1, np.float64),
+    "16UC3": _Format("bgr", 3, np.uint16),
+    "16UC4": _Format("bgr", 4, np.uint16),
     # Both spellings: Jazzy added "uyvy" and "yuyv" for the older names.
     "yuv422": _Format("yuv422", 2, np.uint8, cv2.COLOR_YUV2RGB_UYVY),
     "uyvy": _Format("yuv422", 2, np.uint8, cv2.COLOR_YUV2RGB_UYVY),
@@ -77,18 +75,35 @@ _FORMATS: dict[str, _Format] = {
     # One byte of luma a pixel, then half as many rows of interleaved chroma.
     "nv12": _Format("yuv420", 1, np.uint8, cv2.COLOR_YUV2RGB_NV12),
     "nv21": _Format("yuv420", 1, np.uint8, cv2.COLOR_YUV2RGB_NV21),
+    # One byte of luma a pixel, then interleaved chroma, two bytes a pixel.
+    "nv24": _Format("yuv444", 1, np.uint8, cv2.COLOR_YUV2RGB_NV12),
 }
 # OpenCV names a Bayer pattern by its second row, from the second column on; ROS by its first two pixels.
 for _ros, _cv in (("rggb", "BG"), ("bggr", "RG"), ("gbrg", "GR"), ("grbg", "GB")):
     for _bits, _dtype in ((8, np.uint8), (16, np.uint16)):
         _code = getattr(cv2, f"COLOR_Bayer{_cv}2RGB")
         _FORMATS[f"bayer_{_ros}{_bits}"] = _Format("bayer", 1, _dtype, _code)
+# What is left of OpenCV's formats: depth, ids and other measurements, read with to_array(); they have no colours.
+for _name, _type in (
+    ("8U", np.uint8),
+    ("8S", np.int8),
+    ("16U", np.uint16),
+    ("16S", np.int16),
+    ("32S", np.int32),
+    ("32F", np.float32),
+    ("64F", np.float64),
+):
+    for _channels in range(1, 5):
+        _FORMATS.setdefault(f"{_name}C{_channels}", _Format("raw", _channels, _type))
 
 ENCODINGS: tuple[str, ...] = tuple(_FORMATS)
 """Every encoding that can be read with :func:`to_array`."""
 
 COLOUR_ENCODINGS: tuple[str, ...] = tuple(name for name, f in _FORMATS.items() if f.kind != "raw")
 """Every encoding that can be read with :func:`to_rgb`."""
+
+# Rows in memory of two rows of a picture, where chroma lies below luma.
+_TIMES_ROWS = {"yuv420": 3, "yuv444": 6}
 
 _WRITABLE: tuple[str, ...] = tuple(name for name, f in _FORMATS.items() if f.kind in ("rgb", "bgr", "mono"))
 
@@ -107,6 +122,15 @@ def row_bytes(encoding: str, width: int) -> int:
         ImageError: unknown encoding.
     """
     return _format(encoding).pixel_bytes * width
+
+
+def picture_height(encoding: str, rows: int) -> int:
+    """Return the height of a picture that takes so many rows in memory.
+
+    Raises:
+        ImageError: unknown encoding.
+    """
+    return rows * 2 // _TIMES_ROWS.get(_format(encoding).kind, 2)
 
 
 def _check(size: int, form: _Format, encoding: str, height: int, width: int, step: int) -> int:
@@ -128,7 +152,7 @@ def _check(size: int, form: _Format, encoding: str, height: int, width: int, ste
         raise ImageError(
             f"step: {step} bytes a row, but {width} pixels of {encoding} take {least} ({form.pixel_bytes} a pixel)"
         )
-    rows = height * 3 // 2 if form.kind == "yuv420" else height
+    rows = height * _TIMES_ROWS.get(form.kind, 2) // 2
     if size != step * rows:
         raise ImageError(
             f"data: {size} bytes, but {rows} rows of step {step} take {step * rows}"
@@ -151,8 +175,8 @@ def to_array(
         is_bigendian: byte order of values of more than one byte.
 
     Returns:
-        [H, W] for one channel, [H, W, C] for more (C = 2 for 4:2:2 YUV; nv12 and nv21: [H * 3 / 2, W]), of the
-        encoding's dtype, read-only, sharing memory with ``data``.
+        [H, W] for one channel, [H, W, C] for more (C = 2 for 4:2:2 YUV; nv12 and nv21: [H * 3 / 2, W]; nv24:
+        [H * 3, W]), of the encoding's dtype, read-only, sharing memory with ``data``.
 
     Raises:
         ImageError: unknown encoding, or fields that do not fit together.
@@ -190,24 +214,25 @@ def to_rgb(
     Raises:
         ImageError: unknown encoding, one without colours (depth), or fields that do not fit together.
     """
+    check_colours(encoding)
     form = _format(encoding)
-    if form.kind == "raw":
-        raise ImageError(
-            f"encoding: {encoding} has no colours; one of {', '.join(COLOUR_ENCODINGS)} is needed"
-        )
     image = to_array(data, encoding, height, width, step, is_bigendian)
     if encoding == "rgb8":
         return image
     if form.kind == "bayer" and (height < 2 or width < 2):
         raise ImageError(f"height, width: {height}, {width}; a Bayer pattern takes at least 2 by 2 pixels")
+    if form.kind == "yuv444":
+        return _from_nv24(data, height, width, step, form.code)
+    if not image.flags.aligned:
+        image = image.copy()  # rows of an odd step: OpenCV before 4.7 raises
     if form.kind == "bayer" and form.dtype is np.uint16:
-        return _upper_byte(cast("NDArray[Any]", cv2.cvtColor(image, form.code)))
+        return _upper_byte(_converted(image, form.code, encoding))
     if form.dtype is np.uint16:
         image = _upper_byte(image)
         order = (0, 0, 0) if form.kind == "mono" else (0, 1, 2) if form.kind == "rgb" else (2, 1, 0)
         pixels = image[..., None] if image.ndim == 2 else image
         return np.ascontiguousarray(pixels[..., order])
-    return cast("NDArray[np.uint8]", cv2.cvtColor(image, form.code))
+    return _converted(image, form.code, encoding)
 
 
 def from_rgb(rgb: NDArray[np.uint8], encoding: str) -> NDArray[Any]:
@@ -253,10 +278,22 @@ def convert(image: NDArray[Any], encoding: str, target: str) -> NDArray[Any]:
         return from_rgb(image, target)
     check_array(image, encoding)
     height, width = image.shape[:2]
-    rows = height * 2 // 3 if _format(encoding).kind == "yuv420" else height
+    height = picture_height(encoding, height)
     return from_rgb(
-        to_rgb(as_bytes(image, encoding), encoding, rows, width, row_bytes(encoding, width)), target
+        to_rgb(as_bytes(image, encoding), encoding, height, width, row_bytes(encoding, width)), target
     )
+
+
+def check_colours(encoding: str) -> None:
+    """Check that :func:`to_rgb` reads an encoding.
+
+    Raises:
+        ImageError: it does not; the text names those that it reads.
+    """
+    if _format(encoding).kind == "raw":
+        raise ImageError(
+            f"encoding: {encoding} has no colours; one of {', '.join(COLOUR_ENCODINGS)} is needed"
+        )
 
 
 def check_array(array: NDArray[Any], encoding: str) -> None:
@@ -288,6 +325,23 @@ def as_bytes(array: NDArray[Any], encoding: str) -> memoryview:
     check_array(array, encoding)
     tight = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return tight.view(np.uint8).reshape(-1).data
+
+
+def _converted(image: NDArray[Any], code: int, encoding: str) -> NDArray[Any]:
+    try:
+        return cast("NDArray[Any]", cv2.cvtColor(image, code))
+    except cv2.error as error:
+        shape = "x".join(map(str, image.shape))
+        raise ImageError(f"encoding: {encoding} of {shape} is refused by OpenCV: {error}") from error
+
+
+def _from_nv24(data: Any, height: int, width: int, step: int, code: int) -> NDArray[np.uint8]:
+    # OpenCV reads nv12 alone. Its chroma is that of nv24 where each pixel stands twice in both directions.
+    bytes_ = np.frombuffer(data, np.uint8)
+    luma = bytes_[: height * step].reshape(height, step)[:, :width]
+    chroma = bytes_[height * step :].reshape(height, 2 * step)[:, : 2 * width]
+    twice = np.concatenate([luma.repeat(2, 0).repeat(2, 1), chroma])
+    return np.ascontiguousarray(_converted(twice, code, "nv24")[::2, ::2])
 
 
 def _upper_byte(image: NDArray[Any]) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ A robot as data: its joints with their limits, its frames, its cameras, and how 
 
 Read from a YAML file such as robots/so101_sim.yaml of this package. Units: rad, rad/s (m, m/s for prismatic joints),
 m, pixels. Frames: REP-103; a camera's pose is that of its optical frame (z forward, x right, y down) in the base
-frame.
+frame. A camera on a link that moves has none.
 """
 
 from __future__ import annotations
@@ -46,16 +46,13 @@ class Joint:
 
 @dataclass(frozen=True)
 class CameraModel:
-    """A pinhole camera without distortion, fixed in the base frame."""
+    """A pinhole camera without distortion; it may be on a link that moves."""
 
     name: str
     frame_id: str
     width: int
     height: int
     fovy_deg: float
-    position_m: FloatArray
-    rotation: FloatArray
-    """[3,3]: columns are the optical axes (x right, y down, z forward) in the base frame."""
 
     def quaternion(self) -> tuple[float, float, float, float]:
         """Return the rotation as a unit quaternion x, y, z, w with w >= 0."""
@@ -65,6 +62,15 @@ class CameraModel:
         """Return the camera matrix K, [3,3], pixels."""
         focal = 0.5 * self.height / np.tan(np.radians(self.fovy_deg) / 2.0)
         return np.array([[focal, 0.0, self.width / 2.0], [0.0, focal, self.height / 2.0], [0.0, 0.0, 1.0]])
+
+
+@dataclass(frozen=True)
+class FixedCamera(CameraModel):
+    """A camera that is fixed in the base frame."""
+
+    position_m: FloatArray
+    rotation: FloatArray
+    """[3,3]: columns are the optical axes (x right, y down, z forward) in the base frame."""
 
 
 @dataclass(frozen=True)
@@ -168,29 +174,7 @@ def load_robot(path: str | Path) -> Robot:
                 float(following["time_s"]),
             )
         )
-    cameras = {}
-    for name, entry in file.data.get("cameras", {}).items():
-        position = np.array(entry["position"], dtype=np.float64)
-        forward = np.array(entry["look_at"], dtype=np.float64) - position
-        down = np.array([0.0, 0.0, -1.0])
-        right = np.cross(down, forward)
-        if np.linalg.norm(right) < 1e-9:
-            if "right" not in entry:
-                raise file.error(
-                    ("cameras", name), "looks straight down or up; give `right`, the image's x axis"
-                )
-            right = np.array(entry["right"], dtype=np.float64)
-        axes = [right, np.cross(forward, right), forward]
-        rotation = np.stack([axis / np.linalg.norm(axis) for axis in axes], axis=1)
-        cameras[name] = CameraModel(
-            name,
-            entry["frame"],
-            entry["width"],
-            entry["height"],
-            float(entry["fovy_deg"]),
-            position,
-            rotation,
-        )
+    cameras = {name: _camera(file, name, entry) for name, entry in file.data.get("cameras", {}).items()}
     return Robot(
         name=file.data["name"],
         base_frame=file.data.get("base_frame", "base_link"),
@@ -232,3 +216,30 @@ def _quaternion(rotation: FloatArray) -> tuple[float, float, float, float]:
     vector = np.linalg.eigh(matrix)[1][:, -1]
     x, y, z, w = (float(value) for value in (vector if vector[3] >= 0.0 else -vector))
     return x, y, z, w
+
+
+def _camera(file: YamlFile, name: str, entry: dict[str, Any]) -> CameraModel:
+    optics = name, entry["frame"], entry["width"], entry["height"], float(entry["fovy_deg"])
+    if "position" not in entry and "look_at" not in entry:
+        if "right" in entry:
+            raise file.error(
+                ("cameras", name), "has `right` and no position and look_at; give all, or none of them"
+            )
+        return CameraModel(*optics)
+    for given, missing in (("position", "look_at"), ("look_at", "position")):
+        if missing not in entry:
+            raise file.error(
+                ("cameras", name),
+                f"has {given} and no {missing}; give both for a fixed camera, and none for one on a link that moves",
+            )
+    position = np.array(entry["position"], dtype=np.float64)
+    forward = np.array(entry["look_at"], dtype=np.float64) - position
+    down = np.array([0.0, 0.0, -1.0])
+    right = np.cross(down, forward)
+    if np.linalg.norm(right) < 1e-9:
+        if "right" not in entry:
+            raise file.error(("cameras", name), "looks straight down or up; give `right`, the image's x axis")
+        right = np.array(entry["right"], dtype=np.float64)
+    axes = [right, np.cross(forward, right), forward]
+    rotation = np.stack([axis / np.linalg.norm(axis) for axis in axes], axis=1)
+    return FixedCamera(*optics, position, rotation)

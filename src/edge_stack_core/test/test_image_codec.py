@@ -19,6 +19,7 @@ from edge_stack_core.image_codec import (
     ImageError,
     as_bytes,
     from_rgb,
+    picture_height,
     row_bytes,
     to_array,
     to_rgb,
@@ -123,6 +124,8 @@ def encode_yuv(rgb: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
     """[rows, bytes]: the picture in a 4:2:2 or 4:2:0 encoding, made by hand from the format's definition."""
     y, u, v = np.moveaxis(yuv_of(rgb).round().astype(np.uint8), 2, 0)
     height, width = y.shape
+    if encoding == "nv24":
+        return np.concatenate([y, np.stack([u, v], 2).reshape(2 * height, width)])
     if encoding in ("nv12", "nv21"):
         first, second = (u, v) if encoding == "nv12" else (v, u)
         chroma = np.stack([first[::2, ::2], second[::2, ::2]], 2).reshape(height // 2, width)
@@ -137,7 +140,7 @@ def encode_yuv(rgb: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
 
 @settings(deadline=None)
 @given(
-    st.sampled_from(["yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12", "nv21"]),
+    st.sampled_from(["yuv422", "uyvy", "yuv422_yuy2", "yuyv", "nv12", "nv21", "nv24"]),
     st.integers(1, 12),
     st.integers(1, 12),
     st.integers(0, 6),
@@ -147,7 +150,12 @@ def test_yuv_colours_are_right_to_the_rounding(
     encoding: str, half_height: int, half_width: int, padding: int, seed: int
 ) -> None:
     rgb = blocks(2 * half_height, 2 * half_width, seed)
-    data = padded(encode_yuv(rgb, encoding), padding)
+    rows = encode_yuv(rgb, encoding)
+    if encoding == "nv24":  # a row of chroma is as long as two of luma, and so is its padding
+        data = padded(rows[: rgb.shape[0]], padding)
+        data += padded(rows[rgb.shape[0] :].reshape(rgb.shape[0], -1), 2 * padding)
+    else:
+        data = padded(rows, padding)
     step = row_bytes(encoding, rgb.shape[1]) + padding
     got = to_rgb(data, encoding, *rgb.shape[:2], step)
     assert np.abs(got.astype(int) - rgb).max() <= 3  # 8-bit YUV has 219 steps of luma
@@ -162,6 +170,53 @@ def test_bayer_patterns_keep_their_colours(pattern: str, bits: int) -> None:
     mosaic = np.tile(tile, (4, 4)) * dtype(1 if bits == 8 else 257)
     got = to_rgb(mosaic.tobytes(), f"bayer_{pattern}{bits}", 8, 8, mosaic.strides[0])
     assert np.array_equal(got, np.broadcast_to(np.array([200, 120, 40], np.uint8), (8, 8, 3)))
+
+
+def test_rows_of_an_odd_step_reach_opencv_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV 4.6 raises where rows do not begin at whole values."""
+    convert = cv2.cvtColor
+
+    def strict(image: NDArray[np.generic], code: int) -> NDArray[np.generic]:
+        assert image.flags.aligned and image.strides[0] % image.itemsize == 0
+        return convert(image, code)
+
+    monkeypatch.setattr(cv2, "cvtColor", strict)
+    mosaic = np.arange(48, dtype=np.uint16).reshape(6, 8)
+    rows = np.frombuffer(mosaic.tobytes(), np.uint8).reshape(6, 16)
+    got = to_rgb(padded(rows, 3), "bayer_rggb16", 6, 8, 19)
+    assert np.array_equal(got, to_rgb(mosaic.tobytes(), "bayer_rggb16", 6, 8, 16))
+
+
+def test_what_opencv_refuses_is_an_image_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise cv2.error("(-215) an assertion")
+
+    monkeypatch.setattr(cv2, "cvtColor", refuse)
+    with pytest.raises(ImageError, match="bayer_rggb16 of 4x4 is refused by OpenCV"):
+        to_rgb(bytes(32), "bayer_rggb16", 4, 4, 8)
+
+
+# sensor_msgs/image_encodings.hpp of Jazzy.
+SENSOR_MSGS = (
+    *(f"{order}{bits}" for order in ("rgb", "rgba", "bgr", "bgra", "mono") for bits in (8, 16)),
+    *(f"{kind}C{n}" for kind in ("8U", "8S", "16U", "16S", "32S", "32F", "64F") for n in range(1, 5)),
+    *(f"bayer_{pattern}{bits}" for pattern in ("rggb", "bggr", "gbrg", "grbg") for bits in (8, 16)),
+    *("uyvy", "yuv422", "yuyv", "yuv422_yuy2", "nv21", "nv24"),
+)
+
+
+@pytest.mark.parametrize("encoding", SENSOR_MSGS)
+def test_every_encoding_of_sensor_msgs_is_read_or_refused_by_name_with_those_that_are_read(
+    encoding: str,
+) -> None:
+    step = row_bytes(encoding, 8)
+    data = bytes(step * 8 * 3 if encoding == "nv24" else step * 12 if encoding == "nv21" else step * 8)
+    assert to_array(data, encoding, 8, 8, step).size
+    if encoding in COLOUR_ENCODINGS:
+        assert to_rgb(data, encoding, 8, 8, step).shape == (8, 8, 3)
+        return
+    with pytest.raises(ImageError, match=f"encoding: {encoding} has no colours; one of rgb8, .*nv24"):
+        to_rgb(data, encoding, 8, 8, step)
 
 
 def test_rgb8_is_a_read_only_view_of_the_message() -> None:
@@ -237,7 +292,8 @@ def test_every_image_of_the_right_size_is_accepted(
 ) -> None:
     height, width = 2 * half_height, 2 * half_width
     step = row_bytes(encoding, width) + data.draw(st.integers(0, 5))
-    rows = height * 3 // 2 if encoding.startswith("nv") else height
+    rows = {"nv12": height * 3 // 2, "nv21": height * 3 // 2, "nv24": height * 3}.get(encoding, height)
+    assert picture_height(encoding, rows) == height
     assert to_array(bytes(rows * step), encoding, height, width, step, big).shape[:2] == (rows, width)
     if encoding in COLOUR_ENCODINGS:
         assert to_rgb(bytes(rows * step), encoding, height, width, step, big).shape == (height, width, 3)

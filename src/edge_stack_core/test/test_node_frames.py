@@ -12,19 +12,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import rclpy
 from edge_stack_msgs.msg import FrameRing as FrameRingMessage
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from edge_stack_core import compressed_image
 from edge_stack_core import image_codec as codec
 from edge_stack_core.frames import layout
 from edge_stack_core.frames.frame_ring import FrameRing
 from edge_stack_core.ros import frames, qos
 from edge_stack_core.ros.base import StackNode
 from edge_stack_core.ros.frames import Frame, FrameGoneError, FramePublisher, FrameSubscription
+from edge_stack_core.ros.image_messages import fill_image
 from edge_stack_core.ros.testing import Peer
 
 IMAGE = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
@@ -150,6 +153,65 @@ def test_frames_of_another_camera_driver_are_taken_as_ordinary_images(stack: Sta
         return sink.got
 
     np.testing.assert_array_equal(stack.peer.spin_until(got)[0].rgb(), IMAGE)
+
+
+def test_frames_of_a_topic_of_compressed_images_are_decoded_when_they_are_used(stack: Stack) -> None:
+    sink = stack.add(Sink, "sink", "-r", "image_raw:=/left/image_raw/compressed")
+    publisher = stack.peer.node.create_publisher(CompressedImage, "/left/image_raw/compressed", 10)
+    picture = np.full((48, 64, 3), (200, 120, 40), np.uint8)
+    data = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+    message = CompressedImage(format="rgb8; png compressed bgr8", data=data)
+    message.header.frame_id = "eye"
+
+    def got() -> list[Frame]:
+        publisher.publish(message)
+        return sink.got
+
+    frame = stack.peer.spin_until(got)[0]
+    assert frame.header.frame_id == "eye"
+    np.testing.assert_array_equal(frame.rgb(), picture)
+
+
+def test_a_compressed_message_too_large_for_a_picture_is_refused_by_its_size(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed_image, "MAX_BYTES", 1000)
+    sink = stack.add(Sink, "sink")
+    publisher = stack.peer.node.create_publisher(CompressedImage, "image_raw", 10)
+    message = CompressedImage(format="png", data=bytes(200_000))
+
+    def refused() -> int:
+        publisher.publish(message)
+        return events(sink, "too_large")
+
+    stack.peer.spin_until(refused)
+    assert not sink.got
+    says = "image_raw: images are refused: a message of 200"
+    stack.peer.spin_until(lambda: refused() and says in stack.peer.statuses["sink"].message)
+
+
+def test_pictures_in_which_nothing_can_be_seen_are_a_problem_until_there_is_something(stack: Stack) -> None:
+    sink = stack.add(Sink, "sink")
+    sink.frames._callback = lambda frame: frame.rgb()
+    publisher = stack.peer.node.create_publisher(Image, "image_raw", 1)
+    black = np.zeros((48, 64, 3), np.uint8)
+    scene = np.linspace(0, 200, black.size).reshape(black.shape).astype(np.uint8)
+
+    def said(picture: np.ndarray) -> str:
+        publisher.publish(fill_image(Image(), picture, "rgb8"))
+        return stack.peer.statuses["sink"].message
+
+    stack.peer.spin_until(lambda: "image_raw: the pictures are black all over" in said(black))
+    stack.peer.spin_until(lambda: not said(scene))
+
+
+def test_pictures_of_the_stacks_own_cameras_are_looked_at_too(stack: Stack) -> None:
+    source, sink = stack.add(Source, "source"), stack.add(Sink, "sink")
+    sink.frames._callback = lambda frame: frame.rgb()
+    white = np.full((48, 64, 3), 255, np.uint8)
+    stack.peer.spin_until(
+        lambda: source.send(white) or "white all over" in stack.peer.statuses["sink"].message
+    )
 
 
 def test_a_camera_that_promises_nothing_is_compatible_and_its_late_frames_are_noticed(stack: Stack) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from edge_stack_core import stack_config as config_module
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import load_robot
+from edge_stack_core.robot import FixedCamera, load_robot
 from edge_stack_core.stack_config import load_config
 
 ROBOT = """\
@@ -287,6 +287,21 @@ def test_a_robot_has_limits_home_and_an_optical_camera_frame(folder: Path) -> No
     # REP-103: looking along +x, the image's x axis points to -y and its y axis to -z.
     np.testing.assert_allclose(camera.rotation, [[0, 0, 1], [-1, 0, 0], [0, -1, 0]], atol=1e-12)
     np.testing.assert_allclose(camera.intrinsics(), [[120, 0, 160], [0, 120, 120], [0, 0, 1]])
+
+
+def test_a_camera_on_a_link_that_moves_has_no_pose(folder: Path) -> None:
+    file = folder / "robots" / "arm.yaml"
+    fixed = ", position: [0, 0, 1], look_at: [1, 0, 1]"
+    text = file.read_text(encoding="utf-8")
+    assert fixed in text
+    file.write_text(text.replace(fixed, ""), encoding="utf-8")
+    camera = load_robot(file).cameras["front"]
+    assert not isinstance(camera, FixedCamera)
+    np.testing.assert_allclose(camera.intrinsics(), [[120, 0, 160], [0, 120, 120], [0, 0, 1]])
+    for half in (", position: [0, 0, 1]", ", look_at: [1, 0, 1]", ", right: [1, 0, 0]"):
+        file.write_text(text.replace(fixed, half), encoding="utf-8")
+        with pytest.raises(ConfigurationError, match=r"arm.yaml:\d+: cameras.front: has .* and no .*; give"):
+            load_robot(file)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import pytest
 from edge_stack_msgs.msg import NodeStatus
-from sensor_msgs.msg import CameraInfo, Image
+from mjpeg_server import MjpegServer
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.image_messages import fill_image, read_rgb
@@ -135,6 +136,13 @@ def test_a_video_plays_at_its_own_speed(peer: Peer, start: Start, tmp_path: Path
         ({"path": "/dev/null"}, "device /dev/null: cannot be opened as a camera"),
         ({}, "parameter path: is empty; source device needs a device such as /dev/video0"),
         ({"source": "video", "path": "/no/such.mp4"}, "video /no/such.mp4: does not exist"),
+        ({"source": "csi", "path": "0"}, "CSI camera 0: OpenCV "),
+        ({"source": "csi"}, "parameter path: is empty; source csi needs the number of a camera, such as 0"),
+        ({"path": "rtsp://me:s3cret@h/a"}, "rtsp://***@h/a is the address of a stream; set source to video"),
+        (
+            {"source": "video", "path": "rtsp://me:s3cret@127.0.0.1:9/a"},
+            "rtsp://***@127.0.0.1:9/a: cannot be opened",
+        ),
         ({"source": "topic"}, "parameter topic: is empty"),
         ({"source": "topic", "topic": "image_raw"}, "/image_raw is what this node publishes itself"),
         ({"path": "/dev/null", "device_options": ["exposre=3"]}, "'exposre': is not known; perhaps exposure"),
@@ -235,10 +243,106 @@ def test_a_message_that_is_no_image_is_counted_and_the_next_good_one_is_relayed(
     assert (frames[0].width, frames[0].encoding) == (4, "rgb8")
 
 
-def test_a_topic_that_is_silent_is_a_problem(peer: Peer, start: Start) -> None:
-    start(source="topic", topic="nobody/image")
+def test_a_topic_that_is_silent_is_a_problem_said_once(peer: Peer, start: Start) -> None:
+    process = start(source="topic", topic="nobody/image")
     silent = status(peer, lambda s: bool(s.message), "a problem")
-    assert "topic /nobody/image: no image for" in silent.message
+    assert "topic /nobody/image: no image for 2 s: nobody publishes /nobody/image; start" in silent.message
+    later_s = stamp_s(silent) + 2.5
+    peer.spin_until(lambda: peer.said("camera", later_s))
+    assert {s.message for s in peer.said("camera", stamp_s(silent))} == {silent.message}
+    assert process.output().count("no image for") == 1
+
+
+def test_what_is_refused_on_a_topic_is_said_with_what_is_read(peer: Peer, start: Start) -> None:
+    out = peer.node.create_publisher(Image, "other/image", 10)
+    start(source="topic", topic="other/image", rate_hz=100.0)
+    depth = fill_image(Image(), np.zeros((4, 4), np.float32), "32FC1")
+
+    def refused(now: NodeStatus) -> bool:
+        out.publish(depth)
+        return "images are refused: encoding: 32FC1 has no colours; one of rgb8," in now.message
+
+    status(peer, refused, "a refusal")
+
+
+def test_a_compressed_topic_is_relayed_and_a_bomb_on_it_refused(peer: Peer, start: Start) -> None:
+    frames = images(peer)
+    out = peer.node.create_publisher(CompressedImage, "other/image/compressed", 10)
+    start(source="topic", topic="other/image/compressed", rate_hz=100.0)
+    picture = np.linspace(0, 200, 48 * 64 * 3).reshape(48, 64, 3).astype(np.uint8)
+    good = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+    message = CompressedImage(format="rgb8; png compressed bgr8", data=good)
+
+    def relayed() -> bool:
+        message.header.stamp = peer.now()
+        out.publish(message)
+        return bool(frames)
+
+    peer.spin_until(relayed)
+    np.testing.assert_array_equal(read_rgb(frames[0]), picture)
+    bomb = good[:16] + (60000).to_bytes(4, "big") * 2 + good[24:]
+
+    def refused(now: NodeStatus) -> bool:
+        out.publish(CompressedImage(format="png", data=bomb))
+        return "a picture of 60000x60000, at most" in now.message
+
+    status(peer, refused, "a refusal")
+
+
+def test_a_camera_on_the_network_comes_back_and_its_password_is_nowhere(peer: Peer, start: Start) -> None:
+    frames = images(peer)
+    server = MjpegServer("me", "s3cret")
+    process = start(source="video", path=server.address("me", "s3cret"), rate_hz=50.0)
+    peer.spin_until(lambda: frames)
+    assert (frames[0].width, frames[0].height) == (64, 48)
+    server.close()
+    lost = status(peer, lambda s: "opened again" in s.message, "a problem")
+    assert f"stream http://***@127.0.0.1:{server.port}/stream.mjpg: " in lost.message
+    back_s = peer.now_s()
+    with MjpegServer("me", "s3cret", server.port):
+        peer.spin_until(lambda: frames.since(back_s))
+        status(peer, lambda s: not s.message, "no problem any more")
+        assert process.stop() == 0
+    assert "s3cret" not in process.output()
+    assert not any("s3cret" in s.message for s in peer.said("camera"))
+
+
+@pytest.mark.parametrize(
+    ("colour", "says"), [(0, "the pictures are black all over"), (255, "the pictures are white all over")]
+)
+def test_pictures_in_which_nothing_can_be_seen_are_a_problem(
+    peer: Peer, start: Start, tmp_path: Path, colour: int, says: str
+) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.full((48, 64, 3), colour, np.uint8))
+    start(source="folder", path=str(tmp_path), rate_hz=10.0)
+    blind = status(peer, lambda s: says in s.message, "a problem")
+    assert (blind.state, f"folder {tmp_path}: " in blind.message) == ("active", True)
+
+
+def test_a_calibration_of_another_view_is_a_problem_and_is_not_published(
+    peer: Peer, start: Start, folder: Path, tmp_path: Path
+) -> None:
+    calibration = tmp_path / "camera.yaml"
+    calibration.write_text(
+        "image_width: 1280\nimage_height: 720\ndistortion_model: plumb_bob\n"
+        "camera_matrix: {rows: 3, cols: 3, data: [500, 0, 639.5, 0, 500, 359.5, 0, 0, 1]}\n"
+        "distortion_coefficients: {rows: 1, cols: 5, data: [-0.1, 0.01, 0, 0, 0]}\n",
+        encoding="utf-8",
+    )
+    infos = peer.collect(CameraInfo, "camera_info", qos.frame(offered=False))
+    start(source="folder", path=str(folder), camera_info_file=str(calibration))
+    wrong = status(peer, lambda s: "is for pictures of 1280x720" in s.message, "a problem")
+    assert str(calibration) in wrong.message and "64x48" in wrong.message
+    peer.spin_until(lambda: infos)
+    assert (infos[0].width, infos[0].height, infos[0].k[0]) == (64, 48, 0.0)
+
+
+def test_a_plain_reliable_subscriber_gets_images_and_camera_info(
+    peer: Peer, start: Start, folder: Path
+) -> None:
+    frames, infos = peer.collect(Image, "image_raw", 10), peer.collect(CameraInfo, "camera_info", 10)
+    start(source="folder", path=str(folder), rate_hz=20.0)
+    peer.spin_until(lambda: frames and infos)
 
 
 def test_the_calibration_file_is_published_for_the_size_of_the_image(

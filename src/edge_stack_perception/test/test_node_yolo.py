@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from edge_stack_msgs.msg import Keypoint2DArray, ModelTiming
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
 from edge_stack_core.ros import qos
@@ -25,6 +26,8 @@ from edge_stack_inference.testing.toy_onnx import end2end_rows, metadata_of, wri
 
 NAMES = ("cube", "hand")
 HEIGHT, WIDTH = 128, 192  # twice the toy models' input
+# In which something can be seen.
+SCENE = np.linspace(40, 140, HEIGHT * WIDTH * 3).reshape(HEIGHT, WIDTH, 3).astype(np.uint8)
 MODULE = "edge_stack_perception.ros.yolo"
 
 
@@ -58,7 +61,8 @@ class Camera:
 
     def frame(self, offset_s: float = 0.0) -> Image:
         """Return a good frame, stamped offset_s from now."""
-        message = fill_image(Image(), np.full((HEIGHT, WIDTH, 3), 90, np.uint8), "rgb8")
+        message = fill_image(Image(), SCENE, "rgb8")
+        message.data[0] = len(self.sent) % 200  # a camera that is not frozen
         nanoseconds = self._peer.node.get_clock().now().nanoseconds + int(offset_s * 1e9)
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(nanoseconds, 10**9)
         message.header.frame_id = "camera"
@@ -81,10 +85,12 @@ class Camera:
 
 
 @contextmanager
-def active(peer: Peer, model: Path, **parameters: Any) -> Iterator[NodeProcess]:
+def active(
+    peer: Peer, model: Path, remappings: dict[str, str] | None = None, **parameters: Any
+) -> Iterator[NodeProcess]:
     """Run an active yolo node; it must still live at the end."""
     settings = {"model": str(model), "rate_hz": 60.0, **parameters}
-    with NodeProcess(MODULE, "yolo", settings) as process:
+    with NodeProcess(MODULE, "yolo", settings, remappings=remappings) as process:
         peer.bring_up("yolo")
         yield process
         assert process.alive(), process.output()
@@ -230,6 +236,45 @@ def test_noisy_frames_are_counted_and_said_and_give_results_all_the_same(peer: P
         camera.until(lambda: not peer.statuses["yolo"].message)
 
 
+def test_a_topic_of_compressed_images_gives_results_and_a_bomb_on_it_none(peer: Peer, tmp_path: Path) -> None:
+    topic = "camera/image_raw/compressed"
+    with active(peer, detector(tmp_path), remappings={"image_raw": topic}):
+        results = peer.collect(Detection2DArray, "yolo/detections", qos.result())
+        publisher = peer.node.create_publisher(CompressedImage, topic, 10)
+        data = cv2.imencode(".jpg", SCENE)[1].tobytes()
+
+        def answered() -> bool:
+            message = CompressedImage(format="rgb8; jpeg compressed bgr8", data=data)
+            message.header.stamp = peer.now()
+            publisher.publish(message)
+            return bool(results)
+
+        peer.spin_until(answered)
+        box = results[0].detections[0].bbox
+        assert (box.center.position.x, box.center.position.y) == (40.0, 60.0)
+        at = data.index(b"\xff\xc0")
+        bomb = data[: at + 5] + (65000).to_bytes(2, "big") * 2 + data[at + 9 :]
+
+        def refused() -> bool:
+            message = CompressedImage(format="jpeg", data=bomb)
+            message.header.stamp = peer.now()
+            publisher.publish(message)
+            return "a picture of 65000x65000, at most" in peer.statuses["yolo"].message
+
+        peer.spin_until(refused)
+
+
+def test_a_topic_that_nobody_publishes_is_named_with_what_to_do(peer: Peer, tmp_path: Path) -> None:
+    camera = peer.node.create_publisher(Image, "camera/color/image_raw", 10)
+    with active(peer, detector(tmp_path), remappings={"image_raw": "camera/colour/image_raw"}) as process:
+        says = (
+            "image_raw: no image for 2 s: nobody publishes /camera/colour/image_raw; images are published on"
+        )
+        peer.spin_until(lambda: says in peer.statuses["yolo"].message)
+        assert camera.topic_name in peer.statuses["yolo"].message
+        assert process.output().count("no image for") == 1
+
+
 def test_frames_of_any_good_encoding_and_size_give_results(peer: Peer, tmp_path: Path) -> None:
     with active(peer, detector(tmp_path)):
         results = peer.collect(Detection2DArray, "yolo/detections", qos.result())
@@ -259,7 +304,7 @@ def test_frames_from_the_past_or_the_future_are_counted_and_give_no_result(
         3600.0: "from_future",
         1.5: "from_future",
     }
-    with active(peer, detector(tmp_path), max_frame_age_s=1.0, stamp_tolerance_s=1.0):
+    with active(peer, detector(tmp_path), max_frame_age_s=1.0, stamp_tolerance_s=1.0) as process:
         results = peer.collect(Detection2DArray, "yolo/detections", qos.result())
         camera = Camera(peer)
         for offset_s, reason in cases.items():
@@ -271,6 +316,8 @@ def test_frames_from_the_past_or_the_future_are_counted_and_give_no_result(
 
             peer.spin_until(refused, what=reason)
             assert "refused" in peer.statuses["yolo"].message
+        # The figures of two hours and of two seconds ahead are one problem.
+        assert process.output().count("ahead of this clock") == 1
         assert results == []
         assert peer.statuses["yolo"].processed == 0
         camera.until(lambda: results, "a result of a good frame")
@@ -425,7 +472,7 @@ def test_the_debug_image_shows_results_in_the_frame(peer: Peer, tmp_path: Path) 
         assert (pictures[-1].encoding, pictures[-1].header.frame_id) == ("rgb8", "camera")
         drawn = read_array(pictures[-1])
         assert drawn.shape == (HEIGHT, WIDTH, 3)
-        assert (drawn != 90).any() and (drawn[-1, -1] == 90).all()
+        assert (drawn != SCENE).any() and (drawn[-1, -1] == SCENE[-1, -1]).all()
 
 
 def test_nothing_is_drawn_while_nobody_looks(

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import find_robot, load_robot
+from edge_stack_core.robot import CameraModel, find_robot, load_robot
 from edge_stack_policy import PolicySettings, make_policy, policy_names
 from edge_stack_policy.visual_servo.kinematics import ArmKinematics, point_to_pixel
 from edge_stack_policy.visual_servo.policy import (
@@ -313,3 +313,14 @@ def test_an_unknown_policy_names_the_known_ones() -> None:
 def test_an_unknown_camera_names_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match="table"):
         make_policy("visual_servo", PolicySettings(ROBOT, camera="wrist"))
+
+
+def test_a_camera_without_a_pose_is_refused_by_name_and_passed_over_where_none_is_named() -> None:
+    wrist = CameraModel("wrist", "wrist_optical", 320, 240, 60.0)
+    robot = replace(ROBOT, cameras={"wrist": wrist, **ROBOT.cameras})
+    assert isinstance(make_policy("visual_servo", PolicySettings(robot)), VisualServo)
+    says = "camera 'wrist' of robot so101_sim has no position and look_at.* the robot has: table"
+    with pytest.raises(ConfigurationError, match=says):
+        make_policy("visual_servo", PolicySettings(robot, camera="wrist"))
+    with pytest.raises(ConfigurationError, match="the robot has: none"):
+        make_policy("visual_servo", PolicySettings(replace(ROBOT, cameras={"wrist": wrist})))

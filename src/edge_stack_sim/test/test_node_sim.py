@@ -68,6 +68,13 @@ def test_frames_and_joint_states_come_at_their_rates(peer: Peer, sim: NodeProces
         )
 
 
+def test_a_plain_reliable_subscriber_gets_joint_states_and_camera_info(peer: Peer, sim: NodeProcess) -> None:
+    states, infos = peer.collect(JointState, "joint_states", 10), peer.collect(CameraInfo, "camera_info", 10)
+    images = peer.collect(Image, "image_raw", 10)
+    peer.bring_up("sim")
+    peer.spin_until(lambda: states and infos and images)
+
+
 def test_commands_move_the_arm_and_start_the_episode(peer: Peer, sim: NodeProcess) -> None:
     states = peer.collect(JointState, "joint_states", qos.sensor(offered=False))
     statuses = peer.collect(TaskStatus, "task_status", qos.state())

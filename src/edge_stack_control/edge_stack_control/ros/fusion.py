@@ -176,6 +176,8 @@ class FusionNode(StackNode):
             self.destroy_timer(timer)
             self._status_timer_fusion = None
         self._thread = None
+        if hasattr(self, "_inputs"):
+            self._inputs.close()
         self._commanders.close()
         self._share.close()
         self._stop_requests.close()

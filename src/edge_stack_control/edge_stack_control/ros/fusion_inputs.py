@@ -27,6 +27,7 @@ from edge_stack_core import stamps
 from edge_stack_core.joint_measurement import JointMeasurement, MeasurementFault, MeasurementRefused
 from edge_stack_core.robot import Robot
 from edge_stack_core.ros import qos
+from edge_stack_core.ros.input_watch import InputWatch
 from edge_stack_core.ros.stamps import to_seconds
 
 if TYPE_CHECKING:
@@ -48,13 +49,15 @@ class FusionInputs:
         self._stack_stopping = False
         self.refused: dict[Reason, str] = {}
         """Why the newest message was refused, in words, by the reason that its absence makes; none where it was taken."""
+        profile = qos.sensor(offered=False)
+        self._joints_watch = InputWatch(node, "joint_states", (JointState,), profile, noun="joint state")
         node.subscription(
             JointState,
             "joint_states",
             self._take_joints,
-            qos.sensor(offered=False),
+            profile,
             max_bytes=fusion_bounds.joint_states_bytes(len(robot.joint_names)),
-            too_large=partial(self._refuse, Reason.JOINT_STATE_STALE),
+            too_large=self._refuse_joints,
         )
         node.subscription(
             StackState,
@@ -68,6 +71,10 @@ class FusionInputs:
         refuse = partial(self._refuse, Reason.STALE_PERCEPTION)
         seen_s = partial(self._seen_s, Reason.STALE_PERCEPTION)
         self.scene = FusionSight(node, watch, camera_info_topics, seen_s, refuse)
+
+    def close(self) -> None:
+        """Look no more who publishes. The subscriptions end with the node's own."""
+        self._joints_watch.close()
 
     def forget_robot(self) -> None:
         """Wait for a new measurement of the robot: it may be anywhere by now."""
@@ -107,6 +114,7 @@ class FusionInputs:
         )
 
     def _take_joints(self, message: JointState) -> None:
+        self._joints_watch.arrived()
         seen_s = self._seen_s(Reason.JOINT_STATE_STALE, "joint_states", message.header.stamp)
         if seen_s is None:
             return
@@ -119,6 +127,10 @@ class FusionInputs:
             self.refused.pop(Reason.JOINT_STATE_STALE, None)
         for one in refused:
             self._name(one)
+
+    def _refuse_joints(self, text: str) -> None:
+        self._joints_watch.refused(text)
+        self._refuse(Reason.JOINT_STATE_STALE, text)
 
     def _name(self, refused: MeasurementRefused) -> None:
         """Count a refused measurement, and name topic, joint, value and publishers the first time of its kind."""

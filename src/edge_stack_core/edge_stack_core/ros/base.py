@@ -27,6 +27,7 @@ from rclpy.parameter import Parameter as RosParameter
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.node_statistics import StatisticsSnapshot
+from edge_stack_core.problems import Problems
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.autostart import Autostart
 from edge_stack_core.ros.parameters import (
@@ -89,6 +90,7 @@ class StackNode(TopicNode):
         self._problem = ""
         self._unknown = ""
         self._state_log = StateLog()
+        self._problems = Problems()
         self._closing = False
         self._usage = ProcessUsage()
 
@@ -180,6 +182,12 @@ class StackNode(TopicNode):
         there_was, self._problem = bool(self._problem), ""
         return there_was
 
+    def report_about(self, subject: str, text: str) -> None:
+        """Show what is wrong with an input beside the node's own problem; "" takes it back; begin and end are logged."""
+        self._problems.set(subject, text)
+        if text:
+            self.log_state(text)
+
     def count_wrong_output(self, where: str, text: str, event: str = "wrong_output") -> None:
         """Count a result that is of no use, and show it: if there are more of them, the supervisor starts the node anew."""
         self.stats.event(where, event)
@@ -231,6 +239,7 @@ class StackNode(TopicNode):
         except Exception as error:  # noqa: BLE001
             self.count_raised("deactivate", error)
         self._problem = ""
+        self._problems.forget()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -280,7 +289,7 @@ class StackNode(TopicNode):
 
     def publish_status(self) -> None:
         """Publish node_status now, and log what has ended."""
-        for line in self._state_log.tick((self._message, self._problem)):
+        for line in self._state_log.tick((self._message, self._problem, *self._problems.texts)):
             self.get_logger().info(line)
         state_id, label = self._state_machine.current_state
         if self._closing:
@@ -292,7 +301,7 @@ class StackNode(TopicNode):
         status.priority_class = self.params.priority_class
         status.state_id = state_id
         status.state = _STATE_LABELS.get(state_id, label)
-        status.message = self._message or self._problem or self._unknown
+        status.message = self._trouble() or self._unknown
         status.target_hz = self.target_hz()
         status.header.stamp = self.get_clock().now().to_msg()
         self._status_publisher.publish(status)
@@ -325,7 +334,7 @@ class StackNode(TopicNode):
         return f"{self.get_fully_qualified_name().lstrip('/')}: {task}"
 
     def _publish_diagnostics(self) -> None:
-        trouble = self._message or self._problem
+        trouble = self._trouble()
         values = self.diagnostic_values(self.stats.snapshot())
         status = DiagnosticStatus(
             level=self.diagnostic_level()
@@ -339,6 +348,10 @@ class StackNode(TopicNode):
         self.publish_diagnostics([status])
 
     # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def _trouble(self) -> str:
+        """Return everything that is wrong, in words; "" if nothing is."""
+        return self._message or "; ".join(filter(None, (self._problem, *self._problems.texts)))
 
     def _refused(self, transition: str, error: Exception) -> TransitionCallbackReturn:
         text = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"

@@ -5,8 +5,9 @@ Camera frames as topics: an ordinary sensor_msgs/Image for anybody, and shared m
 
 Its unit of work is one frame. A FramePublisher writes each frame once into shared memory, which it announces on
 `<topic>/shared`; the ordinary Image goes out only while somebody subscribes to it (`ros2 topic echo`, rviz2, others).
-A FrameSubscription follows the memory where it is announced, and takes ordinary Images where it is not: another camera
-driver, another machine, another container. The user of a frame cannot tell the difference.
+A FrameSubscription follows the memory where it is announced, and takes ordinary Images or CompressedImages where it is not:
+another camera driver, another machine, another container. The user of a frame cannot tell the difference. What is wrong with
+the topic and with its pictures, the subscription reports in the status of its node.
 """
 
 from __future__ import annotations
@@ -15,16 +16,15 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from edge_stack_msgs.msg import FrameRing as FrameRingMessage
 from numpy.typing import NDArray
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from edge_stack_core import compressed_image
 from edge_stack_core import image_codec as codec
 from edge_stack_core.frames import layout
 from edge_stack_core.frames.frame_reader import (
@@ -36,64 +36,36 @@ from edge_stack_core.frames.frame_reader import (
 )
 from edge_stack_core.frames.frame_ring import FrameRing
 from edge_stack_core.frames.layout import FrameInfo
+from edge_stack_core.picture_watch import PictureWatch
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
-from edge_stack_core.ros.image_messages import fill_image, read_rgb
+from edge_stack_core.ros.frame_types import CompressedFrame, Frame, ImageFrame, SharedMemoryFrame
+from edge_stack_core.ros.image_messages import fill_image
+from edge_stack_core.ros.input_subscription import InputSubscription
+from edge_stack_core.ros.input_watch import InputWatch
 
-__all__ = ["Frame", "FrameGoneError", "FramePublisher", "FrameSubscription"]
+__all__ = [
+    "CompressedFrame",
+    "Frame",
+    "FrameGoneError",
+    "FramePublisher",
+    "FrameSubscription",
+    "ImageFrame",
+    "SharedMemoryFrame",
+]
 
 LOOK_PERIOD_S = 0.25
 # So many times more frames than promised are a flood: a driver gone wild, or a second camera on the topic.
 FLOOD_RATES = 3.0
 # Publishers of one topic that a subscription follows at a time.
 MOST_FOLLOWED = 8
+# Of a CompressedImage beside its picture: header and format.
+_MESSAGE_BYTES = 64 * 1024
 
 
 def shared_topic(topic: str) -> str:
     """Return the topic that announces the shared memory of an image topic."""
     return f"{topic}/shared"
-
-
-class Frame(Protocol):
-    """One frame as its user sees it. header: capture time and optical frame."""
-
-    header: Header
-
-    def rgb(self) -> NDArray[np.uint8]:
-        """
-        Return the picture, uint8 [H,W,3], read-only.
-
-        Raises ImageError if it is malformed and FrameGoneError if it was overwritten before this call.
-        """
-
-
-class ImageFrame:
-    """A frame that came as an ordinary message."""
-
-    def __init__(self, message: Image) -> None:
-        """Keep the message; nothing is converted yet."""
-        self.header = message.header
-        self._message = message
-
-    def rgb(self) -> NDArray[np.uint8]:
-        """See Frame."""
-        return read_rgb(self._message)
-
-
-class SharedMemoryFrame:
-    """A frame that lies in shared memory; copied out when its picture is asked for."""
-
-    def __init__(self, stored: StoredFrame) -> None:
-        """Keep where it lies; no pixel is read yet."""
-        self.stored = stored
-        info = stored.info
-        self.header = Header(stamp=Time(sec=info.stamp_s, nanosec=info.stamp_ns), frame_id=info.frame_id)
-
-    def rgb(self) -> NDArray[np.uint8]:
-        """See Frame."""
-        info = self.stored.info
-        data = self.stored.copy()
-        return codec.to_rgb(data, info.encoding, info.height, info.width, info.step, 0)
 
 
 class FramePublisher:
@@ -137,7 +109,7 @@ class FramePublisher:
         if self._ring is not None:
             codec.check_array(image, encoding)
             rows, width = image.shape[:2]
-            height = rows * 2 // 3 if encoding in ("nv12", "nv21") else rows
+            height = codec.picture_height(encoding, rows)
             stamp = header.stamp
             step = codec.row_bytes(encoding, width)
             info = FrameInfo(stamp.sec, stamp.nanosec, header.frame_id, height, width, step, encoding)
@@ -165,17 +137,27 @@ class FrameSubscription:
     that may be kept and read later in any one thread. One that comes `slots - 1` frames later finds it overwritten.
 
     Events are counted in the node's statistics as those of a topic are: message_lost, deadline_missed, liveliness_lost, and
-    flood. Nothing is requested of an ordinary publisher by QoS, so that any camera driver is compatible.
+    flood. Of an ordinary publisher no more is requested by QoS than it offers, so that any camera driver is compatible.
     """
 
     def __init__(
-        self, node: StackNode, topic: str, callback: Callable[[Frame], None], rate_hz: float = 0.0
+        self,
+        node: StackNode,
+        topic: str,
+        callback: Callable[[Frame], None],
+        rate_hz: float = 0.0,
+        *,
+        name: str = "",
     ) -> None:
-        """rate_hz: that the camera promises, to notice frames that are late or too many; 0: neither is looked at."""
+        """
+        Subscribe.
+
+        rate_hz: that the camera promises, to notice frames that are late or too many; 0: neither is looked at. name: of the
+        topic in texts, if not as given.
+        """
         self._node = node
         self._topic = topic
         self._callback = callback
-        self._profile = qos.frame(offered=False)
         self._flood_hz = FLOOD_RATES * rate_hz if rate_hz > 0.0 else math.inf
         self._delivered, self._watched_s = 0, time.monotonic()
         self._delivered_s = math.inf  # of the last ordinary Image that is not reported late yet
@@ -185,7 +167,18 @@ class FrameSubscription:
         self._folder = layout.FOLDER
         self._followers: dict[str, FrameFollower] = {}
         self._unreachable = False
-        self._images: Subscription | None = None
+        # Pictures of the stack's own cameras are watched for change by the node of the camera.
+        self._pictures, self._own_pictures = PictureWatch(), PictureWatch(frozen_s=0.0)
+        profile = qos.frame(offered=False)
+        self._images = InputSubscription(
+            node,
+            topic,
+            {Image: self._take_image, CompressedImage: self._take_compressed},
+            profile,
+            max_bytes={CompressedImage: compressed_image.MAX_BYTES + _MESSAGE_BYTES},
+            lost=lambda count: self._input.lost(count),
+            too_large=lambda text: self._input.refused(text),
+        )
         # Counting publishers does not remap by itself, and a remapping of the image topic moves its announcement too.
         self._resolved = node.resolve_topic_name(topic)
         # Announced once: it may come before the node is active.
@@ -197,12 +190,24 @@ class FrameSubscription:
             always=True,
         )
         self._timer = node.steady_timer(LOOK_PERIOD_S, self._watch)
+        self._input = InputWatch(
+            node,
+            topic,
+            (Image, CompressedImage),
+            profile,
+            noun="image",
+            name=name,
+            subscription=lambda: self._images.subscription,
+        )
+        self._name = name or topic
         self._look()
 
     def close(self) -> None:
         """Stop following; no callback runs afterwards. The subscriptions end with the node's own."""
         self._node.destroy_timer(self._timer)
-        self._images = None
+        self._input.close()
+        self._node.report_about(f"{self._resolved} pictures", "")
+        self._images.forget()
         for follower in self._followers.values():
             follower.stop()
         self._followers.clear()
@@ -219,6 +224,7 @@ class FrameSubscription:
         if 0.0 < self._deadline_s < now_s - self._delivered_s:
             self._delivered_s = math.inf
             self._node.stats.event(self._topic, "deadline_missed")
+        self._tell_of_pictures(now_s)
         self._look()
 
     def _look(self) -> None:
@@ -226,12 +232,17 @@ class FrameSubscription:
         self._followers = {name: f for name, f in self._followers.items() if f.is_alive}
         announced = self._node.count_publishers(shared_topic(self._resolved)) > 0
         shared = announced and (bool(self._followers) or not self._unreachable)
-        offered = self._node.count_publishers(self._resolved) > 0
-        if shared and self._images is not None:
-            self._node.end_subscription(self._images)
-            self._images = None
-        elif not shared and offered and self._images is None:
-            self._images = self._node.subscription(Image, self._topic, self._take_image, self._profile)
+        if shared:
+            self._images.leave()
+        else:
+            self._images.follow()
+
+    def _tell_of_pictures(self, now_s: float) -> None:
+        if not self._node.is_active:
+            self._pictures.forget()
+            self._own_pictures.forget()
+        problem = self._pictures.problem(now_s) or self._own_pictures.problem(now_s)
+        self._node.report_about(f"{self._resolved} pictures", f"{self._name}: {problem}" if problem else "")
 
     def _take_announcement(self, message: FrameRingMessage) -> None:
         if message.ring in self._followers:
@@ -264,23 +275,43 @@ class FrameSubscription:
     def _count_event(self, name: str, count: int) -> None:
         """Count what went wrong with a ring (a follower's thread)."""
         self._node.stats.event(self._topic, name, count)
+        if name == "message_lost":
+            self._input.lost(count)
         if name == "malformed":
             self._unreachable = True  # ordinary Images can be had
 
     def _take_image(self, message: Image) -> None:
+        self._take(ImageFrame(message))
+
+    def _take_compressed(self, message: CompressedImage) -> None:
+        self._take(CompressedFrame(message))
+
+    def _take(self, frame: ImageFrame | CompressedFrame) -> None:
         self._delivered_s = time.monotonic()
-        self._deliver(ImageFrame(message))
+        frame.shown_to(self._look_at)
+        self._deliver(frame)
 
     def _deliver_stored(self, stored: StoredFrame) -> None:
         """Hand on a frame in shared memory (a follower's thread)."""
         if not self._node.is_active:
             return
         try:
-            self._deliver(SharedMemoryFrame(stored))
+            frame = SharedMemoryFrame(stored)
+            frame.shown_to(self._look_at_own)
+            self._deliver(frame)
         except Exception as error:  # noqa: BLE001 (nothing that arrives may end the thread)
             self._node.count_raised(self._topic, error)
 
     def _deliver(self, frame: Frame) -> None:
+        self._input.arrived()
         with self._turn:
             self._delivered += 1
             self._callback(frame)
+
+    def _look_at(self, picture: NDArray[np.uint8]) -> None:
+        """Look at a picture of another driver (the thread that reads it)."""
+        self._pictures.look(picture, time.monotonic())
+
+    def _look_at_own(self, picture: NDArray[np.uint8]) -> None:
+        """Look at a picture of a camera of the stack (the thread that reads it)."""
+        self._own_pictures.look(picture, time.monotonic())

@@ -47,7 +47,7 @@ def fill_image(msg: Image, image: NDArray[Any], encoding: str) -> Image:
 
     Args:
         msg: the message to fill.
-        image: [H, W] or [H, W, C] of the encoding's dtype, rows may be strided; nv12 and nv21: [H * 3 / 2, W].
+        image: [H, W] or [H, W, C] of the encoding, rows may be strided; nv12 and nv21: [H * 3 / 2, W]; nv24: [H * 3, W].
         encoding: how ``image`` is laid out; nothing is converted (see :func:`edge_stack_core.image_codec.from_rgb`).
 
     Raises:
@@ -63,7 +63,7 @@ def fill_image(msg: Image, image: NDArray[Any], encoding: str) -> Image:
     else:
         target = np.frombuffer(msg.data, np.uint8).view(image.dtype.newbyteorder("<")).reshape(image.shape)
         np.copyto(target, image)
-    msg.height = rows * 2 // 3 if encoding in ("nv12", "nv21") else rows
+    msg.height = codec.picture_height(encoding, rows)
     msg.width = width
     msg.encoding = encoding
     msg.is_bigendian = 0

@@ -19,7 +19,7 @@ from typing import Any
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.qos import QoSProfile, qos_policy_name_from_kind
+from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
@@ -30,6 +30,7 @@ except ImportError:  # Humble has them in another place
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from edge_stack_core.node_statistics import NodeStatistics
+from edge_stack_core.ros import qos
 from edge_stack_core.ros.sized_take import SizedSubscription, SizedTake
 
 EVENTS_PERIOD_S = 0.05
@@ -136,6 +137,8 @@ class TopicNode(LifecycleNode):
         max_bytes: int = 0,
         too_large: Callable[[str], None] | None = None,
         polled: bool = False,
+        lost: Callable[[int], None] | None = None,
+        incompatible: Callable[[], None] | None = None,
     ) -> Subscription:
         """
         Create a subscription with a guarded callback; its QoS events are counted. Ends at cleanup.
@@ -143,7 +146,8 @@ class TopicNode(LifecycleNode):
         raw: give the callback the bytes. always: run the callback in every state, not only while active (for latched states
         that arrive once). max_bytes: a message that is larger when serialized is refused by its size alone and counted as
         too_large; 0: none is. too_large: called in place of the callback then, with what is wrong in words. polled: no
-        executor runs it, and no message wakes one; poll() does; only with max_bytes.
+        executor runs it, and no message wakes one; poll() does; only with max_bytes. lost: called with how many messages
+        were lost on their way. incompatible: called in place of a warning if a publisher offers less than is asked for.
         """
         if polled and not max_bytes:
             raise ValueError(f"{topic}: what is polled needs max_bytes")
@@ -166,6 +170,17 @@ class TopicNode(LifecycleNode):
             except Exception as error:  # noqa: BLE001 (nothing that arrives on a topic may end the node)
                 self.count_raised(topic, error)
 
+        def missed(event: Any) -> None:
+            self._count_event(topic, "message_lost", event.total_count_change)
+            if lost is not None and event.total_count_change > 0:
+                lost(event.total_count_change)
+
+        def unmatched(event: Any) -> None:
+            if incompatible is None:
+                self._incompatible(topic, event, "publisher")
+            else:
+                incompatible()
+
         subscription = self.create_subscription(
             msg_type,
             topic,
@@ -175,8 +190,8 @@ class TopicNode(LifecycleNode):
             event_callbacks=SubscriptionEventCallbacks(
                 deadline=lambda e: self._count_event(topic, "deadline_missed", e.total_count_change),
                 liveliness=lambda e: self._liveliness_changed(topic, e),
-                incompatible_qos=lambda e: self._incompatible(topic, e, "publisher"),
-                message_lost=lambda e: self._count_event(topic, "message_lost", e.total_count_change),
+                incompatible_qos=unmatched,
+                message_lost=missed,
             ),
             # With its QoS events: one that is waited for wakes the executor for data that nobody takes, again and again.
             callback_group=_PolledGroup() if polled else self._events,
@@ -270,7 +285,7 @@ class TopicNode(LifecycleNode):
 
     def _incompatible(self, topic: str, event: Any, other: str) -> None:
         self.stats.event(topic, "incompatible_qos", max(1, event.total_count_change))
-        policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+        policy = qos.policy_words(event.last_policy_kind)
         if (topic, f"{other} {policy}") not in self._raised:
             self._raised.add((topic, f"{other} {policy}"))
             self.get_logger().warning(

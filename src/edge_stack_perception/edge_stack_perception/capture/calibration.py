@@ -41,6 +41,10 @@ class Calibration:
     r: NDArray[np.float64]
     p: NDArray[np.float64]
 
+    def is_of(self, width: int, height: int) -> bool:
+        """Return whether pictures of a size may show the same view: those of this size, and scaled ones to a pixel."""
+        return abs(self.height * width / self.width - height) <= 1.0
+
     def resized(self, width: int, height: int) -> Calibration:
         """Return the calibration of the same view stretched to another size."""
         if (width, height) == (self.width, self.height):

@@ -20,6 +20,7 @@ import cv2
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_perception.capture.base import CapturedFrame, EndOfSourceError, SourceLostError, wait_until
+from edge_stack_perception.capture.stream import public_name
 
 __all__ = ["VideoSource"]
 
@@ -36,7 +37,7 @@ class VideoSource:
         self, path: str, loop: bool = True, open_capture: Callable[[str], Any] = cv2.VideoCapture
     ) -> None:
         """path: the file. loop: start again at the end. open_capture: makes the cv2.VideoCapture, for tests."""
-        self.name = f"video {path}"
+        self.name = f"video {public_name(path)}"
         self.rate_hz = 0.0
         self.warning = ""
         self._path = path

@@ -1,12 +1,12 @@
 # Copyright 2026 edge_stack contributors
 # SPDX-License-Identifier: Apache-2.0
 """
-The camera node: publishes image_raw and camera_info from a device, a video, a folder of pictures, or another topic.
+The camera node: publishes image_raw and camera_info from a device, a stream, a file, a folder of pictures or another topic.
 
 A unit of work is one frame: read, resized and converted where that was asked for, stamped with the time of its capture,
 published. One worker thread does all of it, on a grid of absolute times; the executor only serves parameters, lifecycle
 and the topic that is relayed. A source that is not there at configure fails the transition; one that vanishes later is
-reported and opened again. It never corrects distortion.
+reported and opened again, and so are pictures in which nothing can be seen. It never corrects distortion.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.image_codec import convert
+from edge_stack_core.picture_watch import PictureWatch
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
-from edge_stack_core.ros.frames import FramePublisher
+from edge_stack_core.ros.frames import FramePublisher, FrameSubscription
 from edge_stack_core.ros.main import run
-from edge_stack_core.ros.parameters import Parameter
 from edge_stack_core.ros.stamps import to_seconds, to_time
 from edge_stack_perception.capture.base import CapturedFrame, FrameSource
 from edge_stack_perception.capture.calibration import (
@@ -41,76 +41,21 @@ from edge_stack_perception.capture.calibration import (
 from edge_stack_perception.capture.folder import FolderSource
 from edge_stack_perception.capture.pacing import RateGrid
 from edge_stack_perception.capture.reopening import ReopeningSource
+from edge_stack_perception.capture.stream import StreamSource, csi_pipeline, is_stream, public_name
 from edge_stack_perception.capture.v4l2 import DeviceSettings, V4L2Source, parse_options
 from edge_stack_perception.capture.video import VideoSource
+from edge_stack_perception.ros.camera_parameters import DEFAULT_FRAME_ID, PARAMETERS
 from edge_stack_perception.ros.topic_source import TopicSource
 
 WAIT_S = 0.1  # one read waits no longer, so that the worker hears of a stop
 JOIN_S = 5.0  # longer than OpenCV waits for a device
-DEFAULT_FRAME_ID = "camera_optical_frame"
 
 
 class CameraNode(StackNode):
     """Publishes frames of one camera, or of what stands in for it."""
 
     DIAGNOSTIC_TASK = "camera frames"
-    PARAMETERS = (
-        Parameter(
-            "source", "device", "Where frames come from.", choices=("device", "video", "folder", "topic")
-        ),
-        Parameter(
-            "path", "", "Device (/dev/video0, /dev/v4l/by-id/..., 0), video file or folder of pictures."
-        ),
-        Parameter("topic", "", "Image topic to relay, with source topic; its camera_info is relayed too."),
-        Parameter(
-            "rate_hz",
-            15.0,
-            "Frames a second at most; 0 pauses. A video keeps its speed and leaves frames out.",
-            minimum=0.0,
-            maximum=240.0,
-            live=True,
-        ),
-        Parameter(
-            "width",
-            0,
-            "Width of the published image, px; 0: as the source gives it.",
-            minimum=0,
-            maximum=16384,
-        ),
-        Parameter(
-            "height",
-            0,
-            "Height of the published image, px; 0: as the source gives it.",
-            minimum=0,
-            maximum=16384,
-        ),
-        Parameter(
-            "encoding",
-            "rgb8",
-            "Encoding of the published image.",
-            choices=("rgb8", "bgr8", "rgba8", "bgra8", "mono8"),
-        ),
-        Parameter(
-            "frame_id", "", f"Frame of the image; empty: {DEFAULT_FRAME_ID}, or that of the relayed image."
-        ),
-        Parameter("camera_info_file", "", "Calibration file (YAML of camera_calibration); empty: fovy_deg."),
-        Parameter(
-            "fovy_deg",
-            0.0,
-            "Vertical field of view of an ideal lens, deg, where there is no calibration file; 0: not calibrated.",
-            minimum=0.0,
-            maximum=179.0,
-        ),
-        Parameter("loop", True, "Start a video or folder again at its end."),
-        Parameter("fps", 0.0, "Frames a second asked of a device; 0: rate_hz.", minimum=0.0, maximum=1000.0),
-        Parameter("fourcc", "MJPG", "Pixel format asked of a device, four letters; empty: its own choice."),
-        Parameter(
-            "device_options",
-            (),
-            "Settings of a device, each name=number: auto_exposure=1, exposure=120, gain=0, ... (cv2.CAP_PROP_*).",
-            element=str,
-        ),
-    )
+    PARAMETERS = PARAMETERS
 
     def __init__(self, name: str = "camera", **kwargs: Any) -> None:
         """Declare parameters; nothing is opened before configure."""
@@ -124,6 +69,10 @@ class CameraNode(StackNode):
         self._header = Header()
         self._calibration: Calibration | None = None
         self._info = CameraInfo()
+        self._taken_size = (0, 0)
+        self._warned = ""
+        self._relayed: FrameSubscription | None = None
+        self._pictures: PictureWatch | None = None
 
     # ---- lifecycle -------------------------------------------------------------------------------------------------
 
@@ -136,6 +85,10 @@ class CameraNode(StackNode):
         self._source = ReopeningSource(source)
         self._source.open()
         self._warn(source.warning)
+        # Those of a topic are looked at by the subscription; in files, pictures may be equal.
+        self._pictures = None
+        if not isinstance(source, TopicSource):
+            self._pictures = PictureWatch() if source.live else PictureWatch(frozen_s=0.0)
         # The promise to subscribers (deadline, lifespan) is what the source can keep.
         profile = qos.frame(self.target_hz())
         self._frames = FramePublisher(self, "image_raw", self.target_hz())
@@ -146,6 +99,8 @@ class CameraNode(StackNode):
         # Its own event: a thread that a hanging source has kept from the last time must not go on beside the new one.
         stop = self._stop = threading.Event()
         self._grid = RateGrid(self.target_hz(), time.monotonic())
+        if self._pictures is not None:
+            self._pictures.forget()
         self._worker = threading.Thread(target=self._work, args=(stop,), name="camera", daemon=True)
         self._worker.start()
 
@@ -163,6 +118,9 @@ class CameraNode(StackNode):
         frames, self._frames = self._frames, None
         if frames is not None:
             frames.close()
+        relayed, self._relayed = self._relayed, None
+        if relayed is not None:
+            relayed.close()
         if self._source is not None:
             self._source.close()
             self._source = None
@@ -192,10 +150,23 @@ class CameraNode(StackNode):
         if not p.path:
             wanted = {
                 "device": "a device such as /dev/video0",
-                "video": "a video file",
+                "csi": "the number of a camera, such as 0",
+                "gstreamer": "a pipeline that ends in appsink",
+                "video": "a video file or the address of a stream",
                 "folder": "a folder of pictures",
             }
             raise ConfigurationError(f"parameter path: is empty; source {p.source} needs {wanted[p.source]}")
+        if p.source == "csi":
+            pipeline = csi_pipeline(p.path, p.width, p.height, p.fps or p.rate_hz)
+            return StreamSource(pipeline, gstreamer=True, name=f"CSI camera {p.path}")
+        if p.source == "gstreamer":
+            return StreamSource(p.path, gstreamer=True)
+        if is_stream(p.path):
+            if p.source != "video":
+                raise ConfigurationError(
+                    f"parameter path: {public_name(p.path)} is the address of a stream; set source to video"
+                )
+            return StreamSource(p.path)
         if p.source == "video":
             return VideoSource(p.path, p.loop)
         if p.source == "folder":
@@ -214,14 +185,14 @@ class CameraNode(StackNode):
         if topic == self.resolve_topic_name("image_raw"):
             raise ConfigurationError(f"parameter topic: {topic} is what this node publishes itself")
         source = TopicSource(topic, self._age_s)
-        self.subscription(Image, self.params.topic, source.take, qos.frame(offered=False))
+        self._relayed = FrameSubscription(self, self.params.topic, source.take, name=source.name)
         info_topic = topic.rsplit("/", 1)[0] + "/camera_info"
         if info_topic != self.resolve_topic_name("camera_info"):
             self.subscription(CameraInfo, info_topic, source.take_info, qos.frame(offered=False))
         return source
 
-    def _age_s(self, message: Image) -> float:
-        return self.now_s() - to_seconds(message.header.stamp)
+    def _age_s(self, header: Header) -> float:
+        return self.now_s() - to_seconds(header.stamp)
 
     # ---- the worker ------------------------------------------------------------------------------------------------
 
@@ -253,6 +224,8 @@ class CameraNode(StackNode):
             return
         self.work.busy()
         read_s = time.monotonic()
+        if self._pictures is not None:
+            self._pictures.look(frame.image, read_s)
         pixels = self._fitted(frame)
         converted_s = time.monotonic()
         self._publish(frame, pixels)
@@ -287,6 +260,7 @@ class CameraNode(StackNode):
 
     def _publish(self, frame: CapturedFrame, image: NDArray[Any]) -> None:
         header = self._header
+        self._taken_size = frame.image.shape[1], frame.image.shape[0]
         header.stamp = self._stamp(frame)
         header.frame_id = (
             self.params.frame_id or (frame.origin.frame_id if frame.origin else "") or DEFAULT_FRAME_ID
@@ -318,37 +292,38 @@ class CameraNode(StackNode):
         return info
 
     def _optics(self, width: int, height: int) -> Calibration:
-        relayed = (
-            self._source.source.camera_info
-            if self._source and isinstance(self._source.source, TopicSource)
-            else None
-        )
-        if (
-            self._calibration is None
-            and self.params.fovy_deg <= 0.0
-            and relayed is not None
-            and relayed.width > 0
-        ):
-            return _from_message(relayed).resized(width, height)
-        known = self._calibration
+        source = self._source.source if self._source else None
+        relayed = source.camera_info if isinstance(source, TopicSource) else None
+        known, what = self._calibration, f"camera_info_file {self.params.camera_info_file}"
+        if known is None and self.params.fovy_deg <= 0.0 and relayed is not None and relayed.width > 0:
+            known, what = _from_message(relayed), "the relayed camera_info"
         if known is None:
             fovy_deg = self.params.fovy_deg
             known = (
                 ideal_calibration(width, height, fovy_deg) if fovy_deg > 0.0 else uncalibrated(width, height)
             )
-            self._calibration = known
-        if (known.width, known.height) != (width, height):
-            self._calibration = known = known.resized(width, height)
-        return known
+        # Of the picture as the source gives it: the size that is asked for may stretch it, and the calibration with it.
+        fits = known.is_of(*self._taken_size) or known.is_of(width, height)
+        taken = f"{self._taken_size[0]}x{self._taken_size[1]} of {source.name if source else 'the source'}"
+        text = (
+            f"{what} is for pictures of {known.width}x{known.height}, which {taken} are no scaled ones of; camera_info says"
+            " that the camera is not calibrated; calibrate it at this size, or set the size of the calibration"
+        )
+        self.report_about("calibration", "" if fits else text)
+        return known.resized(width, height) if fits else uncalibrated(width, height)
 
     # ---- what is wrong ---------------------------------------------------------------------------------------------
 
     def _show_problem(self, source: ReopeningSource) -> None:
-        self._warn(source.source.warning)
-        if source.problem or (isinstance(source.source, TopicSource) and source.source.warning):
-            self.report_problem(source.problem or source.source.warning)
+        refused = source.source.warning if isinstance(source.source, TopicSource) else ""
+        if not refused:
+            self._warn(source.source.warning)
+        if source.problem or refused:
+            self.report_problem(source.problem or refused)
         else:
             self.clear_problem()
+        seen = self._pictures.problem(time.monotonic()) if self._pictures is not None else ""
+        self.report_about("pictures", f"{source.source.name}: {seen}" if seen else "")
 
     def _warn(self, text: str) -> None:
         if text:

@@ -9,6 +9,7 @@ it needs, and from its contract with the robot. Without a contract, the paramete
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +23,13 @@ from vision_msgs.msg import Detection2DArray
 
 from edge_stack_core import stamps
 from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.image_codec import ImageError
 from edge_stack_core.joint_measurement import JointMeasurement
 from edge_stack_core.robot import Joint, Robot
 from edge_stack_core.ros import qos
 from edge_stack_core.ros.base import StackNode
-from edge_stack_core.ros.frames import Frame, FrameSubscription
+from edge_stack_core.ros.frames import Frame, FrameGoneError, FrameSubscription
+from edge_stack_core.ros.input_watch import InputWatch
 from edge_stack_core.ros.latched import subscribe_to_state
 from edge_stack_core.ros.parameters import ParameterValues
 from edge_stack_core.ros.stamps import to_nanoseconds
@@ -44,6 +47,21 @@ from edge_stack_policy.contract import (
 
 CONTROL_STATUS_AGE_MAX_S = 1.0  # it comes five times a second
 _NS = 1_000_000_000
+
+
+class _Picture:
+    """The newest frame of a camera. Its picture is decoded when it is used: a policy uses one of several that come."""
+
+    def __init__(self, frame: Frame, stamp_ns: int) -> None:
+        self.stamp_ns = stamp_ns
+        self._frame = frame
+        # Another one is overwritten meanwhile, and costs a copy only.
+        self._rgb = None if frame.lasting else frame.rgb()
+
+    def rgb(self) -> NDArray[np.uint8]:
+        if self._rgb is None:
+            self._rgb = self._frame.rgb()
+        return self._rgb
 
 
 class PolicyInputs:
@@ -74,6 +92,7 @@ class PolicyInputs:
         self._class_index = {name: index for index, name in enumerate(policy.class_names)}
         self._detections: dict[str, tuple[int, NDArray[np.float32]]] = {}
         self._cameras: list[FrameSubscription] = []
+        self._watches: list[InputWatch] = []
         self._measured_ns: dict[str, int] = {}
         self._joints_refusal = ""
         self.forget()
@@ -89,6 +108,8 @@ class PolicyInputs:
             # Always: measurements are compared for a while before they are used, which is not to delay the first chunk.
             topic, profile = self._state.topic, qos.sensor(offered=False)
             node.subscription(JointState, topic, self._take_joints, profile, always=True)
+            self._joints_watch = InputWatch(node, topic, (JointState,), profile, noun="joint state")
+            self._watches.append(self._joints_watch)
         environment = contract.environment_state
         if environment is not None and environment.key in needed:
             self._detections_key = environment.key
@@ -99,15 +120,18 @@ class PolicyInputs:
 
     def forget(self) -> None:
         """Start with nothing seen, but for the instruction and where the robot is measured."""
-        self._images: dict[str, tuple[int, NDArray[np.uint8]]] = {}
+        self._images: dict[str, _Picture] = {}
         self._control: tuple[float, int] | None = None
         self._outcome: FusionStatus | None = None
 
     def close(self) -> None:
-        """Stop following cameras."""
+        """Stop following cameras, and looking at what is silent."""
         for camera in self._cameras:
             camera.close()
+        for watch in self._watches:
+            watch.close()
         self._cameras.clear()
+        self._watches.clear()
 
     @property
     def followed(self) -> bool:
@@ -150,15 +174,20 @@ class PolicyInputs:
             frame, name = self._images.get(image.key), image.key.removeprefix(IMAGES)
             if frame is None:
                 return {}, now_ns, f"{name}: no image has come"
-            trouble = trouble or _too_old(name, frame[0], now_ns, p.image_age_max_s, tolerance_s)
-            captured_ns = min(captured_ns, frame[0])
-            observation[image.key] = image.fit(frame[1])
+            trouble = trouble or _too_old(name, frame.stamp_ns, now_ns, p.image_age_max_s, tolerance_s)
+            captured_ns = min(captured_ns, frame.stamp_ns)
+            try:
+                observation[image.key] = image.fit(frame.rgb())
+            except ImageError as error:
+                self._node.stats.event(image.topic, "malformed")
+                return {}, now_ns, f"{name}: images are refused: {error}"
         return observation, captured_ns, trouble
 
     # ---- from topics (the executor's thread; for frames, any)
 
     def _take_joints(self, message: JointState) -> None:
         assert self._state is not None
+        self._joints_watch.arrived()
         node, topic = self._node, self._state.topic
         stamp_ns = self._stamp_ns(message.header)
         try:
@@ -218,7 +247,8 @@ class PolicyInputs:
 
     def _listen_to_images(self, image: ImageFeature) -> None:
         def take(frame: Frame) -> None:
-            self._images[image.key] = (self._stamp_ns(frame.header), frame.rgb())
+            with contextlib.suppress(FrameGoneError):  # the next one is there already
+                self._images[image.key] = _Picture(frame, self._stamp_ns(frame.header))
 
         self._cameras.append(FrameSubscription(self._node, image.topic, take, image.rate_hz or 0.0))
 
@@ -283,7 +313,7 @@ def _too_old(what: str, stamp_ns: int, now_ns: int, age_max_s: float, ahead_max_
     """Say what is wrong with the age of an input; empty if nothing is. ahead_max_s: how far ahead its stamp may be."""
     age_s = (now_ns - stamp_ns) / _NS
     if age_s > age_max_s:
-        return f"{what}: the newest is {age_s:.2f} s old, the limit is {age_max_s:g} s"
+        return f"{what}: the newest is older than {age_max_s:g} s"
     if age_s < -ahead_max_s:
         return f"{what}: its {stamps.ahead_text(-age_s, ahead_max_s)}"
     return ""

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.robot import CameraModel, Robot
+from edge_stack_core.robot import FixedCamera, Robot
 
 DOWN = math.pi
 """Pitch of a tool that points straight down."""
@@ -109,7 +109,7 @@ def tool_above(x: float, y: float, height: float, roll: float = 0.0) -> ToolPose
     return ToolPose(math.atan2(y, x), math.hypot(x, y), height, DOWN, roll)
 
 
-def pixel_ray(camera: CameraModel, u: float, v: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def pixel_ray(camera: FixedCamera, u: float, v: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Origin [3] and unit direction [3] in the base frame of what a pixel sees."""
     matrix = camera.intrinsics()
     local = np.array(((u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1], 1.0))
@@ -118,7 +118,7 @@ def pixel_ray(camera: CameraModel, u: float, v: float) -> tuple[NDArray[np.float
 
 
 def pixel_to_plane(
-    camera: CameraModel, u: float, v: float, height: float = 0.0
+    camera: FixedCamera, u: float, v: float, height: float = 0.0
 ) -> NDArray[np.float64] | None:
     """Point [2] (x, y in the base frame, m) that a pixel sees on the level plane at a height; None beyond the horizon."""
     origin, direction = pixel_ray(camera, u, v)
@@ -132,7 +132,7 @@ def pixel_to_plane(
 
 
 def point_to_pixel(
-    camera: CameraModel, point: Sequence[float] | NDArray[np.float64]
+    camera: FixedCamera, point: Sequence[float] | NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
     """Pixel [2] in which a point of the base frame [3] appears; None behind the camera."""
     local = camera.rotation.T @ (np.asarray(point, dtype=np.float64) - camera.position_m)

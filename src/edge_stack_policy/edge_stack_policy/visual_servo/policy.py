@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from edge_stack_core.device import CPU
 from edge_stack_core.errors import ConfigurationError
+from edge_stack_core.robot import FixedCamera
 from edge_stack_policy.base import ENVIRONMENT_STATE, STATE, TASK, TIME_S, Observation
 from edge_stack_policy.settings import PolicySettings
 from edge_stack_policy.visual_servo.kinematics import ArmKinematics, ToolPose, tool_above
@@ -153,7 +154,13 @@ class VisualServo:
     def __init__(self, settings: PolicySettings) -> None:
         robot = settings.robot
         cameras = robot.cameras
-        camera = settings.camera or next(iter(cameras), "")
+        fixed = {name: one for name, one in cameras.items() if isinstance(one, FixedCamera)}
+        camera = settings.camera or next(iter(fixed), next(iter(cameras), ""))
+        if camera in cameras and camera not in fixed:
+            raise ConfigurationError(
+                f"visual_servo: camera '{camera}' of robot {robot.name} has no position and look_at; visual_servo reckons"
+                f" where things are from a fixed camera; the robot has: {', '.join(fixed) or 'none'}"
+            )
         if camera not in cameras:
             raise ConfigurationError(
                 f"visual_servo: robot {robot.name} has no camera '{camera}'; it has: {', '.join(cameras) or 'none'}"
@@ -172,7 +179,7 @@ class VisualServo:
         self._limits = MotionLimits(robot.position_min, robot.position_max, 0.95 * robot.velocity_max)
         self._home = Goal(self._arm.forward(robot.home), float(robot.home[5]))
         sizes = dict.fromkeys(OBJECTS, (OBJECT_SIZE, OBJECT_SIZE)) | {MARK: (MARK_DIAMETER, 0.0)}
-        self.memory = SceneMemory(cameras[camera], CLASS_NAMES, sizes)
+        self.memory = SceneMemory(fixed[camera], CLASS_NAMES, sizes)
         self._course = _Course()
         self._target = ""
         self._task = ""

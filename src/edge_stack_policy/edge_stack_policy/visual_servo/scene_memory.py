@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_stack_core.robot import CameraModel
+from edge_stack_core.robot import FixedCamera
 from edge_stack_policy.visual_servo.kinematics import pixel_to_plane
 
 MOVED = 0.018
@@ -55,7 +55,7 @@ class SceneMemory:
     the things to remember; others are ignored.
     """
 
-    camera: CameraModel
+    camera: FixedCamera
     class_names: Sequence[str]
     sizes: Mapping[str, tuple[float, float]]
     places: dict[str, RememberedObject] = field(default_factory=dict)
