@@ -231,8 +231,9 @@ class Controller:
         """
         Go on, in the next tick, from a command of another process.
 
-        positions: [A], rad or m. commanded_s: when it went out, monotonic. None: no process has commanded lately, so that what
-        this one would have commanded meanwhile is no place to go on from either: the next command is the measured position.
+        positions: [A], rad or m. commanded_s: when it went out, monotonic. None: no process has commanded lately, so
+        that what this one would have commanded meanwhile is no place to go on from either: the next command is the measured
+        position.
         """
         if positions is None:
             self._output.reset()

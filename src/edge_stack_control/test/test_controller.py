@@ -105,7 +105,9 @@ def test_who_follows_a_silent_controller_begins_where_the_robot_is_and_nowhere_e
         return bench.tick()
 
     for _ in range(5):
-        assert np.array_equal(follow_nobody().positions, START)  # what it would do itself is no place to go on from
+        assert np.array_equal(
+            follow_nobody().positions, START
+        )  # what it would do itself is no place to go on from
     bench.around = replace(bench.around, measured=np.array([1.2, -1.0]))  # by hand, meanwhile
     taken_over = follow_nobody()
     assert np.array_equal(taken_over.positions, [1.2, -1.0])

@@ -195,9 +195,7 @@ def test_simulated_time_at_a_quarter_of_real_time_is_no_jump(peer: Peer, robot_f
         peer.node.destroy_publisher(clock)
 
 
-def test_under_simulated_time_a_clock_that_is_heard_late_refuses_nothing(
-    peer: Peer, robot_file: str
-) -> None:
+def test_under_simulated_time_a_clock_that_is_heard_late_refuses_nothing(peer: Peer, robot_file: str) -> None:
     heard_ns = 1000 * 10**9
 
     def tick() -> None:

@@ -54,10 +54,6 @@ class CameraModel:
     height: int
     fovy_deg: float
 
-    def quaternion(self) -> tuple[float, float, float, float]:
-        """Return the rotation as a unit quaternion x, y, z, w with w >= 0."""
-        return _quaternion(self.rotation)
-
     def intrinsics(self) -> FloatArray:
         """Return the camera matrix K, [3,3], pixels."""
         focal = 0.5 * self.height / np.tan(np.radians(self.fovy_deg) / 2.0)
@@ -71,6 +67,10 @@ class FixedCamera(CameraModel):
     position_m: FloatArray
     rotation: FloatArray
     """[3,3]: columns are the optical axes (x right, y down, z forward) in the base frame."""
+
+    def quaternion(self) -> tuple[float, float, float, float]:
+        """Return the rotation as a unit quaternion x, y, z, w with w >= 0."""
+        return _quaternion(self.rotation)
 
 
 @dataclass(frozen=True)

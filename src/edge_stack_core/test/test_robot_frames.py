@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.package_files import share_folder
-from edge_stack_core.robot import CameraModel, find_robot, load_robot
+from edge_stack_core.robot import FixedCamera, find_robot, load_robot
 from edge_stack_core.ros.robot_frames import camera_frames
 
 NUMBER = st.floats(-1.0, 1.0, allow_subnormal=False)
@@ -35,7 +35,7 @@ def matrix_of(x: float, y: float, z: float, w: float) -> np.ndarray:
 @given(st.tuples(NUMBER, NUMBER, NUMBER, NUMBER).filter(lambda q: np.linalg.norm(q) > 1e-3))
 def test_a_camera_s_quaternion_is_its_rotation(quaternion: tuple[float, float, float, float]) -> None:
     rotation = matrix_of(*np.asarray(quaternion) / np.linalg.norm(quaternion))
-    found = CameraModel("c", "c", 1, 1, 40.0, np.zeros(3), rotation).quaternion()
+    found = FixedCamera("c", "c", 1, 1, 40.0, np.zeros(3), rotation).quaternion()
     assert np.linalg.norm(found) == pytest.approx(1.0)
     assert found[3] >= 0.0
     np.testing.assert_allclose(matrix_of(*found), rotation, atol=1e-9)

@@ -3,8 +3,8 @@
 """
 Hears a state from everybody: from publishers that latch it (transient local), and from ordinary ones, as people write them.
 
-A transient-local reader does not match a volatile publisher, and a volatile one does not hear what was latched before it came.
-So there are two, and what comes by both is taken once. The unit is one message.
+A transient-local reader does not match a volatile publisher, and a volatile one does not hear what was latched before it
+came. So there are two, and what comes by both is taken once. The unit is one message.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _MOST_UNMATCHED = 16
 class TakenOnce:
     """A callback for two subscriptions of one topic that passes on each message once. Called from one thread."""
 
-    def __init__(self, callback: Callable[[Any], None], clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, callback: Callable[[Any], None], clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
         """clock_s: returns monotonic time, s."""
         self._callback, self._clock_s = callback, clock_s
         self._unmatched: tuple[deque[tuple[float, Any]], ...] = (

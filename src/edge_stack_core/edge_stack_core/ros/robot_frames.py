@@ -3,7 +3,7 @@
 """
 The fixed frames of a robot's file on /tf_static: where each camera is, so that images, detections and markers have a place.
 
-Its unit is one message with every camera of one robot. The links of the arm are robot_state_publisher's business.
+Its unit is one message with every fixed camera of one robot. The links of the arm are robot_state_publisher's business.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from tf2_msgs.msg import TFMessage
 
-from edge_stack_core.robot import Robot
+from edge_stack_core.robot import FixedCamera, Robot
 from edge_stack_core.ros.parameters import Parameter
 
 FRAME_PREFIX = Parameter(
@@ -24,9 +24,11 @@ TOPIC = "/tf_static"  # absolute, as every TF listener has it
 
 
 def camera_frames(robot: Robot, prefix: str, stamp: Time) -> TFMessage:
-    """Return the pose of every camera's optical frame in the robot's base frame."""
+    """Return the pose of every fixed camera's optical frame in the robot's base frame; one on a link has none here."""
     transforms = []
     for camera in robot.cameras.values():
+        if not isinstance(camera, FixedCamera):
+            continue
         transform = TransformStamped(child_frame_id=prefix + camera.frame_id)
         transform.header.frame_id, transform.header.stamp = prefix + robot.base_frame, stamp
         place, turn = transform.transform.translation, transform.transform.rotation
