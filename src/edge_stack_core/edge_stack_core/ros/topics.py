@@ -289,6 +289,6 @@ class TopicNode(LifecycleNode):
         if (topic, f"{other} {policy}") not in self._raised:
             self._raised.add((topic, f"{other} {policy}"))
             self.get_logger().warning(
-                f"{topic}: a {other} has incompatible QoS ({policy}): they do not talk; `ros2 topic info -v {topic}` shows"
-                " both (counted from now on, not logged again)"
+                f"{topic}: a {other} has incompatible QoS ({policy}): they do not talk; `ros2 topic info -v"
+                f" {self.resolve_topic_name(topic)}` shows both (counted from now on, not logged again)"
             )
