@@ -32,10 +32,14 @@ class Pair:
         self.parameters = {**PARAMETERS, "robot_file": robot_file, "stop_clear_s": 0.5}
         self.fusion, self.standby = self.start("fusion"), self.start("fusion_standby", standby_of="fusion")
         self.stack = Stack(peer)
-        for name in ("fusion_standby", "fusion"):
-            peer.bring_up(name)
-        self.stack.running()
-        self.roles()
+        try:
+            for name in ("fusion_standby", "fusion"):
+                peer.bring_up(name)
+            self.stack.running()
+            self.roles()
+        except BaseException:
+            self.close()  # else both would command on, in the domain of later tests
+            raise
 
     def start(self, name: str, **more: Any) -> NodeProcess:
         return NodeProcess(MODULE, name, {**self.parameters, **more}, namespace=self.namespace)
