@@ -348,7 +348,6 @@ def test_ctrl_c_interrupts_no_work_of_launch_but_the_program_that_goes_on_after_
 
     launched("sim.launch.py")
     from edge_stack.ros.launch_processes import take_interrupts_as_events
-
     from launch import LaunchContext
 
     context = LaunchContext()
