@@ -341,3 +341,26 @@ def test_a_part_alone_brings_itself_up_with_parameters_of_the_right_type(launche
         launched("yolo.launch.py", rate_hz="fast")
     assert list(launched("camera.launch.py", name="front")) == ["/front"]
     assert list(launched("sim.launch.py")) == ["/sim"]
+
+
+def test_ctrl_c_interrupts_no_work_of_launch_but_the_program_that_goes_on_after_it(launched: Launch) -> None:
+    import signal
+
+    launched("sim.launch.py")
+    from edge_stack.ros.launch_processes import take_interrupts_as_events
+    from launch import LaunchContext
+
+    context = LaunchContext()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        take_interrupts_as_events(context)
+        context._set_asyncio_loop(object())
+        signal.raise_signal(signal.SIGINT)
+        context._set_asyncio_loop(None)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        take_interrupts_as_events(context)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN, "a handler of somebody else's was replaced"
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -4,8 +4,8 @@
 Ctrl-C in a node's first seconds: while its modules are still imported, SIGINT ends the process at once and without a word.
 
 Its unit is one process. Launch starts our nodes with SIGINT held back, for Python itself would answer it with a traceback.
-The nodes' packages import this module before all else: it lets SIGINT through again. From run() on SIGINT is a node's
-orderly end.
+The nodes' packages import this module before all else: it lets SIGINT through again. From run() on, SIGINT is an orderly
+end.
 """
 
 from __future__ import annotations

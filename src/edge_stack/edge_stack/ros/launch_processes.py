@@ -13,7 +13,9 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -228,6 +230,24 @@ def _mark(pid: int) -> str:
     _GUARDS.append(GuardClient())
     _GUARDS[-1].environment(LAUNCH_VARIABLE, mark)
     return mark
+
+
+def take_interrupts_as_events(context: LaunchContext) -> None:
+    """
+    Let Ctrl-C reach launch as the event that it takes it for, and not as KeyboardInterrupt in the midst of its work too.
+
+    One that is raised in the task that starts a process ends that task; launch then waits for its process for ever.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def interrupted(number: int, frame: Any) -> None:
+        if context.asyncio_loop is None:  # launch is over, and the program that ran it goes on
+            signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupted)
 
 
 @functools.cache

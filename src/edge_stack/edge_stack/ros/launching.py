@@ -27,7 +27,12 @@ from edge_stack.ros.launch_arguments import (
     switched,
     switches,
 )
-from edge_stack.ros.launch_processes import RunEnd, lifecycle_node, need_executables
+from edge_stack.ros.launch_processes import (
+    RunEnd,
+    lifecycle_node,
+    need_executables,
+    take_interrupts_as_events,
+)
 from edge_stack.shipped import shipped_config
 from edge_stack_core.errors import ConfigurationError
 from edge_stack_core.package_files import share_folder
@@ -114,6 +119,7 @@ def part(
     remapped = dict(remapped or {})
 
     def actions(context: LaunchContext) -> list[Action]:
+        take_interrupts_as_events(context)
         values = {argument.name: argument.value(context) for argument in arguments}
         node = NodeConfig(
             name=context.launch_configurations["name"] or str(values.get("task", executable)),
@@ -155,6 +161,7 @@ def part(
 
 
 def _robot(context: LaunchContext) -> list[Action]:
+    take_interrupts_as_events(context)
     given = context.launch_configurations
     config = load_config(given["config"] or shipped_config(), robot=given["robot"] or None)
     sim = config.robot_file.stem.endswith("_sim") if given["sim"] == AUTO else given["sim"] == "true"
@@ -182,6 +189,7 @@ def _need_simulation() -> None:
 
 
 def _perception(context: LaunchContext) -> list[Action]:
+    take_interrupts_as_events(context)
     given = context.launch_configurations
     config = load_config(given["config"] or shipped_config())
     config, disabled = switched(config, context)
