@@ -245,3 +245,23 @@ def test_what_is_sent_of_a_board_reads_as_the_board_itself(
         assert reader.read(1.0) == here
     finally:
         other.close()
+
+
+@pytest.mark.parametrize(
+    ("rails", "total_w"),
+    [
+        ({"POM_5V_IN": 3120, "POM_5V_GPU": 41, "POM_5V_CPU": 650}, 3.12),  # Nano: the input is the whole
+        ({"GPU": 1230, "CPU": 920, "SOC": 2151, "NC": 5000}, 4.301),  # AGX Xavier: all there is
+    ],
+)
+def test_jetpack_4_tells_power_under_iio(tmp_path: Path, rails: dict[str, int], total_w: float) -> None:
+    folder = tmp_path / "sys/bus/i2c/drivers/ina3221x/1-0040/iio:device0"
+    folder.mkdir(parents=True)
+    for number, (label, milli_w) in enumerate(rails.items()):
+        (folder / f"rail_name_{number}").write_text(f"{label}\n")
+        (folder / f"in_power{number}_input").write_text(f"{milli_w}\n")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nv_tegra_release").write_text("# R32 (release), REVISION: 7.4\n")
+    state = open_reader(str(tmp_path)).read(0.0)
+    assert state.total_power_w == pytest.approx(total_w)
+    assert set(state.power_w) == set(rails) - {"NC"}

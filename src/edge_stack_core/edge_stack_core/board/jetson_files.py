@@ -23,6 +23,8 @@ _INPUTS = ("VIN", "VDD_IN", "POM_5V_IN")
 _PART_OF = {"VDDQ_VDD2_1V8AO": "VIN_SYS_5V0"}
 # Monitor of a whole board's input, which tells power by itself (AGX Thor).
 _INPUT_MONITOR, _INPUT_LABEL = "ina238", "VIN"
+# JetPack 4 has its monitors under iio, which tells power by itself.
+_IIO = "/sys/bus/i2c/drivers/ina3221x"
 _MOST_W = 1000.0
 _EVENTS_S = 10.0
 # What tells a Jetson where its device tree cannot be seen, as in a container: Tegra's GPU, its family of chips.
@@ -54,12 +56,14 @@ class PowerRails:
     Power by rail, from INA3221 monitors: bus voltage times current. https://docs.kernel.org/hwmon/ina3221.html.
 
     An AGX Thor has an INA238 besides, which tells the power of the whole board: https://docs.kernel.org/hwmon/ina238.html.
+    JetPack 4 has no hwmon of them, and tells power under iio.
     """
 
     def __init__(self, files: BoardFiles) -> None:
         """Find the rails."""
         self._files = files
         self._rails = _rails(files)
+        self._iio = [] if self._rails else _iio_rails(files)
         self._input = next(
             (
                 f"{_HWMON}/{chip}/power1_input"
@@ -82,8 +86,13 @@ class PowerRails:
             amperes = self._files.number(rail.amperes, -1.0, 200.0, 1e-3)
             if volts is not None and amperes is not None and volts * amperes < _MOST_W:
                 power[rail.label] = max(0.0, volts * amperes)
+        for label, path in self._iio:
+            watts = self._files.number(path, 0.0, _MOST_W, 1e-3)
+            if watts is not None:
+                power[label] = watts
         total = next((power[name] for name in _INPUTS if name in power), None)
-        named = self._input is not None or any(rail.label in _INPUTS for rail in self._rails)
+        labels = [*(rail.label for rail in self._rails), *(label for label, _ in self._iio)]
+        named = self._input is not None or any(label in _INPUTS for label in labels)
         if total is None and power and not named:
             total = sum(watts for label, watts in power.items() if _PART_OF.get(label) not in power)
         return power, total
@@ -113,6 +122,19 @@ def _rails(files: BoardFiles) -> list[_Rail]:
             rails.append(
                 _Rail(label, f"{folder}/in{match.group(1)}_input", f"{current}_input", f"{current}_crit")
             )
+    return rails
+
+
+def _iio_rails(files: BoardFiles) -> list[tuple[str, str]]:
+    """Labels and files of power, mW, of the monitors as JetPack 4 has them."""
+    rails = []
+    for chip in files.names(_IIO):
+        for device in files.names(f"{_IIO}/{chip}", "iio:device"):
+            folder = f"{_IIO}/{chip}/{device}"
+            for entry in files.names(folder, "rail_name_"):
+                label = files.text(f"{folder}/{entry}")
+                if label and label != "NC":
+                    rails.append((label, f"{folder}/in_power{entry.removeprefix('rail_name_')}_input"))
     return rails
 
 

@@ -37,6 +37,8 @@ _PATTERNS = (
     "/sys/class/hwmon/hwmon*/power*_*",
     "/sys/class/hwmon/hwmon*/temp*",
     "/sys/class/hwmon/hwmon*/oc*",
+    "/sys/bus/i2c/drivers/ina3221x/*/iio:device*/rail_name_*",
+    "/sys/bus/i2c/drivers/ina3221x/*/iio:device*/in_power*_input",
     "/sys/class/devfreq/*/*_freq",
     "/sys/class/devfreq/*/available_frequencies",
     "/sys/class/devfreq/*/device/load",
