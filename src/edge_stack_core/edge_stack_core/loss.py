@@ -14,14 +14,18 @@ from collections import deque
 
 __all__ = ["LossMeter"]
 
-WINDOW_S = 10
+WINDOW_S, ENDS_S = 10, 2
 BEGINS_SHARE, ENDS_SHARE = 0.05, 0.02
 LEAST_LOST = 3
 """Lost messages in a window that are no accident."""
 
 
 class LossMeter:
-    """The share of messages that were lost in the last seconds: a loss begins above 5 %, and ends below 2 %."""
+    """
+    The share of messages that were lost in the last seconds.
+
+    A loss begins above 5 % of 10 s, and ends below 2 % of the last 2 s in which something came, or of 10 s.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,14 +45,22 @@ class LossMeter:
     def is_losing(self, now_s: float) -> bool:
         """Return whether too many messages are lost."""
         with self._lock:
-            recent = [(a, n) for second, a, n in self._seconds if now_s - second <= WINDOW_S]
-            arrived, lost = sum(a for a, _ in recent), sum(n for _, n in recent)
-            share = lost / (arrived + lost) if arrived + lost else 0.0
-            if lost >= LEAST_LOST and share > BEGINS_SHARE:
+            lost, share = self._lost(now_s, WINDOW_S)
+            if self._losing:
+                recent_lost, recent_share = self._lost(now_s, ENDS_S)
+                told = recent_lost + sum(a for second, a, _ in self._seconds if now_s - second <= ENDS_S)
+                if share < ENDS_SHARE or (told and recent_share < ENDS_SHARE):
+                    self._losing = False
+                    self._seconds.clear()  # else what is over would begin it again
+            elif lost >= LEAST_LOST and share > BEGINS_SHARE:
                 self._losing = True
-            elif share < ENDS_SHARE:
-                self._losing = False
             return self._losing
+
+    def _lost(self, now_s: float, window_s: float) -> tuple[int, float]:
+        """Return how many messages were lost in the last seconds, and the share of all."""
+        recent = [(a, n) for second, a, n in self._seconds if now_s - second <= window_s]
+        arrived, lost = sum(a for a, _ in recent), sum(n for _, n in recent)
+        return lost, lost / (arrived + lost) if arrived + lost else 0.0
 
     def forget(self) -> None:
         """Begin anew."""

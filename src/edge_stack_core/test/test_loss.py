@@ -24,7 +24,9 @@ def test_many_are_one_until_hardly_any_is_lost() -> None:
     meter = LossMeter()
     assert after(meter, 100, 10, arrived=5, lost=25)
     assert after(meter, 110, 5, arrived=30, lost=1)
-    assert not after(meter, 115, 12, arrived=30, lost=0)
+    assert not after(meter, 115, 4, arrived=30, lost=0)
+    assert not after(meter, 119, 1, arrived=30, lost=1)
+    assert after(meter, 120, 2, arrived=5, lost=25)
 
 
 def test_a_topic_that_falls_silent_loses_nothing() -> None:
