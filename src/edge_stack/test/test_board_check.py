@@ -100,3 +100,21 @@ def test_the_file_has_the_boards_files_the_checks_and_no_person(
 def test_a_root_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--board", "--root", str(tmp_path / "no"), "--output", str(tmp_path / "b.json")]) == 1
     assert "is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("says", "watts"),
+    [
+        ("echo 'RAM 1/2MB VDD_IN 4654mW/4654mW VDD_SOC 1mW/1mW'; exec sleep 60", 4.654),
+        ("exec sleep 60", None),
+    ],
+)
+def test_tegrastats_is_asked_for_a_moment_whether_it_answers_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, watts: float | None
+) -> None:
+    program = tmp_path / "tegrastats"
+    program.write_text(f"#!/bin/sh\n{says}\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(board_check, "_TEGRASTATS_S", 0.5)
+    assert board_check._tegrastats_w() == watts

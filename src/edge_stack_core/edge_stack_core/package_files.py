@@ -11,6 +11,21 @@ from edge_stack_core.errors import ConfigurationError
 _SOURCES = Path(__file__).resolve().parents[2]
 
 
+def find_yaml(what: str, name: str, *folders: Path) -> Path:
+    """
+    Return a file of a kind: a .yaml file itself, or NAME.yaml in the first of the folders that has it.
+
+    what: the kind, in words. ConfigurationError names the known ones if there is none.
+    """
+    for candidate in (Path(name), *(folder / f"{name}.yaml" for folder in folders)):
+        if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
+            return candidate.resolve()
+    known = ", ".join(sorted({p.stem for folder in folders for p in folder.glob("*.yaml")})) or "none"
+    raise ConfigurationError(
+        f"there is no {what} '{name}'; known are {known}, or give the path of a .yaml file"
+    )
+
+
 def share_folder(package: str) -> Path:
     """
     Return share/<package> of an installed package, or the folder that it is installed from, beside this package's own.

@@ -18,8 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.package_files import share_folder
+from edge_stack_core.package_files import find_yaml, share_folder
 from edge_stack_core.yaml_file import YamlFile, load_yaml
 
 _SCHEMA = Path(__file__).parent / "schema" / "robot.schema.json"
@@ -128,14 +127,7 @@ def find_robot(name: str, *folders: Path) -> Path:
 
     ConfigurationError names the known ones if there is none.
     """
-    folders = (*folders, share_folder("edge_stack_core") / "robots")
-    for candidate in (Path(name), *(folder / f"{name}.yaml" for folder in folders)):
-        if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
-            return candidate.resolve()
-    known = ", ".join(sorted({p.stem for folder in folders for p in folder.glob("*.yaml")})) or "none"
-    raise ConfigurationError(
-        f"there is no robot '{name}'; known are {known}, or give the path of a .yaml file"
-    )
+    return find_yaml("robot", name, *folders, share_folder("edge_stack_core") / "robots")
 
 
 def load_robot(path: str | Path) -> Robot:

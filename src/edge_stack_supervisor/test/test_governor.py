@@ -164,6 +164,14 @@ def test_over_current_at_the_budget_lowers_within_15_s_and_all_is_back_within_2_
         one.now_s += 1.0
         one.decide(BoardState(one.now_s, "test", max_temperature_c=60.0, **fine))
     assert one.rates == full
+    # What was over is over: the next time all is back as soon.
+    for _ in range(60):
+        one.now_s += 1.0
+        one.decide(BoardState(one.now_s, "test", max_temperature_c=60.0, **at_limit))
+    for _ in range(120):
+        one.now_s += 1.0
+        one.decide(BoardState(one.now_s, "test", max_temperature_c=60.0, **fine))
+    assert one.rates == full
     # Edges of which some boards count 30 a second at a third of their limit mean nothing.
     for _ in range(60):
         one.now_s += 1.0

@@ -36,7 +36,7 @@ from edge_stack_supervisor.governor import load_settings
 PERIOD_S = 1.0
 WARM_C = 75.0
 IDLE_LOAD, IDLE_S = 0.05, 30.0
-_TEGRASTATS_S = 5.0
+_TEGRASTATS_S = 2.0
 _VDD_IN = re.compile(r"(?:VDD_IN|VIN) (\d+)mW")
 _ZONES = "/sys/class/thermal"
 
@@ -242,16 +242,15 @@ def _tegrastats_w() -> float | None:
     program = shutil.which("tegrastats")
     if program is None:
         return None
-    with subprocess.Popen([program, "--interval", "500"], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            line = process.stdout.readline() if process.stdout is not None else ""
-        finally:
-            process.terminate()
-            try:
-                process.wait(_TEGRASTATS_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-    match = _VDD_IN.search(line)
+    try:  # it goes on until it is ended
+        said = subprocess.run(
+            [program, "--interval", "500"], capture_output=True, timeout=_TEGRASTATS_S
+        ).stdout
+    except subprocess.TimeoutExpired as ended:
+        said = ended.stdout or b""
+    except OSError:
+        return None
+    match = _VDD_IN.search(said.decode("utf-8", "replace"))
     return None if match is None else int(match[1]) * 1e-3
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_stack_core.board.files import BoardFiles, board_folder
-from edge_stack_core.errors import ConfigurationError
-from edge_stack_core.package_files import share_folder
+from edge_stack_core.package_files import find_yaml, share_folder
 from edge_stack_core.yaml_file import load_yaml
 
 UNKNOWN = "no file of boards/ names this board"
@@ -82,14 +81,7 @@ def find_board(name: str) -> Path:
 
     ConfigurationError names the known ones if there is none.
     """
-    folder = share_folder("edge_stack_core") / "boards"
-    for candidate in (Path(name), folder / f"{name}.yaml"):
-        if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
-            return candidate.resolve()
-    known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))) or "none"
-    raise ConfigurationError(
-        f"there is no board '{name}'; known are {known}, or give the path of a .yaml file"
-    )
+    return find_yaml("board", name, share_folder("edge_stack_core") / "boards")
 
 
 def find_limits(sysfs_root: str = "/", folder: str | Path | None = None) -> BoardLimits | None:

@@ -86,7 +86,8 @@ class TableController:
         if urgent or down:
             self._reason = "; ".join(_words(name, values) for name in urgent or down)
             by_heat = any(name in ("temperature_c", "throttling") for name in urgent or down)
-            self._careful = by_heat or self._raised or (self._careful and self._level > 0)
+            relapsed = self._raised and now_s - self._changed_s <= table.raise_after_s
+            self._careful = by_heat or relapsed or (self._careful and self._level > 0)
             self._raised = False
             if self._restored:
                 self.follow(self._fractions(rungs, order), nodes)
